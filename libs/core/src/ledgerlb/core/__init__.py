@@ -1,0 +1,1 @@
+"""The pure domain of LedgerLB: networks, selection, ledger, address choice, path sets."""

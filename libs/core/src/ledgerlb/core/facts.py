@@ -1,0 +1,309 @@
+"""Facts: what the watcher says about the cluster, one normalised object a record.
+
+Topic ``ledgerlb.facts.v1``, key ``Kind/namespace/name`` (cluster-scoped kinds leave the namespace empty: ``Node//n1``).
+Value: the JSON of one class below; an empty value (tombstone) says that the object is gone. After each full list of a
+kind the watcher appends a ``Synced`` marker under ``Synced//<Kind>``: everything of that kind that exists stands before it.
+
+A fact holds what some decision reads and nothing else, so that an edit that concerns nobody makes no record. What a person
+typed (annotations, NAD JSON, selectors) stays verbatim: whether it parses is a decision, taken and explained downstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ledgerlb.core.errors import UndecodableRecord
+
+Family = Literal[4, 6]
+Protocol = str
+"""``TCP``, ``UDP``, ``SCTP``; anything else is carried along so that it can be refused visibly."""
+
+FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
+EXCLUDE_NODE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Fact(_Frozen):
+    """What every object has. ``created`` is the RFC 3339 creationTimestamp (UTC, seconds), so text order is time order."""
+
+    namespace: str = ""
+    name: str
+    uid: str = ""
+    created: str = ""
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    """Only annotations that LedgerLB or CN2 define, verbatim."""
+    deleting: bool = False
+
+    @property
+    def full_name(self) -> str:
+        """``namespace/name``, or ``name`` for a cluster-scoped object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class ServicePort(_Frozen):
+    """One entry of ``spec.ports``; ``target_port`` is a number or a port name."""
+
+    name: str = ""
+    protocol: Protocol = "TCP"
+    port: int
+    target_port: int | str = 0
+    node_port: int = 0
+
+
+class ServiceFact(Fact):
+    """A Service of any type: one that stops being a LoadBalancer must be seen to."""
+
+    kind: Literal["Service"] = "Service"
+    generation: int = 0
+    type: str = "ClusterIP"
+    cluster_ips: tuple[str, ...] = ()
+    ip_families: tuple[Family, ...] = ()
+    ip_family_policy: str = ""
+    load_balancer_class: str | None = None
+    load_balancer_ip: str = ""
+    source_ranges: tuple[str, ...] = ()
+    external_traffic_policy: str = ""
+    session_affinity: str = ""
+    session_affinity_timeout: int = 0
+    """Seconds; 0 where affinity is off."""
+    health_check_node_port: int = 0
+    ports: tuple[ServicePort, ...] = ()
+    has_selector: bool = True
+    has_finalizer: bool = False
+    ingress: tuple[str, ...] = ()
+    """Addresses that ``status.loadBalancer.ingress`` shows."""
+    requester: str = ""
+    """The field manager that first wrote the spec (``managedFields``): the best the API tells about who asked."""
+
+
+class NamespaceFact(Fact):
+    """A Namespace: its labels (selectors) and annotations (priority rungs)."""
+
+    kind: Literal["Namespace"] = "Namespace"
+
+
+class EndpointPort(_Frozen):
+    """A port of an EndpointSlice; ``port`` 0 means "all ports"."""
+
+    name: str = ""
+    protocol: Protocol = "TCP"
+    port: int = 0
+
+
+class Endpoint(_Frozen):
+    """One endpoint with Kubernetes' defaults for nil conditions already applied."""
+
+    addresses: tuple[str, ...]
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    node: str = ""
+    target_kind: str = ""
+    target_namespace: str = ""
+    target_name: str = ""
+    target_uid: str = ""
+
+
+class EndpointSliceFact(Fact):
+    """An EndpointSlice of the Service named ``service`` (label ``kubernetes.io/service-name``) in the same namespace."""
+
+    kind: Literal["EndpointSlice"] = "EndpointSlice"
+    service: str
+    address_type: str = "IPv4"
+    managed_by: str = ""
+    ports: tuple[EndpointPort, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class EndpointsSubset(_Frozen):
+    """One subset of raw Endpoints: addresses that share ports."""
+
+    ports: tuple[EndpointPort, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class EndpointsFact(Fact):
+    """Raw Endpoints that the API server does not mirror into slices (label ``endpointslice.kubernetes.io/skip-mirror``)."""
+
+    kind: Literal["Endpoints"] = "Endpoints"
+    subsets: tuple[EndpointsSubset, ...] = ()
+
+
+class PodFact(Fact):
+    """A Pod that has secondary interfaces or stands behind a watched Service. ``network_status`` is the raw annotation
+    ``k8s.v1.cni.cncf.io/network-status`` (empty where absent)."""
+
+    kind: Literal["Pod"] = "Pod"
+    node: str = ""
+    ips: tuple[str, ...] = ()
+    host_network: bool = False
+    ready: bool = False
+    phase: str = ""
+    network_status: str = ""
+
+
+class NodeFact(Fact):
+    """A Node; ``addresses`` are its InternalIPs, in the order of ``status.addresses``."""
+
+    kind: Literal["Node"] = "Node"
+    addresses: tuple[str, ...] = ()
+    ready: bool = True
+    excluded: bool = False
+    """Labelled ``node.kubernetes.io/exclude-from-external-load-balancers``."""
+
+
+class NetworkAttachmentDefinitionFact(Fact):
+    """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw ``spec.config``."""
+
+    kind: Literal["NetworkAttachmentDefinition"] = "NetworkAttachmentDefinition"
+    networks: str | None = None
+    config: str = ""
+    has_finalizer: bool = False
+
+
+class VirtualNetworkFact(Fact):
+    """A VirtualNetwork. Subnet references are ``namespace/name`` (empty where absent); route targets are those of its spec."""
+
+    kind: Literal["VirtualNetwork"] = "VirtualNetwork"
+    v4_subnet: str = ""
+    v6_subnet: str = ""
+    route_targets: tuple[str, ...] = ()
+    import_route_targets: tuple[str, ...] = ()
+    export_route_targets: tuple[str, ...] = ()
+    nad: str = ""
+    """``namespace/name`` of the NAD that made it (annotations ``juniper.net/nad-name`` and ``-namespace``), or empty."""
+
+
+class SubnetFact(Fact):
+    """A Subnet, its strings verbatim; ``ranges`` are (from, to) pairs."""
+
+    kind: Literal["Subnet"] = "Subnet"
+    cidr: str = ""
+    default_gateway: str = ""
+    ranges: tuple[tuple[str, str], ...] = ()
+
+
+class KubemanagerFact(Fact):
+    """A Kubemanager: ``external_network_selectors`` is the raw mapping ``spec.externalNetworkSelectors``."""
+
+    kind: Literal["Kubemanager"] = "Kubemanager"
+    external_network_selectors: Mapping[str, Any] = {}
+
+
+class VirtualMachineInterfaceFact(Fact):
+    """A CN2 interface of a pod on a network (both ``namespace/name``)."""
+
+    kind: Literal["VirtualMachineInterface"] = "VirtualMachineInterface"
+    pod: str = ""
+    network: str = ""
+    address: str = ""
+
+
+class CN2ObjectFact(Fact):
+    """An InstanceIP or FloatingIP as it stands in the cluster; ``ours`` says whether LedgerLB made it, ``spec`` is raw."""
+
+    kind: Literal["InstanceIP", "FloatingIP"]
+    ours: bool = False
+    spec: Mapping[str, Any] = {}
+
+
+class Synced(_Frozen):
+    """Marker: every object of kind ``of`` that existed at this point of the topic stands before it."""
+
+    kind: Literal["Synced"] = "Synced"
+    of: str
+    present: bool = True
+    """False where the cluster does not serve the kind (its CRD is absent): known to be empty."""
+
+
+class Gone(_Frozen):
+    """The object under ``Kind/namespace/name`` no longer exists (decoded from a tombstone)."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        """``namespace/name``, or ``name`` for a cluster-scoped object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+AnyFact = (
+    ServiceFact
+    | NamespaceFact
+    | EndpointSliceFact
+    | EndpointsFact
+    | PodFact
+    | NodeFact
+    | NetworkAttachmentDefinitionFact
+    | VirtualNetworkFact
+    | SubnetFact
+    | KubemanagerFact
+    | VirtualMachineInterfaceFact
+    | CN2ObjectFact
+)
+FactRecord = AnyFact | Synced | Gone
+
+KINDS: Final = (
+    "Service",
+    "Namespace",
+    "EndpointSlice",
+    "Endpoints",
+    "Pod",
+    "Node",
+    "NetworkAttachmentDefinition",
+    "VirtualNetwork",
+    "Subnet",
+    "Kubemanager",
+)
+"""The kinds that must be ``Synced`` before anything is decided, in the order in which they are listed."""
+
+_FACT: Final[TypeAdapter[AnyFact | Synced]] = TypeAdapter(
+    Annotated[AnyFact | Synced, Field(discriminator="kind")],
+)
+
+
+def fact_key(kind: str, namespace: str, name: str) -> str:
+    """The record key of an object."""
+    return f"{kind}/{namespace}/{name}"
+
+
+def key_of(fact: AnyFact | Synced) -> str:
+    """The record key of a fact or marker."""
+    if isinstance(fact, Synced):
+        return fact_key("Synced", "", fact.of)
+    return fact_key(fact.kind, fact.namespace, fact.name)
+
+
+def encode_fact(fact: AnyFact | Synced) -> bytes:
+    """Canonical JSON bytes: equal facts have equal bytes; defaults are left out (``kind`` never is)."""
+    body = fact.model_dump_json(exclude_defaults=True, exclude={"kind"})
+    head = f'{{"kind":"{fact.kind}"'
+    return (head + ("}" if body == "{}" else "," + body[1:])).encode()
+
+
+def decode_fact(key: str, value: bytes | None) -> FactRecord:
+    """Decode one record; raises UndecodableRecord with key and field."""
+    kind, _, rest = key.partition("/")
+    namespace, slash, name = rest.partition("/")
+    if not slash or not name:
+        raise UndecodableRecord(f"fact {key!r}", "key", "is not Kind/namespace/name", "drop the record")
+    if not value:
+        return Gone(kind=kind, namespace=namespace, name=name)
+    try:
+        fact = _FACT.validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "value"
+        raise UndecodableRecord(f"fact {key!r}", field, first["msg"], "the watcher must write it again") from error
+    if key_of(fact) != key:
+        raise UndecodableRecord(f"fact {key!r}", "value", f"describes {key_of(fact)}", "the watcher must write it again")
+    return fact

@@ -1,0 +1,206 @@
+"""Intents: what the network-selector says about networks and Services, for IPAM and for whoever explains.
+
+Topic ``ledgerlb.intents.v1`` (compacted), key ``<network>|<service>``:
+
+| key                | record           | says |
+|--------------------|------------------|------|
+| ``ns/vn|``         | NetworkOffer     | what the network can give out, or why it gives out nothing |
+| ``ns/vn|ns/svc``   | AddressIntent    | the Service wants addresses of this network |
+| ``ns/vn|ns/svc``   | Withdrawal       | it wants none of this network any more |
+| ``|ns/svc``        | Selection        | which rung chose, every candidate looked at, the reason if none |
+| ``|``              | IntentsSynced    | everything known after the first full look stands before it |
+
+Intents are level-triggered: the last record under a key is the whole wish. ``revision`` rises by at least one whenever the
+content changes, across restarts, so an older revision never undoes a newer one. Nothing is released for want of a record:
+a release needs a Withdrawal.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ledgerlb.core.errors import UndecodableRecord
+from ledgerlb.core.facts import Family
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class FactPosition(_Frozen):
+    """Where a fact that led to a decision stands in the log."""
+
+    topic: str
+    offset: int
+    partition: int = 0
+
+
+class PrefixOffer(_Frozen):
+    """One family's part of a network: canonical CIDR, gateway (empty: network+1 is reserved by default), usable ranges
+    (inclusive pairs; empty means the whole prefix) and exclusions (inclusive pairs)."""
+
+    family: Family
+    prefix: str
+    gateway: str = ""
+    ranges: tuple[tuple[str, str], ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()
+
+
+class NetworkOffer(_Frozen):
+    """What an external network can give out. ``problem`` set: nothing new is given out, with that reason; holders keep.
+    ``gone``: the network no longer exists. Durations in seconds, None = the default of the settings, 0 = off."""
+
+    type: Literal["network"] = "network"
+    network: str
+    revision: int
+    uid: str = ""
+    prefixes: tuple[PrefixOffer, ...] = ()
+    allowed_namespaces: str = ""
+    """Label selector in string form; empty = all."""
+    quota_per_namespace: int | None = None
+    quarantine: float | None = None
+    lease: float | None = None
+    force_prefix: tuple[str, ...] = ()
+    problem: str | None = None
+    message: str = ""
+    gone: bool = False
+
+
+class RungLook(_Frozen):
+    """One rung of the priority order as it was looked at: ``present`` says whether it had a value, ``value`` what it said."""
+
+    rung: str
+    present: bool
+    value: str = ""
+    outcome: str = ""
+
+
+class CandidateLook(_Frozen):
+    """One candidate network of the deciding rung, and why it was taken or passed over."""
+
+    network: str
+    taken: bool
+    why: str
+
+
+class AddressIntent(_Frozen):
+    """A Service wants addresses of ``network``, one per family of ``families`` (in ``ipFamilies`` order; all of
+    ``required`` or the wish is unmet). ``requested`` fixes addresses, at most one a family. ``adopt`` are addresses that the
+    Service's status showed when nobody held any for it. ``basis`` is a fingerprint of the Service's own wishes."""
+
+    type: Literal["want"] = "want"
+    network: str
+    service: str
+    revision: int
+    uid: str = ""
+    created: str = ""
+    requester: str = ""
+    families: tuple[Family, ...] = (4,)
+    required: tuple[Family, ...] = (4,)
+    requested: tuple[str, ...] = ()
+    sharing_key: str = ""
+    ports: tuple[tuple[str, int], ...] = ()
+    adopt: tuple[str, ...] = ()
+    namespace_labels: dict[str, str] = {}
+    basis: str = ""
+    rung: str = ""
+    explanation: str = ""
+    facts: tuple[FactPosition, ...] = ()
+
+
+class Withdrawal(_Frozen):
+    """The Service wants nothing of ``network`` any more; ``why`` is a CamelCase word such as ``ServiceDeleted`` or ``Moved``."""
+
+    type: Literal["withdraw"] = "withdraw"
+    network: str
+    service: str
+    revision: int
+    uid: str = ""
+    why: str = ""
+    requester: str = ""
+    facts: tuple[FactPosition, ...] = ()
+
+
+class Selection(_Frozen):
+    """The selector's verdict on a Service. ``ours`` False: not a Service for this instance. ``network``: the target, or None
+    with ``reason``. ``drift``: the network a fresh choice would take, where it differs from the one held."""
+
+    type: Literal["selection"] = "selection"
+    service: str
+    revision: int
+    uid: str = ""
+    ours: bool = True
+    network: str | None = None
+    rung: str | None = None
+    reason: str | None = None
+    message: str = ""
+    drift: str | None = None
+    rungs: tuple[RungLook, ...] = ()
+    candidates: tuple[CandidateLook, ...] = ()
+    families: tuple[Family, ...] = ()
+    required: tuple[Family, ...] = ()
+    warnings: tuple[str, ...] = ()
+    facts: tuple[FactPosition, ...] = ()
+
+
+class IntentsSynced(_Frozen):
+    """Marker: the selector has looked at everything once; IPAM may begin."""
+
+    type: Literal["synced"] = "synced"
+
+
+class Dropped(_Frozen):
+    """Decoded from a tombstone: nothing is said under this key any more."""
+
+    network: str
+    service: str
+
+
+Intent = NetworkOffer | AddressIntent | Withdrawal | Selection | IntentsSynced
+IntentRecord = Intent | Dropped
+
+_INTENT: Final[TypeAdapter[Intent]] = TypeAdapter(Annotated[Intent, Field(discriminator="type")])
+
+
+def intent_key(intent: IntentRecord) -> str:
+    """The record key ``<network>|<service>`` of an intent."""
+    match intent:
+        case NetworkOffer():
+            return f"{intent.network}|"
+        case Selection():
+            return f"|{intent.service}"
+        case IntentsSynced():
+            return "|"
+        case _:
+            return f"{intent.network}|{intent.service}"
+
+
+def encode_intent(intent: Intent) -> bytes:
+    """JSON bytes; defaults are left out, ``type`` never is."""
+    body = intent.model_dump_json(exclude_defaults=True, exclude={"type"})
+    head = f'{{"type":"{intent.type}"'
+    return (head + ("}" if body == "{}" else "," + body[1:])).encode()
+
+
+def decode_intent(key: str, value: bytes | None) -> IntentRecord:
+    """Decode one record; raises UndecodableRecord with key and field."""
+    network, bar, service = key.partition("|")
+    if not bar:
+        raise UndecodableRecord(f"intent {key!r}", "key", "is not <network>|<service>", "drop the record")
+    if not value:
+        return Dropped(network=network, service=service)
+    try:
+        intent = _INTENT.validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "value"
+        raise UndecodableRecord(
+            f"intent {key!r}", field, first["msg"], "the network-selector must write it again"
+        ) from error
+    if intent_key(intent) != key:
+        raise UndecodableRecord(
+            f"intent {key!r}", "value", f"belongs under {intent_key(intent)!r}", "the network-selector must write it again"
+        )
+    return intent

@@ -1,0 +1,178 @@
+"""Events of the ledger, as msgspec structs: they are decoded on the fold path, a million of them in seconds.
+
+``address`` is canonical text, ``family`` 4 or 6, ``service`` is ``namespace/name``. Times are aware UTC datetimes. Inside one entry events apply
+in order; an entry is atomic.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+Family = Literal[4, 6]
+Ports = tuple[tuple[str, int], ...]
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
+    pass
+
+
+class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One family of a network as the ledger knows it: canonical CIDR; explicit gateway or empty; inclusive usable ranges
+    (empty: the whole prefix); inclusive exclusions."""
+
+    family: Family
+    prefix: str
+    gateway: str = ""
+    ranges: tuple[tuple[str, str], ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()
+
+
+class NetworkDefined(_Event):
+    """The network may give out these prefixes from now on. ``stranded``: holders that a forced shrink cut off."""
+
+    prefixes: tuple[Prefix, ...]
+    uid: str = ""
+    stranded: tuple[str, ...] = ()
+
+
+class PrefixChangeRefused(_Event):
+    """A new address plan would cut these holders off (``address service`` pairs), so the old one stays in force for them."""
+
+    prefixes: tuple[Prefix, ...]
+    holders: tuple[tuple[str, str], ...]
+
+
+class NetworkGone(_Event):
+    """The network no longer exists; nothing new is given out, holders keep what they have until they have moved."""
+
+
+class AddressAllocated(_Event):
+    """``service`` holds ``address`` from now on. ``choice`` says which rule found it (``requested``, ``former``, ``never-used``,
+    ``longest-free``, ``leased-to-other``, ``quarantine-cut``, ``shared``)."""
+
+    address: str
+    family: Family
+    service: str
+    uid: str
+    choice: str
+    sharing_key: str = ""
+    ports: Ports = ()
+
+
+class AddressAdopted(_Event):
+    """Like AddressAllocated, for an address that the Service's status already showed."""
+
+    address: str
+    family: Family
+    service: str
+    uid: str
+    sharing_key: str = ""
+    ports: Ports = ()
+
+
+class AdoptionRefused(_Event):
+    """The address that the status showed is not adopted; the Service is served as a newcomer."""
+
+    address: str
+    service: str
+    uid: str
+    reason: str
+    message: str = ""
+
+
+class HoldingChanged(_Event):
+    """The same Service keeps the address under a new uid, other ports or another sharing key."""
+
+    address: str
+    service: str
+    uid: str
+    sharing_key: str = ""
+    ports: Ports = ()
+
+
+class HolderLeft(_Event):
+    """One of several sharers left; the address stays held by the others."""
+
+    address: str
+    service: str
+    why: str = ""
+
+
+class AddressReleasing(_Event):
+    """The last holder wants it no more: the data path must withdraw it, and is waited for."""
+
+    address: str
+    service: str
+    why: str = ""
+
+
+class AddressReleased(_Event):
+    """Every agent that could have had it confirmed the withdrawal (``confirmed``) or was declared dead (``dead``). Quarantine and lease start now;
+    None: none."""
+
+    address: str
+    service: str
+    quarantine_until: datetime | None = None
+    lease_until: datetime | None = None
+    confirmed: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+
+
+class ReleaseCancelled(_Event):
+    """The holder wanted the address back before it was released."""
+
+    address: str
+    service: str
+    uid: str
+    sharing_key: str = ""
+    ports: Ports = ()
+
+
+class QuarantineEnded(_Event):
+    """The address may be given to others (subject to its lease)."""
+
+    address: str
+
+
+class LeaseEnded(_Event):
+    """The former holder's soft reservation is over."""
+
+    address: str
+
+
+class AllocationRefused(_Event):
+    """The Service's wish cannot be met now. Written once per reason; ``families`` are those it concerns."""
+
+    service: str
+    uid: str
+    reason: str
+    message: str
+    families: tuple[Family, ...] = ()
+
+
+class RefusalCleared(_Event):
+    """The last refusal of the Service no longer applies (served in full, or nothing is wanted any more)."""
+
+    service: str
+
+
+Event = (
+    NetworkDefined
+    | PrefixChangeRefused
+    | NetworkGone
+    | AddressAllocated
+    | AddressAdopted
+    | AdoptionRefused
+    | HoldingChanged
+    | HolderLeft
+    | AddressReleasing
+    | AddressReleased
+    | ReleaseCancelled
+    | QuarantineEnded
+    | LeaseEnded
+    | AllocationRefused
+    | RefusalCleared
+)

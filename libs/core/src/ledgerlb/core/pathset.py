@@ -1,0 +1,137 @@
+"""Path sets and reports: what the planner tells the agents, and what they answer.
+
+``ledgerlb.paths.v1`` (compacted, key = address): one PathSet per external address that is held or being released; a tombstone
+once it is released. ``ledgerlb.reports.v1`` (compacted): key ``<address>/<agent>`` Report, key ``heartbeat/<agent>`` Heartbeat.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ledgerlb.core.errors import UndecodableRecord
+from ledgerlb.core.facts import Family
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class NextHop(_Frozen):
+    """One node: ``via`` is its InternalIP of the address's family (empty: it has none, so it cannot be a next hop there),
+    ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port`` (IPv6 in
+    brackets) that take new flows, ``draining`` those that keep their flows only."""
+
+    node: str
+    via: str = ""
+    weight: int
+    backends: tuple[str, ...] = ()
+    draining: tuple[str, ...] = ()
+
+
+class Frontend(_Frozen):
+    """One port of one Service on the address."""
+
+    service: str
+    protocol: str
+    port: int
+
+
+class PathSet(_Frozen):
+    """How one external address is reached. ``allocation`` names the ledger entry (``network#seq``) that gave the address to
+    its holder. ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which names the entry
+    that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges`` None: open; empty: nobody is admitted."""
+
+    v: int = 1
+    address: str
+    family: Family
+    network: str
+    services: tuple[str, ...] = ()
+    frontends: tuple[Frontend, ...] = ()
+    next_hops: tuple[NextHop, ...] = ()
+    source_ranges: tuple[str, ...] | None = None
+    affinity: bool = False
+    affinity_timeout: int = 0
+    external_traffic_policy: str = "Cluster"
+    allocation: str = ""
+    withdraw: bool = False
+    release: str = ""
+    notes: tuple[str, ...] = ()
+    """What could not be programmed and why, for people (``10.0.0.9 is not reachable from …``)."""
+
+
+class Report(_Frozen):
+    """An agent's answer for one address. ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the digest of the PathSet's bytes
+    it answers; ``release`` repeats the path set's; ``seconds`` is how long the change took; ``weights`` are per node, as programmed."""
+
+    kind: Literal["report"] = "report"
+    address: str
+    agent: str
+    state: Literal["programmed", "withdrawn", "failed"]
+    path: str
+    release: str = ""
+    at: datetime
+    seconds: float = 0.0
+    weights: dict[str, int] = {}
+    message: str = ""
+
+
+class Heartbeat(_Frozen):
+    """An agent is alive. ``started`` is when its process started, ``stopped`` True on a clean goodbye (nothing is programmed any more)."""
+
+    kind: Literal["heartbeat"] = "heartbeat"
+    agent: str
+    at: datetime
+    started: datetime
+    backend: str = ""
+    stopped: bool = False
+
+
+ReportRecord = Report | Heartbeat
+_REPORT: Final[TypeAdapter[ReportRecord]] = TypeAdapter(Annotated[ReportRecord, Field(discriminator="kind")])
+
+
+def report_key(record: ReportRecord) -> str:
+    """The record key of a report or heartbeat."""
+    if isinstance(record, Heartbeat):
+        return f"heartbeat/{record.agent}"
+    return f"{record.address}/{record.agent}"
+
+
+def encode_report(record: ReportRecord) -> bytes:
+    """JSON bytes."""
+    return record.model_dump_json().encode()
+
+
+def decode_report(key: str, value: bytes | None) -> ReportRecord | None:
+    """Decode one record, None for a tombstone; raises UndecodableRecord."""
+    if not value:
+        return None
+    try:
+        return _REPORT.validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "value"
+        raise UndecodableRecord(f"report {key!r}", field, first["msg"], "the agent must write it again") from error
+
+
+def encode_path_set(path_set: PathSet) -> bytes:
+    """Canonical JSON bytes: equal path sets have equal bytes."""
+    return path_set.model_dump_json(exclude_defaults=True).encode()
+
+
+def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
+    """Decode one record, None for a tombstone; raises UndecodableRecord."""
+    if not value:
+        return None
+    try:
+        path_set = PathSet.model_validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "value"
+        raise UndecodableRecord(f"path set {key!r}", field, first["msg"], "the planner must write it again") from error
+    if path_set.address != key:
+        raise UndecodableRecord(f"path set {key!r}", "address", f"names {path_set.address}", "the planner must write it again")
+    return path_set

@@ -1,0 +1,1 @@
+"""The event log: one port, a Kafka adapter and an embedded (SQLite or memory) adapter."""

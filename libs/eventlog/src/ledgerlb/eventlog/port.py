@@ -1,0 +1,104 @@
+"""The event-log port: all that LedgerLB asks of a log.
+
+A log holds named topics; a topic is one ordered sequence of records with offsets from 0 upwards (gaps are allowed after compaction).
+Every topic has exactly one partition: the order of all decisions is the order of the audit, and one partition carries far more
+than any cluster decides.
+
+Concurrency: one reader is used by one task; appends may come from several tasks and are kept in the order of their calls.
+Every call is bounded in time and raises ``LogUnavailable`` past its bound. After ``LogUnavailable`` from ``append`` nobody knows
+whether the records are in the log: the caller catches up and decides again, and never resends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from ledgerlb.eventlog.topics import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to append; ``value`` None is a tombstone."""
+
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as read. ``key`` is decoded leniently (undecodable bytes are replaced) so that no record can stop a reader;
+    ``raw_key`` is what stood there. ``timestamp`` is milliseconds since the epoch, from the log: for people, not for decisions."""
+
+    topic: str
+    offset: int
+    key: str
+    value: bytes | None
+    timestamp: int
+    raw_key: bytes = b""
+
+
+class Reader(Protocol):
+    """A tailing reader of one or more topics, each from its own offset."""
+
+    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:
+        """The next records (per topic in order), waiting up to ``timeout`` seconds for the first; [] when none came."""
+        ...
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every topic has been read to the end that it had when the reader was opened (stays true)."""
+        ...
+
+    def position(self, topic: Topic) -> int:
+        """The offset of the next record that ``poll`` will return for the topic."""
+        ...
+
+    async def close(self) -> None:
+        """Stop reading; idempotent."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class EventLog(Protocol):
+    """A connection to a log. Use as an async context manager: entering connects, leaving closes."""
+
+    async def append(self, topic: Topic, records: Sequence[NewRecord]) -> list[int]:
+        """Append in order and return the offsets. Durable when it returns. Raises RecordTooLarge before anything is sent,
+        LogUnavailable when the outcome is unknown (a part may have been appended)."""
+        ...
+
+    async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
+        """A reader that begins at ``start[topic.name]`` (default: the earliest record there is)."""
+        ...
+
+    async def end(self, topic: Topic) -> int:
+        """The offset after the last record (0 for an empty topic)."""
+        ...
+
+    async def provision(self, *, replication: int = 1) -> list[str]:
+        """Create what is missing with its declared settings; returns a line per topic that was made or changed."""
+        ...
+
+    async def check(self) -> list[str]:
+        """What is wrong with the topics (missing, dangerous settings), a line each; [] when all is well."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+async def latest(log: EventLog, topic: Topic, timeout: float = 30.0) -> dict[str, Record]:
+    """The last record under each key (tombstoned keys are left out), read to the end that the topic has now.
+    Raises LogUnavailable past ``timeout`` seconds."""
+    raise NotImplementedError

@@ -1,0 +1,65 @@
+"""Every topic of LedgerLB, declared once: provisioning, the start-up check and the documentation come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+_DAY_MS: Final = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic. ``cleanup`` is Kafka's ``cleanup.policy``; ``retention_ms`` -1 keeps for ever (meaningless for compacted ones);
+    ``min_compaction_lag_ms`` keeps history for that long; ``max_bytes`` bounds one record's value."""
+
+    name: str
+    key: str
+    cleanup: Literal["compact", "delete"]
+    written_by: str
+    carries: str
+    retention_ms: int = -1
+    min_compaction_lag_ms: int = 0
+    max_bytes: int = 1024 * 1024
+
+    def config(self) -> Mapping[str, str]:
+        """The broker settings that make the topic what it is declared to be."""
+        settings = {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
+        if self.min_compaction_lag_ms:
+            settings["min.compaction.lag.ms"] = str(self.min_compaction_lag_ms)
+        return settings
+
+
+FACTS: Final = Topic(
+    "ledgerlb.facts.v1", "Kind/namespace/name", "compact", "watcher",
+    "normalised objects, deletions, and a Synced marker per kind after each full list",
+    min_compaction_lag_ms=14 * _DAY_MS,
+)  # fmt: skip
+INTENTS: Final = Topic(
+    "ledgerlb.intents.v1", "network|service", "compact", "network-selector",
+    "what each Service wants of which network, what each network offers, and every verdict with its explanation",
+)  # fmt: skip
+LEDGER: Final = Topic(
+    "ledgerlb.ledger.v1", "network", "delete", "ipam",
+    "one chained entry per decision: the truth about who holds which address",
+)  # fmt: skip
+SNAPSHOTS: Final = Topic(
+    "ledgerlb.snapshots.v1", "network/chunk", "compact", "ipam", "advisory snapshots of the fold",
+)  # fmt: skip
+PATHS: Final = Topic(
+    "ledgerlb.paths.v1", "address", "compact", "ecmp-programmer (planner)", "one path set per external address",
+)  # fmt: skip
+REPORTS: Final = Topic(
+    "ledgerlb.reports.v1", "address/agent", "compact", "ecmp-programmer (agents)",
+    "what each agent programmed or withdrew, and heartbeats",
+)  # fmt: skip
+HEADS: Final = Topic(
+    "ledgerlb.heads.v1", "network", "delete", "ipam", "signed heads of the chains",
+)  # fmt: skip
+DEAD_LETTERS: Final = Topic(
+    "ledgerlb.dead-letters.v1", "original key", "delete", "anyone", "raw bytes of records that could not be used, where from, why",
+    retention_ms=90 * _DAY_MS,
+)  # fmt: skip
+
+ALL_TOPICS: Final = (FACTS, INTENTS, LEDGER, SNAPSHOTS, PATHS, REPORTS, HEADS, DEAD_LETTERS)

@@ -1,0 +1,1 @@
+"""Kubernetes at the edge: list and watch, normalisation into facts, writers."""

@@ -1,0 +1,1 @@
+"""What every LedgerLB process shares: settings, logging, health, metrics, its run loop."""

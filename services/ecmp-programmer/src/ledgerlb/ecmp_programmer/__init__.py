@@ -1,0 +1,1 @@
+"""Path sets from the ledger and the endpoints, and the agents that program them."""

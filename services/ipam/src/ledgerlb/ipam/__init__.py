@@ -1,0 +1,1 @@
+"""Intents in, chained ledger entries out: who holds which address."""

@@ -1,0 +1,1 @@
+"""Facts in, intents out: which external network serves which Service."""

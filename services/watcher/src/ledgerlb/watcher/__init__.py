@@ -1,0 +1,1 @@
+"""Kubernetes objects in, facts out; folded entries in, status, Events and finalizers out."""

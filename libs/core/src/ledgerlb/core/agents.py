@@ -1,0 +1,59 @@
+"""Which agents live, and what each last reported: a fold of the reports topic."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ledgerlb.core.pathset import Heartbeat, Report, ReportRecord
+
+
+class AgentTable:
+    """The last heartbeat of each agent and its last report for each address. Times are aware UTC; ``timeout`` in seconds."""
+
+    def __init__(self) -> None:
+        self._heartbeats: dict[str, Heartbeat] = {}
+        self._reports: dict[str, dict[str, Report]] = {}
+
+    def take(self, key: str, record: ReportRecord | None) -> None:
+        """Fold one record of the reports topic (None: a tombstone)."""
+        if record is None:
+            head, _, agent = key.rpartition("/")
+            if head == "heartbeat":
+                self._heartbeats.pop(agent, None)
+            else:
+                self._reports.get(head, {}).pop(agent, None)
+        elif isinstance(record, Heartbeat):
+            self._heartbeats[record.agent] = record
+        else:
+            self._reports.setdefault(record.address, {})[record.agent] = record
+
+    def agents(self) -> tuple[Heartbeat, ...]:
+        """The last heartbeat of every agent ever heard of, by name."""
+        return tuple(self._heartbeats[name] for name in sorted(self._heartbeats))
+
+    def alive(self, now: datetime, timeout: float) -> tuple[str, ...]:
+        """Agents that may still forward: heard within ``timeout``, and not said goodbye. Sorted."""
+        limit = now - timedelta(seconds=timeout)
+        return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= limit)
+
+    def heard_since(self, since: datetime) -> tuple[str, ...]:
+        """Agents with a heartbeat at or after ``since``, whatever became of them. Sorted."""
+        return tuple(beat.agent for beat in self.agents() if beat.at >= since)
+
+    def reports(self, address: str) -> tuple[Report, ...]:
+        """The last report of each agent for the address, by agent name."""
+        found = self._reports.get(address, {})
+        return tuple(found[name] for name in sorted(found))
+
+    def programmed(self, address: str, now: datetime, timeout: float) -> bool:
+        """Whether every live agent forwards the address (true where no agent lives)."""
+        done = {report.agent for report in self.reports(address) if report.state == "programmed"}
+        return all(agent in done for agent in self.alive(now, timeout))
+
+    def withdrawn(self, address: str, release: str) -> tuple[str, ...]:
+        """Agents that confirmed the withdrawal named ``release`` (``network#seq``). Sorted."""
+        return tuple(
+            report.agent
+            for report in self.reports(address)
+            if report.state == "withdrawn" and report.release == release
+        )

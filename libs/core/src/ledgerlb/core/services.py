@@ -1,0 +1,105 @@
+"""What a Service asks for, read off its fact: whether it is ours, which families, which addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+from netaddr import AddrFormatError, IPAddress
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.facts import Family, ServiceFact
+from ledgerlb.core.settings import DomainSettings
+
+ANNOTATION_NETWORK: Final = "service.contrail.juniper.net/externalNetwork"
+ANNOTATION_SELECTOR: Final = "service.contrail.juniper.net/externalNetworkSelector"
+ANNOTATION_ADDRESSES: Final = "ledgerlb.io/addresses"
+ANNOTATION_SHARING_KEY: Final = "ledgerlb.io/sharing-key"
+ANNOTATION_EXCLUDE: Final = "ledgerlb.io/exclude"
+ANNOTATION_ALLOWED_NAMESPACES: Final = "ledgerlb.io/allowed-namespaces"
+ANNOTATION_QUOTA: Final = "ledgerlb.io/quota-per-namespace"
+ANNOTATION_QUARANTINE: Final = "ledgerlb.io/quarantine"
+ANNOTATION_LEASE: Final = "ledgerlb.io/lease"
+ANNOTATION_FORCE_PREFIX: Final = "ledgerlb.io/force-prefix"
+
+SUPPORTED_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
+
+
+def is_ours(service: ServiceFact, settings: DomainSettings) -> bool:
+    """Whether this instance serves the Service: type LoadBalancer, and its class is exactly the one that we serve."""
+    return service.type == "LoadBalancer" and service.load_balancer_class == settings.load_balancer_class
+
+
+def families_of(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
+    """(families wanted in order, families without which the wish is unmet).
+
+    SingleStack and RequireDualStack need what they list; PreferDualStack needs one and takes both.
+    """
+    listed = service.ip_families or (4,)
+    first = listed[0]
+    other: Family = 6 if first == 4 else 4
+    if service.ip_family_policy == "RequireDualStack":
+        both = (first, other)
+        return both, both
+    if service.ip_family_policy == "PreferDualStack":
+        return (first, other), ()
+    return (first,), (first,)
+
+
+def requested_addresses(service: ServiceFact) -> tuple[str, ...]:
+    """Addresses the Service asks for, canonical, at most one a family: our annotation first, else ``spec.loadBalancerIP``.
+
+    Raises BadInput naming the field.
+    """
+    annotation = service.annotations.get(ANNOTATION_ADDRESSES)
+    field = f"annotation {ANNOTATION_ADDRESSES}" if annotation is not None else "spec.loadBalancerIP"
+    text = annotation if annotation is not None else service.load_balancer_ip
+    if annotation is None and not text:
+        return ()
+    found: dict[int, str] = {}
+    for part in text.split(","):
+        address = _address(service, field, part.strip())
+        if address.version in found:
+            raise BadInput(
+                f"Service {service.full_name}", field, f"asks for two IPv{address.version} addresses", "name one per family"
+            )
+        found[address.version] = str(address)
+    return tuple(found.values())
+
+
+def _address(service: ServiceFact, field: str, text: str) -> IPAddress:
+    try:
+        return IPAddress(text, flags=0) if text.count(".") in (0, 3) else _not_an_address(text)
+    except (AddrFormatError, ValueError) as error:
+        raise BadInput(
+            f"Service {service.full_name}", field, f"{text!r} is not an IP address", "write 192.0.2.7 or 2001:db8::7"
+        ) from error
+
+
+def _not_an_address(text: str) -> IPAddress:
+    raise ValueError(text)
+
+
+def sharing_key(service: ServiceFact) -> str:
+    """The Service's sharing key, empty where it shares with nobody."""
+    return service.annotations.get(ANNOTATION_SHARING_KEY, "").strip()
+
+
+def frontends(service: ServiceFact) -> tuple[tuple[str, int], ...]:
+    """(protocol, port) pairs, sorted; unsupported protocols are left out."""
+    return tuple(sorted({(p.protocol, p.port) for p in service.ports if p.protocol in SUPPORTED_PROTOCOLS}))
+
+
+def basis_of(service: ServiceFact) -> str:
+    """Fingerprint of the Service's own wishes: a holder moves only when this changes (or its network goes)."""
+    families, required = families_of(service)
+    wishes = [
+        service.annotations.get(ANNOTATION_NETWORK),
+        service.annotations.get(ANNOTATION_SELECTOR),
+        list(families),
+        list(required),
+        service.annotations.get(ANNOTATION_ADDRESSES, service.load_balancer_ip),
+        sharing_key(service),
+    ]
+    return hashlib.sha256(json.dumps(wishes).encode()).hexdigest()[:16]

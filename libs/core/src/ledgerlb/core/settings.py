@@ -1,0 +1,71 @@
+"""Settings that decisions depend on: the same keys in every service, in Helm values and in scenarios.
+
+Keys are camelCase in YAML (``contrailNamespace``), as in Kubernetes. Durations are seconds, or text such as ``5m`` or ``24h``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from ledgerlb.core.errors import BadInput
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+\Z")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as ``0s``, ``5m``, ``1h30m``; raises BadInput."""
+    cleaned = text.strip()
+    if not _DURATION.match(cleaned):
+        raise BadInput("duration", "", f"{text!r} is not a duration", "write it like 30s, 5m, 1h30m or 24h; 0s turns it off")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except BadInput as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class _Camel(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class KubemanagerName(_Camel):
+    """Which Kubemanager resource holds the external network selectors."""
+
+    namespace: str = "contrail"
+    name: str = "contrail-k8s-kubemanager"
+
+
+class Defaults(_Camel):
+    """What networks use that say nothing themselves, in seconds; 0 turns the thing off."""
+
+    quarantine: Seconds = 300.0
+    lease: Seconds = 86400.0
+
+
+class DomainSettings(_Camel):
+    """See module. ``external_network_selectors`` has the shape of the Kubemanager's ``spec.externalNetworkSelectors`` and is used
+    where no Kubemanager exists; ``load_balancer_class`` None serves the Services that set no class."""
+
+    contrail_namespace: str = "contrail"
+    kubemanager: KubemanagerName = KubemanagerName()
+    external_network_selectors: Mapping[str, Any] = {}
+    load_balancer_class: str | None = None
+    multus: bool = False
+    defaults: Defaults = Defaults()
+    agent_timeout: Seconds = 300.0
+    service_network: str = "contrail/default-servicenetwork"

@@ -138,7 +138,8 @@ class EndpointsFact(Fact):
 
 class PodFact(Fact):
     """A Pod that has secondary interfaces or stands behind a watched Service. ``network_status`` is the raw annotation
-    ``k8s.v1.cni.cncf.io/network-status`` (empty where absent)."""
+    ``k8s.v1.cni.cncf.io/network-status`` (empty where absent).
+    """
 
     kind: Literal["Pod"] = "Pod"
     node: str = ""
@@ -305,5 +306,7 @@ def decode_fact(key: str, value: bytes | None) -> FactRecord:
         field = ".".join(str(part) for part in first["loc"]) or "value"
         raise UndecodableRecord(f"fact {key!r}", field, first["msg"], "the watcher must write it again") from error
     if key_of(fact) != key:
-        raise UndecodableRecord(f"fact {key!r}", "value", f"describes {key_of(fact)}", "the watcher must write it again")
+        raise UndecodableRecord(
+            f"fact {key!r}", "value", f"describes {key_of(fact)}", "the watcher must write it again"
+        )
     return fact

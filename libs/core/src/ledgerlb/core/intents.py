@@ -39,7 +39,8 @@ class FactPosition(_Frozen):
 
 class PrefixOffer(_Frozen):
     """One family's part of a network: canonical CIDR, gateway (empty: network+1 is reserved by default), usable ranges
-    (inclusive pairs; empty means the whole prefix) and exclusions (inclusive pairs)."""
+    (inclusive pairs; empty means the whole prefix) and exclusions (inclusive pairs).
+    """
 
     family: Family
     prefix: str
@@ -50,7 +51,8 @@ class PrefixOffer(_Frozen):
 
 class NetworkOffer(_Frozen):
     """What an external network can give out. ``problem`` set: nothing new is given out, with that reason; holders keep.
-    ``gone``: the network no longer exists. Durations in seconds, None = the default of the settings, 0 = off."""
+    ``gone``: the network no longer exists. Durations in seconds, None = the default of the settings, 0 = off.
+    """
 
     type: Literal["network"] = "network"
     network: str
@@ -88,7 +90,8 @@ class CandidateLook(_Frozen):
 class AddressIntent(_Frozen):
     """A Service wants addresses of ``network``, one per family of ``families`` (in ``ipFamilies`` order; all of
     ``required`` or the wish is unmet). ``requested`` fixes addresses, at most one a family. ``adopt`` are addresses that the
-    Service's status showed when nobody held any for it. ``basis`` is a fingerprint of the Service's own wishes."""
+    Service's status showed when nobody held any for it. ``basis`` is a fingerprint of the Service's own wishes.
+    """
 
     type: Literal["want"] = "want"
     network: str
@@ -125,7 +128,8 @@ class Withdrawal(_Frozen):
 
 class Selection(_Frozen):
     """The selector's verdict on a Service. ``ours`` False: not a Service for this instance. ``network``: the target, or None
-    with ``reason``. ``drift``: the network a fresh choice would take, where it differs from the one held."""
+    with ``reason``. ``drift``: the network a fresh choice would take, where it differs from the one held.
+    """
 
     type: Literal["selection"] = "selection"
     service: str
@@ -201,6 +205,9 @@ def decode_intent(key: str, value: bytes | None) -> IntentRecord:
         ) from error
     if intent_key(intent) != key:
         raise UndecodableRecord(
-            f"intent {key!r}", "value", f"belongs under {intent_key(intent)!r}", "the network-selector must write it again"
+            f"intent {key!r}",
+            "value",
+            f"belongs under {intent_key(intent)!r}",
+            "the network-selector must write it again",
         )
     return intent

@@ -22,7 +22,8 @@ class _Frozen(BaseModel):
 class NextHop(_Frozen):
     """One node: ``via`` is its InternalIP of the address's family (empty: it has none, so it cannot be a next hop there),
     ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port`` (IPv6 in
-    brackets) that take new flows, ``draining`` those that keep their flows only."""
+    brackets) that take new flows, ``draining`` those that keep their flows only.
+    """
 
     node: str
     via: str = ""
@@ -42,7 +43,8 @@ class Frontend(_Frozen):
 class PathSet(_Frozen):
     """How one external address is reached. ``allocation`` names the ledger entry (``network#seq``) that gave the address to
     its holder. ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which names the entry
-    that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges`` None: open; empty: nobody is admitted."""
+    that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges`` None: open; empty: nobody is admitted.
+    """
 
     v: int = 1
     address: str
@@ -64,7 +66,8 @@ class PathSet(_Frozen):
 
 class Report(_Frozen):
     """An agent's answer for one address. ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the digest of the PathSet's bytes
-    it answers; ``release`` repeats the path set's; ``seconds`` is how long the change took; ``weights`` are per node, as programmed."""
+    it answers; ``release`` repeats the path set's; ``seconds`` is how long the change took; ``weights`` are per node, as programmed.
+    """
 
     kind: Literal["report"] = "report"
     address: str
@@ -133,5 +136,7 @@ def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
         field = ".".join(str(part) for part in first["loc"]) or "value"
         raise UndecodableRecord(f"path set {key!r}", field, first["msg"], "the planner must write it again") from error
     if path_set.address != key:
-        raise UndecodableRecord(f"path set {key!r}", "address", f"names {path_set.address}", "the planner must write it again")
+        raise UndecodableRecord(
+            f"path set {key!r}", "address", f"names {path_set.address}", "the planner must write it again"
+        )
     return path_set

@@ -62,7 +62,10 @@ def requested_addresses(service: ServiceFact) -> tuple[str, ...]:
         address = _address(service, field, part.strip())
         if address.version in found:
             raise BadInput(
-                f"Service {service.full_name}", field, f"asks for two IPv{address.version} addresses", "name one per family"
+                f"Service {service.full_name}",
+                field,
+                f"asks for two IPv{address.version} addresses",
+                "name one per family",
             )
         found[address.version] = str(address)
     return tuple(found.values())
@@ -73,7 +76,10 @@ def _address(service: ServiceFact, field: str, text: str) -> IPAddress:
         return IPAddress(text, flags=0) if text.count(".") in (0, 3) else _not_an_address(text)
     except (AddrFormatError, ValueError) as error:
         raise BadInput(
-            f"Service {service.full_name}", field, f"{text!r} is not an IP address", "write 192.0.2.7 or 2001:db8::7"
+            f"Service {service.full_name}",
+            field,
+            f"{text!r} is not an IP address",
+            "write 192.0.2.7 or 2001:db8::7",
         ) from error
 
 

@@ -23,7 +23,12 @@ def parse_duration(text: str) -> float:
     """Seconds of a duration such as ``0s``, ``5m``, ``1h30m``; raises BadInput."""
     cleaned = text.strip()
     if not _DURATION.match(cleaned):
-        raise BadInput("duration", "", f"{text!r} is not a duration", "write it like 30s, 5m, 1h30m or 24h; 0s turns it off")
+        raise BadInput(
+            "duration",
+            "",
+            f"{text!r} is not a duration",
+            "write it like 30s, 5m, 1h30m or 24h; 0s turns it off",
+        )
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
 
 
@@ -59,7 +64,8 @@ class Defaults(_Camel):
 
 class DomainSettings(_Camel):
     """See module. ``external_network_selectors`` has the shape of the Kubemanager's ``spec.externalNetworkSelectors`` and is used
-    where no Kubemanager exists; ``load_balancer_class`` None serves the Services that set no class."""
+    where no Kubemanager exists; ``load_balancer_class`` None serves the Services that set no class.
+    """
 
     contrail_namespace: str = "contrail"
     kubemanager: KubemanagerName = KubemanagerName()

@@ -11,12 +11,21 @@ whether the records are in the log: the caller catches up and decides again, and
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
+from ledgerlb.core.errors import LogUnavailable, RecordTooLarge
 from ledgerlb.eventlog.topics import Topic
+
+MAX_KEY_BYTES: Final = 16 * 1024
+
+
+class PositionLost(LogUnavailable):
+    """The log no longer holds the position to read on from (records before it were removed, or the log was replaced):
+    forget what was folded and read from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,10 @@ class Record:
 
 
 class Reader(Protocol):
-    """A tailing reader of one or more topics, each from its own offset."""
+    """A tailing reader of one or more topics, each from its own offset.
+
+    ``poll`` raises LogUnavailable when the log has not answered for a few seconds; the same reader may be polled again and
+    recovers by itself. PositionLost is final for the reader."""
 
     async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:
         """The next records (per topic in order), waiting up to ``timeout`` seconds for the first; [] when none came."""
@@ -76,7 +88,8 @@ class EventLog(Protocol):
         ...
 
     async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
-        """A reader that begins at ``start[topic.name]`` (default: the earliest record there is)."""
+        """A reader that begins at ``start[topic.name]`` (default, or 0: the earliest record there is). Raises LogUnavailable;
+        PositionLost where the log does not hold that offset."""
         ...
 
     async def end(self, topic: Topic) -> int:
@@ -101,4 +114,44 @@ class EventLog(Protocol):
 async def latest(log: EventLog, topic: Topic, timeout: float = 30.0) -> dict[str, Record]:
     """The last record under each key (tombstoned keys are left out), read to the end that the topic has now.
     Raises LogUnavailable past ``timeout`` seconds."""
-    raise NotImplementedError
+    deadline = time.monotonic() + timeout
+    found: dict[str, Record] = {}
+    async with await log.open([topic]) as reader:
+        while not reader.caught_up:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise LogUnavailable(f"topic {topic.name} could not be read to its end within {timeout:g} s; is the log reachable?")
+            for record in await reader.poll(min(remaining, 1.0)):
+                if record.value is None:
+                    found.pop(record.key, None)
+                else:
+                    found[record.key] = record
+    return found
+
+
+def encode_records(topic: Topic, records: Sequence[NewRecord]) -> list[tuple[bytes, bytes | None]]:
+    """(key, value) bytes of each record; raises RecordTooLarge naming topic and key."""
+    encoded = []
+    for record in records:
+        key = record.key.encode("utf-8", "replace")
+        size = len(record.value or b"")
+        if size > topic.max_bytes or len(key) > MAX_KEY_BYTES:
+            raise RecordTooLarge(
+                f"topic {topic.name}, key {record.key[:200]!r}: {size} bytes of value (at most {topic.max_bytes}), "
+                f"{len(key)} bytes of key (at most {MAX_KEY_BYTES}); split it into smaller records"
+            )
+        encoded.append((key, record.value))
+    return encoded
+
+
+def check_start(topic: Topic, start: int, beginning: int, end: int) -> int:
+    """The offset to read from when ``start`` is asked of a topic that holds ``beginning``..``end``; raises PositionLost.
+    0 always means the earliest record there is."""
+    if start <= 0:
+        return beginning
+    if start < beginning or start > end:
+        raise PositionLost(
+            f"topic {topic.name}: offset {start} is not in the log, which holds {beginning} to {end}; "
+            "read it from the beginning"
+        )
+    return start

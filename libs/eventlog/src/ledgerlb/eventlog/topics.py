@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 _DAY_MS: Final = 24 * 3600 * 1000
+ENVELOPE_BYTES: Final = 64 * 1024
+"""What a broker must admit on top of the value: key, headers, batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,12 @@ class Topic:
 
     def config(self) -> Mapping[str, str]:
         """The broker settings that make the topic what it is declared to be."""
-        settings = {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
+        settings = {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "max.message.bytes": str(self.max_bytes + ENVELOPE_BYTES),
+        }
         if self.min_compaction_lag_ms:
             settings["min.compaction.lag.ms"] = str(self.min_compaction_lag_ms)
         return settings
@@ -59,7 +66,7 @@ HEADS: Final = Topic(
 )  # fmt: skip
 DEAD_LETTERS: Final = Topic(
     "ledgerlb.dead-letters.v1", "original key", "delete", "anyone", "raw bytes of records that could not be used, where from, why",
-    retention_ms=90 * _DAY_MS,
+    retention_ms=90 * _DAY_MS, max_bytes=2 * 1024 * 1024,
 )  # fmt: skip
 
 ALL_TOPICS: Final = (FACTS, INTENTS, LEDGER, SNAPSHOTS, PATHS, REPORTS, HEADS, DEAD_LETTERS)

@@ -1,1 +1,6 @@
-"""The ledger: one chained entry per decision (``entry``, ``events``), and the chain that makes it a lock (``chain``)."""
+"""The ledger: chained entries, and the one fold that every reader shares.
+
+- ``events``, ``entry``: what is written; ``chain``: which entries count.
+- ``records``, ``state``, ``evolve``: what one network's accepted entries add up to; ``fold``: all networks together.
+- ``plan``, ``intervals``: which addresses a network can give out.
+"""

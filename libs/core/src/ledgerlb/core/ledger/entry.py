@@ -20,15 +20,16 @@ MAX_BYTES: Final = 512 * 1024
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why one Service's part of an entry was decided: what it wanted, who asked, which rung chose the network, and where the
-    facts stand. An entry that serves several intents has several causes."""
+    facts stand. An entry that serves several intents has several causes.
+    """
 
     intent: str
-    """Type and revision of the intent, such as ``want@7``; ``clock`` or ``report`` where no intent led to it."""
+    """Kind of the intent: ``want``, ``withdraw``, ``network``; ``clock`` or ``report`` where no intent led to it."""
+    revision: int = 0
     service: str = ""
     uid: str = ""
     requester: str = ""
     rung: str = ""
-    basis: str = ""
     explanation: str = ""
     facts: tuple[tuple[str, int, int], ...] = ()
     """(topic, partition, offset)."""
@@ -66,7 +67,10 @@ def decode_entry(key: str, value: bytes | None) -> Entry:
         raise UndecodableRecord(f"ledger entry of {key!r}", "value", str(error), "it is skipped and counted") from error
     if entry.v != VERSION:
         raise UndecodableRecord(
-            f"ledger entry of {key!r}", "v", f"version {entry.v} is unknown here", "upgrade LedgerLB before reading on"
+            f"ledger entry of {key!r}",
+            "v",
+            f"version {entry.v} is unknown here",
+            "upgrade LedgerLB before reading on",
         )
     if entry.network != key:
         raise UndecodableRecord(f"ledger entry of {key!r}", "network", f"names {entry.network!r}", "it is skipped")

@@ -1,7 +1,7 @@
 """Events of the ledger, as msgspec structs: they are decoded on the fold path, a million of them in seconds.
 
 ``address`` is canonical text, ``family`` 4 or 6, ``service`` is ``namespace/name``. Times are aware UTC datetimes. Inside one entry events apply
-in order; an entry is atomic.
+in order; an entry is atomic. ``basis`` is the fingerprint of the wishes under which the address is held.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, 
 
 class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One family of a network as the ledger knows it: canonical CIDR; explicit gateway or empty; inclusive usable ranges
-    (empty: the whole prefix); inclusive exclusions."""
+    (empty: the whole prefix); inclusive exclusions.
+    """
 
     family: Family
     prefix: str
@@ -30,7 +31,7 @@ class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     excluded: tuple[tuple[str, str], ...] = ()
 
 
-class NetworkDefined(_Event):
+class NetworkDefined(_Event, frozen=True):
     """The network may give out these prefixes from now on. ``stranded``: holders that a forced shrink cut off."""
 
     prefixes: tuple[Prefix, ...]
@@ -38,20 +39,21 @@ class NetworkDefined(_Event):
     stranded: tuple[str, ...] = ()
 
 
-class PrefixChangeRefused(_Event):
+class PrefixChangeRefused(_Event, frozen=True):
     """A new address plan would cut these holders off (``address service`` pairs), so the old one stays in force for them."""
 
     prefixes: tuple[Prefix, ...]
     holders: tuple[tuple[str, str], ...]
 
 
-class NetworkGone(_Event):
+class NetworkGone(_Event, frozen=True):
     """The network no longer exists; nothing new is given out, holders keep what they have until they have moved."""
 
 
-class AddressAllocated(_Event):
+class AddressAllocated(_Event, frozen=True):
     """``service`` holds ``address`` from now on. ``choice`` says which rule found it (``requested``, ``former``, ``never-used``,
-    ``longest-free``, ``leased-to-other``, ``quarantine-cut``, ``shared``)."""
+    ``longest-free``, ``leased-to-other``, ``quarantine-cut``, ``shared``).
+    """
 
     address: str
     family: Family
@@ -60,9 +62,10 @@ class AddressAllocated(_Event):
     choice: str
     sharing_key: str = ""
     ports: Ports = ()
+    basis: str = ""
 
 
-class AddressAdopted(_Event):
+class AddressAdopted(_Event, frozen=True):
     """Like AddressAllocated, for an address that the Service's status already showed."""
 
     address: str
@@ -71,9 +74,10 @@ class AddressAdopted(_Event):
     uid: str
     sharing_key: str = ""
     ports: Ports = ()
+    basis: str = ""
 
 
-class AdoptionRefused(_Event):
+class AdoptionRefused(_Event, frozen=True):
     """The address that the status showed is not adopted; the Service is served as a newcomer."""
 
     address: str
@@ -83,7 +87,7 @@ class AdoptionRefused(_Event):
     message: str = ""
 
 
-class HoldingChanged(_Event):
+class HoldingChanged(_Event, frozen=True):
     """The same Service keeps the address under a new uid, other ports or another sharing key."""
 
     address: str
@@ -91,9 +95,10 @@ class HoldingChanged(_Event):
     uid: str
     sharing_key: str = ""
     ports: Ports = ()
+    basis: str = ""
 
 
-class HolderLeft(_Event):
+class HolderLeft(_Event, frozen=True):
     """One of several sharers left; the address stays held by the others."""
 
     address: str
@@ -101,7 +106,7 @@ class HolderLeft(_Event):
     why: str = ""
 
 
-class AddressReleasing(_Event):
+class AddressReleasing(_Event, frozen=True):
     """The last holder wants it no more: the data path must withdraw it, and is waited for."""
 
     address: str
@@ -109,9 +114,10 @@ class AddressReleasing(_Event):
     why: str = ""
 
 
-class AddressReleased(_Event):
+class AddressReleased(_Event, frozen=True):
     """Every agent that could have had it confirmed the withdrawal (``confirmed``) or was declared dead (``dead``). Quarantine and lease start now;
-    None: none."""
+    None: none.
+    """
 
     address: str
     service: str
@@ -121,7 +127,7 @@ class AddressReleased(_Event):
     dead: tuple[str, ...] = ()
 
 
-class ReleaseCancelled(_Event):
+class ReleaseCancelled(_Event, frozen=True):
     """The holder wanted the address back before it was released."""
 
     address: str
@@ -129,21 +135,22 @@ class ReleaseCancelled(_Event):
     uid: str
     sharing_key: str = ""
     ports: Ports = ()
+    basis: str = ""
 
 
-class QuarantineEnded(_Event):
+class QuarantineEnded(_Event, frozen=True):
     """The address may be given to others (subject to its lease)."""
 
     address: str
 
 
-class LeaseEnded(_Event):
+class LeaseEnded(_Event, frozen=True):
     """The former holder's soft reservation is over."""
 
     address: str
 
 
-class AllocationRefused(_Event):
+class AllocationRefused(_Event, frozen=True):
     """The Service's wish cannot be met now. Written once per reason; ``families`` are those it concerns."""
 
     service: str
@@ -153,7 +160,7 @@ class AllocationRefused(_Event):
     families: tuple[Family, ...] = ()
 
 
-class RefusalCleared(_Event):
+class RefusalCleared(_Event, frozen=True):
     """The last refusal of the Service no longer applies (served in full, or nothing is wanted any more)."""
 
     service: str

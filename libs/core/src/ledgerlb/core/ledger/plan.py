@@ -1,0 +1,104 @@
+"""The address plan of a network: which addresses it can give out, and why not the others.
+
+Reserved, by family: IPv4 up to /30 reserves network, broadcast and gateway; IPv6 up to /126 reserves the first address
+(subnet-router anycast) and the gateway. Where no gateway is set, network+1 is taken for it. In /31, /32, /127 and /128 every address
+is usable unless it is the explicit gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from netaddr import IPAddress, IPNetwork
+
+from ledgerlb.core.ledger.events import Family, Prefix
+from ledgerlb.core.ledger.intervals import Interval, contains, intersect, normalise, subtract
+
+OUTSIDE: Final = "RequestedAddressOutsideNetwork"
+RESERVED: Final = "RequestedAddressReserved"
+_BITS: Final = {4: 32, 6: 128}
+
+
+def to_int(address: str) -> int:
+    """The integer of canonical address text. IPv4 takes a short way: this is on the fold path."""
+    if ":" not in address:
+        a, b, c, d = address.split(".")
+        return int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d)
+    return int(IPAddress(address, 6))
+
+
+def to_text(value: int, family: Family) -> str:
+    """Canonical text of an address."""
+    if family == 4:  # noqa: PLR2004 - the family is its own name
+        return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
+    return str(IPAddress(value, 6))
+
+
+def family_of(address: str) -> Family:
+    """4 or 6."""
+    return 6 if ":" in address else 4
+
+
+@lru_cache(maxsize=4096)
+def span(prefix: Prefix) -> tuple[Interval, ...]:
+    """What prefix and ranges cover, before anything is reserved: outside of it, a holder is cut off."""
+    network = IPNetwork(prefix.prefix)
+    whole: Interval = (int(network.first), int(network.last))
+    if not prefix.ranges:
+        return (whole,)
+    return intersect((whole,), ((to_int(low), to_int(high)) for low, high in prefix.ranges))
+
+
+def _reserved(prefix: Prefix) -> Iterable[Interval]:
+    network = IPNetwork(prefix.prefix)
+    first, last = int(network.first), int(network.last)
+    roomy = network.prefixlen <= _BITS[prefix.family] - 2
+    if prefix.gateway:
+        yield (to_int(prefix.gateway),) * 2
+    elif roomy:
+        yield first + 1, first + 1
+    if roomy:
+        yield first, first
+        if prefix.family == 4:  # noqa: PLR2004
+            yield last, last
+    for low, high in prefix.excluded:
+        yield to_int(low), to_int(high)
+
+
+@lru_cache(maxsize=4096)
+def usable(prefix: Prefix) -> tuple[Interval, ...]:
+    """The addresses that may be given out, as disjoint inclusive intervals, ascending."""
+    return subtract(span(prefix), _reserved(prefix))
+
+
+def common(old: Iterable[Prefix], new: Iterable[Prefix], family: Family) -> tuple[Interval, ...]:
+    """What both plans can give out in a family."""
+    return intersect(usable_of(old, family), usable_of(new, family))
+
+
+def usable_of(prefixes: Iterable[Prefix], family: Family) -> tuple[Interval, ...]:
+    """The usable addresses of one family of a plan."""
+    return normalise(pair for prefix in prefixes if prefix.family == family for pair in usable(prefix))
+
+
+def covers(prefixes: Iterable[Prefix], address: str) -> bool:
+    """Whether prefix and ranges of the plan hold the address (reserved or not)."""
+    family, value = family_of(address), to_int(address)
+    return any(prefix.family == family and contains(span(prefix), value) for prefix in prefixes)
+
+
+def refusal_of(prefixes: Iterable[Prefix], address: str) -> str | None:
+    """Why the plan cannot give out this very address (``RequestedAddress…``), or None."""
+    family, value = family_of(address), to_int(address)
+    held = [prefix for prefix in prefixes if prefix.family == family and contains(span(prefix), value)]
+    if not held:
+        return OUTSIDE
+    return None if any(contains(usable(prefix), value) for prefix in held) else RESERVED
+
+
+def size_of(prefixes: Iterable[Prefix]) -> int:
+    """How many addresses the plan can give out over both families."""
+    found = tuple(prefixes)
+    return sum(high - low + 1 for family in (4, 6) for low, high in usable_of(found, family))

@@ -1,0 +1,291 @@
+"""The state of one network's chain: what every accepted entry so far adds up to.
+
+There is one truth in here, the records by address; every index beside it (by Service, by key, free lists, timers) is derived in
+``put``, the only place that changes a record. That makes speculation cheap: inside ``speculate()`` every change is journalled and
+undone at the end, so a decision can see the effect of its own earlier events and still leave the state untouched.
+
+Readers use the attributes and lookups; only ``evolve`` (its module) calls the methods that change it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+
+from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.ledger.chain import Head
+from ledgerlb.core.ledger.events import Family, Prefix
+from ledgerlb.core.ledger.intervals import Interval, IntervalSet
+from ledgerlb.core.ledger.plan import common, covers, size_of, usable_of
+from ledgerlb.core.ledger.records import AddressRecord, Holder, Holding, Refusal
+
+_Order = tuple[int, str]
+"""(released_seq, address): how free addresses are ordered, longest free first."""
+_Free = Literal["quarantined", "leased", "idle"]
+_HOLDING = ("held", "releasing")
+
+
+class NetworkState:
+    """See module."""
+
+    def __init__(self, network: str) -> None:
+        self.network = network
+        self.head = Head()
+        self.plan: tuple[Prefix, ...] = ()
+        self.gone = False
+        self.change_refused: ev.PrefixChangeRefused | None = None
+        self.contradictions = 0
+        self.revisions: dict[str, int] = {}
+        self.refusals: dict[str, Refusal] = {}
+        self.records: dict[str, AddressRecord] = {}
+        self._journal: list[tuple[str, object]] | None = None
+        self._by_service: dict[str, dict[str, None]] = {}
+        self._former: dict[str, dict[str, None]] = {}
+        self._shared: dict[tuple[str, str], dict[str, None]] = {}
+        self._per_namespace: dict[str, dict[str, int]] = {}
+        self._used: dict[Family, IntervalSet] = {4: IntervalSet(), 6: IntervalSet()}
+        self._free: dict[tuple[Family, _Free], list[_Order]] = {
+            (family, status): [] for family in (4, 6) for status in ("quarantined", "leased", "idle")
+        }
+        self._due: list[tuple[datetime, str]] = []
+        self._releasing: dict[str, None] = {}
+        self._holding_count = 0
+
+    # -- what readers ask ------------------------------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """How long the chain is."""
+        return self.head.seq
+
+    def size(self) -> int:
+        """How many addresses the network can give out, over both families."""
+        return size_of(self.plan)
+
+    def allocated(self) -> int:
+        """How many addresses are held or releasing."""
+        return self._holding_count
+
+    def quarantined(self) -> int:
+        """How many addresses are in quarantine."""
+        return len(self._free[4, "quarantined"]) + len(self._free[6, "quarantined"])
+
+    def families(self) -> tuple[Family, ...]:
+        """The families of the address plan, in its order."""
+        return tuple(dict.fromkeys(prefix.family for prefix in self.plan))
+
+    def assignable(self, family: Family) -> tuple[Interval, ...]:
+        """What newcomers may get: the plan, or what it has in common with a change that was refused."""
+        if self.change_refused is not None:
+            return common(self.plan, self.change_refused.prefixes, family)
+        return usable_of(self.plan, family)
+
+    def held_by(self, service: str) -> tuple[AddressRecord, ...]:
+        """The records that the Service holds or is leaving, in the order in which it got them."""
+        return tuple(self.records[address] for address in self._by_service.get(service, ()))
+
+    def formerly_of(self, service: str) -> tuple[AddressRecord, ...]:
+        """Unheld addresses within the Service's lease window, the latest released first."""
+        found = [self.records[address] for address in self._former.get(service, ())]
+        return tuple(sorted(found, key=lambda record: (-record.released_seq, record.address)))
+
+    def shared_under(self, namespace: str, key: str) -> tuple[AddressRecord, ...]:
+        """Held addresses of the namespace under the sharing key, by address."""
+        found = [self.records[address] for address in self._shared.get((namespace, key), ())]
+        return tuple(sorted(found, key=lambda record: (record.family, record.value)))
+
+    def namespace_count(self, namespace: str) -> int:
+        """How many addresses the namespace holds (shared ones once)."""
+        return len(self._per_namespace.get(namespace, ()))
+
+    def lowest_never_used(self, family: Family) -> int | None:
+        """The lowest assignable address that no record exists for."""
+        used = self._used[family]
+        for low, high in self.assignable(family):
+            found = used.first_absent(low, high)
+            if found is not None:
+                return found
+        return None
+
+    def free(self, family: Family, status: _Free) -> Iterator[AddressRecord]:
+        """Free addresses of a status, longest free first."""
+        for _, address in self._free[family, status]:
+            yield self.records[address]
+
+    def releasing(self) -> tuple[AddressRecord, ...]:
+        """Addresses whose withdrawal is awaited, by address."""
+        found = [self.records[address] for address in self._releasing]
+        return tuple(sorted(found, key=lambda record: (record.family, record.value)))
+
+    def due(self, now: datetime) -> tuple[AddressRecord, ...]:
+        """Records whose quarantine or lease has run out at ``now``, earliest first."""
+        addresses = dict.fromkeys(address for until, address in self._due if until <= now)
+        return tuple(self.records[address] for address in addresses)
+
+    def next_due(self) -> datetime | None:
+        """When the next quarantine or lease runs out."""
+        return self._due[0][0] if self._due else None
+
+    def holdings(self) -> Iterator[Holding]:
+        """Every Service's hold on every address, in the order in which addresses were first used."""
+        for record in self.records.values():
+            for holder in record.holders:
+                yield self._holding(record, holder)
+
+    def holdings_of(self, service: str) -> tuple[Holding, ...]:
+        """The Service's holdings here, in the order in which it got them."""
+        return tuple(
+            self._holding(record, holder)
+            for record in self.held_by(service)
+            for holder in record.holders
+            if holder.service == service
+        )
+
+    def holdings_at(self, address: str) -> tuple[Holding, ...]:
+        """Everyone on the address."""
+        record = self.records.get(address)
+        return tuple(self._holding(record, holder) for holder in record.holders) if record else ()
+
+    def _holding(self, record: AddressRecord, holder: Holder) -> Holding:
+        return Holding(
+            network=self.network,
+            address=record.address,
+            family=record.family,
+            service=holder.service,
+            uid=holder.uid,
+            state="held" if record.status == "held" else "releasing",
+            since=holder.since,
+            seq=holder.seq,
+            release_seq=record.release_seq,
+            release_at=record.release_at,
+            sharing_key=record.sharing_key,
+            ports=holder.ports,
+            basis=holder.basis,
+            choice=holder.choice,
+            stranded=not covers(self.plan, record.address),
+        )
+
+    # -- changing it -----------------------------------------------------------------------------------------------
+
+    def advance(self, head: Head) -> None:
+        """Move the head of the chain (after the entry's events were evolved)."""
+        self.head = head
+
+    @contextmanager
+    def speculate(self) -> Iterator[None]:
+        """Undo, on leaving, everything that was evolved inside."""
+        assert self._journal is None, "speculation does not nest"
+        journal: list[tuple[str, object]] = []
+        self._journal = journal
+        try:
+            yield
+        finally:
+            self._journal = None
+            for what, old in reversed(journal):
+                self._restore(what, old)
+
+    def _restore(self, what: str, old: object) -> None:
+        kind, _, key = what.partition(" ")
+        match kind:
+            case "record":
+                assert old is None or isinstance(old, AddressRecord)
+                self.put(key, old)
+            case "refusal":
+                assert old is None or isinstance(old, Refusal)
+                self.refuse(key, old)
+            case _:
+                setattr(self, kind, old)
+
+    def assign(self, name: Literal["plan", "gone", "change_refused", "contradictions"], value: object) -> None:
+        """Replace one of the plain attributes."""
+        if self._journal is not None:
+            self._journal.append((name, getattr(self, name)))
+        setattr(self, name, value)
+
+    def refuse(self, service: str, refusal: Refusal | None) -> None:
+        """Replace (None: clear) the Service's last refusal."""
+        if self._journal is not None:
+            self._journal.append((f"refusal {service}", self.refusals.get(service)))
+        if refusal is None:
+            self.refusals.pop(service, None)
+        else:
+            self.refusals[service] = refusal
+
+    def put(self, address: str, new: AddressRecord | None) -> None:
+        """Replace the record of an address and every index entry that follows from it."""
+        old = self.records.get(address)
+        if self._journal is not None:
+            self._journal.append((f"record {address}", old))
+        if old is not None:
+            self._unindex(old)
+        if new is None:
+            if old is not None:
+                del self.records[address]
+                self._used[old.family].discard(old.value)
+            return
+        self.records[address] = new
+        if old is None:
+            self._used[new.family].add(new.value)
+        self._index(new)
+
+    def _index(self, record: AddressRecord) -> None:
+        address = record.address
+        if record.status in _HOLDING:
+            self._holding_count += 1
+            for holder in record.holders:
+                self._by_service.setdefault(holder.service, {})[address] = None
+            namespace = _namespace_of(record)
+            self._per_namespace.setdefault(namespace, {})[address] = 1
+            if record.status == "releasing":
+                self._releasing[address] = None
+            elif record.sharing_key:
+                self._shared.setdefault((namespace, record.sharing_key), {})[address] = None
+            return
+        insort(self._free[record.family, record.status], (record.released_seq, address))  # type: ignore[index]
+        if record.quarantine_until is not None:
+            insort(self._due, (record.quarantine_until, address))
+        if record.lease_until is not None:
+            insort(self._due, (record.lease_until, address))
+            self._former.setdefault(record.former, {})[address] = None
+
+    def _unindex(self, record: AddressRecord) -> None:
+        address = record.address
+        if record.status in _HOLDING:
+            self._holding_count -= 1
+            for holder in record.holders:
+                _drop(self._by_service, holder.service, address)
+            namespace = _namespace_of(record)
+            _drop(self._per_namespace, namespace, address)
+            if record.status == "releasing":
+                del self._releasing[address]
+            elif record.sharing_key:
+                _drop(self._shared, (namespace, record.sharing_key), address)
+            return
+        _remove_sorted(self._free[record.family, record.status], (record.released_seq, address))  # type: ignore[index]
+        if record.quarantine_until is not None:
+            _remove_sorted(self._due, (record.quarantine_until, address))
+        if record.lease_until is not None:
+            _remove_sorted(self._due, (record.lease_until, address))
+            _drop(self._former, record.former, address)
+
+
+def _namespace_of(record: AddressRecord) -> str:
+    return record.holders[0].service.partition("/")[0] if record.holders else ""
+
+
+def _drop(index: dict[Any, dict[str, Any]], key: object, address: str) -> None:
+    """Take an address out of a grouped index, and the group with its last member."""
+    group = index.get(key)
+    if group is not None:
+        group.pop(address, None)
+        if not group:
+            del index[key]
+
+
+def _remove_sorted(items: list[Any], item: object) -> None:
+    at = bisect_left(items, item)
+    if at < len(items) and items[at] == item:
+        del items[at]

@@ -1,0 +1,171 @@
+"""A log in memory: for the simulator and for tests.
+
+Concurrency: one event loop, no threads. An append never yields, so that a run is as deterministic as its caller; a poll
+yields only where it has to wait. Several ``MemoryLog`` on one ``MemoryStore`` are several connections to one log: what is
+stored outlives each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
+from ledgerlb.eventlog.topics import Topic
+
+
+class MemoryStore:
+    """The records of a memory log, and who waits for more."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, list[Record]] = {}
+        self._waiters: dict[asyncio.Future[None], None] = {}
+
+    def notify(self) -> None:
+        """Wake every waiting reader, in the order in which they began to wait."""
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def changed(self, timeout: float) -> None:
+        """Return at the next append, or after ``timeout`` seconds."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            pass
+        finally:
+            self._waiters.pop(waiter, None)
+
+
+class MemoryLog:
+    """See module. ``clock`` gives the timestamps (aware UTC)."""
+
+    def __init__(self, store: MemoryStore | None = None, clock: Callable[[], datetime] | None = None) -> None:
+        self.store = store if store is not None else MemoryStore()
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._closed = False
+
+    async def append(self, topic: Topic, records: Sequence[NewRecord]) -> list[int]:
+        """See EventLog."""
+        self._assert_open()
+        encoded = encode_records(topic, records)
+        if not encoded:
+            return []
+        stored = self.store.topics.setdefault(topic.name, [])
+        first = len(stored)
+        timestamp = int(self._clock().timestamp() * 1000)
+        for offset, (key, value) in enumerate(encoded, first):
+            stored.append(Record(topic.name, offset, key.decode(), value, timestamp, key))
+        self.store.notify()
+        return list(range(first, first + len(encoded)))
+
+    async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
+        """See EventLog."""
+        self._assert_open()
+        wanted = start or {}
+        ends = {topic.name: await self.end(topic) for topic in topics}
+        positions = {
+            topic.name: check_start(topic, wanted.get(topic.name, 0), 0, ends[topic.name]) for topic in topics
+        }
+        return _MemoryReader(self, positions, ends)
+
+    async def end(self, topic: Topic) -> int:
+        """See EventLog."""
+        self._assert_open()
+        return len(self.store.topics.get(topic.name, ()))
+
+    async def provision(self, *, replication: int = 1) -> list[str]:
+        """Nothing to make: a topic begins with its first record."""
+        del replication
+        return []
+
+    async def check(self) -> list[str]:
+        """Nothing can be wrong."""
+        return []
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def _assert_open(self) -> None:
+        if self._closed:
+            raise LogUnavailable("the memory log is closed; open a new one on the same store")
+
+    async def __aenter__(self) -> Self:
+        self._closed = False
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed = True
+        self.store.notify()
+
+
+class _MemoryReader:
+    def __init__(self, log: MemoryLog, positions: dict[str, int], ends: dict[str, int]) -> None:
+        self._log = log
+        self._store = log.store
+        self._positions = positions
+        self._behind = {name: end for name, end in ends.items() if positions[name] < end}
+        self._names = list(positions)
+        self._closed = False
+
+    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:
+        self._assert_open()
+        batch = self._read(max_records)
+        if batch or timeout <= 0:
+            return batch
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while not batch and (remaining := deadline - loop.time()) > 0:
+            await self._store.changed(remaining)
+            self._assert_open()
+            batch = self._read(max_records)
+        return batch
+
+    def _read(self, max_records: int) -> list[Record]:
+        batch: list[Record] = []
+        for name in self._names:
+            position = self._positions[name]
+            found = self._store.topics.get(name, [])[position : position + max_records - len(batch)]
+            if found:
+                batch.extend(found)
+                self._positions[name] = position + len(found)
+                if self._positions[name] >= self._behind.get(name, 0):
+                    self._behind.pop(name, None)
+        # A busy topic must not starve the others: another one comes first next time.
+        if len(batch) >= max_records:
+            self._names.append(self._names.pop(0))
+        return batch
+
+    def _assert_open(self) -> None:
+        if self._closed or self._log.closed:
+            raise LogUnavailable("the reader is closed; open a new one")
+
+    @property
+    def caught_up(self) -> bool:
+        return not self._behind
+
+    def position(self, topic: Topic) -> int:
+        return self._positions[topic.name]
+
+    async def close(self) -> None:
+        self._closed = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

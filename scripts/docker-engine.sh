@@ -37,12 +37,15 @@ start() {
     die "no Docker engine answers and only root can start one: start Docker (or Docker Desktop), join its group, or run this as root"
   fi
   [ "$(uname -s)" = Linux ] || die "no Docker engine answers: start Docker Desktop or another engine"
-  { have dockerd && have docker; } || apt_install docker.io iptables
+  if ! { have dockerd && have docker; }; then
+    apt_install docker.io iptables
+    answers && return 0 # under an init system the package starts it
+  fi
   mkdir -p "$STATE"
   say "starting dockerd (up to $START_SECONDS s; log $LOG)"
   local args
   read -ra args <<<"${LEDGERLB_DOCKERD_ARGS:-}"
-  setsid dockerd "${args[@]}" >"$LOG" 2>&1 </dev/null &
+  setsid dockerd --log-level=warn "${args[@]}" >"$LOG" 2>&1 </dev/null &
   local pid=$!
   echo "$pid $(start_time "$pid")" >"$PIDFILE"
   local deadline=$((SECONDS + START_SECONDS))

@@ -16,8 +16,8 @@
     ├── DataPathError            the machine's forwarding state could not be changed
     └── NotSupported             a known feature that this version does not have
 
-Everything raised on purpose by LedgerLB is one of these, so that a caller can tell "ours" from a bug. The branches follow
-what the caller must do: mend the input (BadInput), stop and look (LedgerCorrupt), retry (LogUnavailable,
+Everything raised on purpose by LedgerLB is one of these, so that a caller can tell "ours" from a bug. The branches
+follow what the caller must do: mend the input (BadInput), stop and look (LedgerCorrupt), retry (LogUnavailable,
 ClusterUnavailable), tell the user (the rest).
 """
 

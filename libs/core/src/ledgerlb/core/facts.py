@@ -2,10 +2,12 @@
 
 Topic ``ledgerlb.facts.v1``, key ``Kind/namespace/name`` (cluster-scoped kinds leave the namespace empty: ``Node//n1``).
 Value: the JSON of one class below; an empty value (tombstone) says that the object is gone. After each full list of a
-kind the watcher appends a ``Synced`` marker under ``Synced//<Kind>``: everything of that kind that exists stands before it.
+kind the watcher appends a ``Synced`` marker under ``Synced//<Kind>``: everything of that kind that exists stands
+before it.
 
-A fact holds what some decision reads and nothing else, so that an edit that concerns nobody makes no record. What a person
-typed (annotations, NAD JSON, selectors) stays verbatim: whether it parses is a decision, taken and explained downstream.
+A fact holds what some decision reads and nothing else, so that an edit that concerns nobody makes no record. What a
+person typed (annotations, NAD JSON, selectors) stays verbatim: whether it parses is a decision, taken and explained
+downstream.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class _Frozen(BaseModel):
 
 
 class Fact(_Frozen):
-    """What every object has. ``created`` is the RFC 3339 creationTimestamp (UTC, seconds), so text order is time order."""
+    """What every object has. ``created`` is the RFC 3339 creationTimestamp (UTC, seconds), so text order is time
+    order."""
 
     namespace: str = ""
     name: str
@@ -57,6 +60,17 @@ class ServicePort(_Frozen):
     node_port: int = 0
 
 
+class Condition(_Frozen):
+    """One entry of a Service's ``status.conditions``; ``since`` is its RFC 3339 lastTransitionTime (UTC, seconds)."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    since: str = ""
+
+
 class ServiceFact(Fact):
     """A Service of any type: one that stops being a LoadBalancer must be seen to."""
 
@@ -79,6 +93,8 @@ class ServiceFact(Fact):
     has_finalizer: bool = False
     ingress: tuple[str, ...] = ()
     """Addresses that ``status.loadBalancer.ingress`` shows."""
+    conditions: tuple[Condition, ...] = ()
+    """What ``status.conditions`` shows of types ``ledgerlb.io/…`` and ``LoadBalancerPortsError``, by type."""
     requester: str = ""
     """The field manager that first wrote the spec (``managedFields``): the best the API tells about who asked."""
 
@@ -112,7 +128,8 @@ class Endpoint(_Frozen):
 
 
 class EndpointSliceFact(Fact):
-    """An EndpointSlice of the Service named ``service`` (label ``kubernetes.io/service-name``) in the same namespace."""
+    """An EndpointSlice of the Service named ``service`` (label ``kubernetes.io/service-name``) in the same
+    namespace."""
 
     kind: Literal["EndpointSlice"] = "EndpointSlice"
     service: str
@@ -130,7 +147,8 @@ class EndpointsSubset(_Frozen):
 
 
 class EndpointsFact(Fact):
-    """Raw Endpoints that the API server does not mirror into slices (label ``endpointslice.kubernetes.io/skip-mirror``)."""
+    """Raw Endpoints that the API server does not mirror into slices (label
+    ``endpointslice.kubernetes.io/skip-mirror``)."""
 
     kind: Literal["Endpoints"] = "Endpoints"
     subsets: tuple[EndpointsSubset, ...] = ()
@@ -161,7 +179,8 @@ class NodeFact(Fact):
 
 
 class NetworkAttachmentDefinitionFact(Fact):
-    """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw ``spec.config``."""
+    """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw
+    ``spec.config``."""
 
     kind: Literal["NetworkAttachmentDefinition"] = "NetworkAttachmentDefinition"
     networks: str | None = None
@@ -170,7 +189,8 @@ class NetworkAttachmentDefinitionFact(Fact):
 
 
 class VirtualNetworkFact(Fact):
-    """A VirtualNetwork. Subnet references are ``namespace/name`` (empty where absent); route targets are those of its spec."""
+    """A VirtualNetwork. Subnet references are ``namespace/name`` (empty where absent); route targets are those of
+    its spec."""
 
     kind: Literal["VirtualNetwork"] = "VirtualNetwork"
     v4_subnet: str = ""
@@ -179,7 +199,8 @@ class VirtualNetworkFact(Fact):
     import_route_targets: tuple[str, ...] = ()
     export_route_targets: tuple[str, ...] = ()
     nad: str = ""
-    """``namespace/name`` of the NAD that made it (annotations ``juniper.net/nad-name`` and ``-namespace``), or empty."""
+    """``namespace/name`` of the NAD that made it (annotations ``juniper.net/nad-name`` and ``-namespace``), or
+    empty."""
 
 
 class SubnetFact(Fact):
@@ -208,7 +229,8 @@ class VirtualMachineInterfaceFact(Fact):
 
 
 class CN2ObjectFact(Fact):
-    """An InstanceIP or FloatingIP as it stands in the cluster; ``ours`` says whether LedgerLB made it, ``spec`` is raw."""
+    """An InstanceIP or FloatingIP as it stands in the cluster; ``ours`` says whether LedgerLB made it, ``spec`` is
+    raw."""
 
     kind: Literal["InstanceIP", "FloatingIP"]
     ours: bool = False

@@ -10,8 +10,9 @@ Topic ``ledgerlb.intents.v1`` (compacted), key ``<network>|<service>``:
 | ``|ns/svc``        | Selection        | which rung chose, every candidate looked at, the reason if none |
 | ``|``              | IntentsSynced    | everything known after the first full look stands before it |
 
-Intents are level-triggered: the last record under a key is the whole wish. ``revision`` rises by at least one whenever the
-content changes, across restarts, so an older revision never undoes a newer one. Nothing is released for want of a record:
+Intents are level-triggered: the last record under a key is the whole wish. ``revision`` rises by at least one
+whenever the content changes, across restarts, so an older revision never undoes a newer one. Nothing is released for
+want of a record:
 a release needs a Withdrawal.
 """
 
@@ -71,7 +72,8 @@ class NetworkOffer(_Frozen):
 
 
 class RungLook(_Frozen):
-    """One rung of the priority order as it was looked at: ``present`` says whether it had a value, ``value`` what it said."""
+    """One rung of the priority order as it was looked at: ``present`` says whether it had a value, ``value`` what it
+    said."""
 
     rung: str
     present: bool
@@ -89,8 +91,9 @@ class CandidateLook(_Frozen):
 
 class AddressIntent(_Frozen):
     """A Service wants addresses of ``network``, one per family of ``families`` (in ``ipFamilies`` order; all of
-    ``required`` or the wish is unmet). ``requested`` fixes addresses, at most one a family. ``adopt`` are addresses that the
-    Service's status showed when nobody held any for it. ``basis`` is a fingerprint of the Service's own wishes.
+    ``required`` or the wish is unmet; ``required`` empty: at least one of ``families``). ``requested`` fixes
+    addresses, at most one a family. ``adopt`` are addresses that the Service's status showed when nobody held any
+    for it. ``basis`` is a fingerprint of the Service's own wishes.
     """
 
     type: Literal["want"] = "want"
@@ -114,7 +117,8 @@ class AddressIntent(_Frozen):
 
 
 class Withdrawal(_Frozen):
-    """The Service wants nothing of ``network`` any more; ``why`` is a CamelCase word such as ``ServiceDeleted`` or ``Moved``."""
+    """The Service wants nothing of ``network`` any more; ``why`` is a CamelCase word such as ``ServiceDeleted`` or
+    ``Moved``."""
 
     type: Literal["withdraw"] = "withdraw"
     network: str
@@ -127,8 +131,8 @@ class Withdrawal(_Frozen):
 
 
 class Selection(_Frozen):
-    """The selector's verdict on a Service. ``ours`` False: not a Service for this instance. ``network``: the target, or None
-    with ``reason``. ``drift``: the network a fresh choice would take, where it differs from the one held.
+    """The selector's verdict on a Service. ``ours`` False: not a Service for this instance. ``network``: the target,
+    or None with ``reason``. ``drift``: the network a fresh choice would take, where it differs from the one held.
     """
 
     type: Literal["selection"] = "selection"
@@ -141,6 +145,8 @@ class Selection(_Frozen):
     reason: str | None = None
     message: str = ""
     drift: str | None = None
+    drift_reason: str | None = None
+    """Set where a fresh choice would find no network: why (the Service keeps the one it has)."""
     rungs: tuple[RungLook, ...] = ()
     candidates: tuple[CandidateLook, ...] = ()
     families: tuple[Family, ...] = ()

@@ -1,7 +1,8 @@
 """Path sets and reports: what the planner tells the agents, and what they answer.
 
-``ledgerlb.paths.v1`` (compacted, key = address): one PathSet per external address that is held or being released; a tombstone
-once it is released. ``ledgerlb.reports.v1`` (compacted): key ``<address>/<agent>`` Report, key ``heartbeat/<agent>`` Heartbeat.
+``ledgerlb.paths.v1`` (compacted, key = address): one PathSet per external address that is held or being released; a
+tombstone once it is released. ``ledgerlb.reports.v1`` (compacted): key ``<address>/<agent>`` Report, key
+``heartbeat/<agent>`` Heartbeat.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ class _Frozen(BaseModel):
 
 
 class NextHop(_Frozen):
-    """One node: ``via`` is its InternalIP of the address's family (empty: it has none, so it cannot be a next hop there),
-    ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port`` (IPv6 in
-    brackets) that take new flows, ``draining`` those that keep their flows only.
+    """One node: ``via`` is its InternalIP of the address's family (empty: it has none, so it cannot be a next hop
+    there), ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port``
+    (IPv6 in brackets) that take new flows, ``draining`` those that keep their flows only.
     """
 
     node: str
@@ -41,9 +42,11 @@ class Frontend(_Frozen):
 
 
 class PathSet(_Frozen):
-    """How one external address is reached. ``allocation`` names the ledger entry (``network#seq``) that gave the address to
-    its holder. ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which names the entry
-    that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges`` None: open; empty: nobody is admitted.
+    """How one external address is reached. ``allocation`` names the ledger entry (``network#seq``) that gave the
+    address to its holder. ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which
+    names the entry that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges``
+    None: open; empty:
+    nobody is admitted.
     """
 
     v: int = 1
@@ -65,8 +68,9 @@ class PathSet(_Frozen):
 
 
 class Report(_Frozen):
-    """An agent's answer for one address. ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the digest of the PathSet's bytes
-    it answers; ``release`` repeats the path set's; ``seconds`` is how long the change took; ``weights`` are per node, as programmed.
+    """An agent's answer for one address. ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the
+    digest of the PathSet's bytes it answers; ``release`` repeats the path set's; ``seconds`` is how long the change
+    took; ``weights`` are per node, as programmed.
     """
 
     kind: Literal["report"] = "report"
@@ -82,7 +86,8 @@ class Report(_Frozen):
 
 
 class Heartbeat(_Frozen):
-    """An agent is alive. ``started`` is when its process started, ``stopped`` True on a clean goodbye (nothing is programmed any more)."""
+    """An agent is alive. ``started`` is when its process started, ``stopped`` True on a clean goodbye (nothing is
+    programmed any more)."""
 
     kind: Literal["heartbeat"] = "heartbeat"
     agent: str

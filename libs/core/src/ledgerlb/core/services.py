@@ -48,7 +48,8 @@ def families_of(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family,
 
 
 def requested_addresses(service: ServiceFact) -> tuple[str, ...]:
-    """Addresses the Service asks for, canonical, at most one a family: our annotation first, else ``spec.loadBalancerIP``.
+    """Addresses the Service asks for, canonical, at most one a family: our annotation first, else
+    ``spec.loadBalancerIP``.
 
     Raises BadInput naming the field.
     """

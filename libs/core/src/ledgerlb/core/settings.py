@@ -1,6 +1,7 @@
 """Settings that decisions depend on: the same keys in every service, in Helm values and in scenarios.
 
-Keys are camelCase in YAML (``contrailNamespace``), as in Kubernetes. Durations are seconds, or text such as ``5m`` or ``24h``.
+Keys are camelCase in YAML (``contrailNamespace``), as in Kubernetes. Durations are seconds, or text such as ``5m``
+or ``24h``.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ class Defaults(_Camel):
 
 
 class DomainSettings(_Camel):
-    """See module. ``external_network_selectors`` has the shape of the Kubemanager's ``spec.externalNetworkSelectors`` and is used
-    where no Kubemanager exists; ``load_balancer_class`` None serves the Services that set no class.
+    """See module. ``external_network_selectors`` has the shape of the Kubemanager's
+    ``spec.externalNetworkSelectors`` and is used where no Kubemanager exists; ``load_balancer_class`` None serves
+    the Services that set no class.
     """
 
     contrail_namespace: str = "contrail"

@@ -1,7 +1,9 @@
-"""The chain is the lock: an entry counts if and only if it extends the head of its network's chain where it stands in the log.
+"""The chain is the lock: an entry counts if and only if it extends the head of its network's chain where it stands
+in the log.
 
-Kafka has no conditional append. This is one: of several writers that decided upon the same head, the first in log order wins, for
-every reader alike; a zombie's entry, or the same bytes appended twice after a lost acknowledgement, extends nothing.
+Kafka has no conditional append. This is one: of several writers that decided upon the same head, the first in log
+order wins, for every reader alike; a zombie's entry, or the same bytes appended twice after a lost acknowledgement,
+extends nothing.
 """
 
 from __future__ import annotations

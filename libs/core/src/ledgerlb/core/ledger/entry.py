@@ -19,8 +19,8 @@ MAX_BYTES: Final = 512 * 1024
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Why one Service's part of an entry was decided: what it wanted, who asked, which rung chose the network, and where the
-    facts stand. An entry that serves several intents has several causes.
+    """Why one Service's part of an entry was decided: what it wanted, who asked, which rung chose the network, and
+    where the facts stand. An entry that serves several intents has several causes.
     """
 
     intent: str
@@ -36,7 +36,8 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """See module. ``seq`` counts from 1 in this network's chain; ``prev`` is the SHA-256 (hex) of the previous entry's bytes."""
+    """See module. ``seq`` counts from 1 in this network's chain; ``prev`` is the SHA-256 (hex) of the previous
+    entry's bytes."""
 
     v: int
     network: str

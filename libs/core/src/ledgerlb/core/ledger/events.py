@@ -1,7 +1,8 @@
 """Events of the ledger, as msgspec structs: they are decoded on the fold path, a million of them in seconds.
 
-``address`` is canonical text, ``family`` 4 or 6, ``service`` is ``namespace/name``. Times are aware UTC datetimes. Inside one entry events apply
-in order; an entry is atomic. ``basis`` is the fingerprint of the wishes under which the address is held.
+``address`` is canonical text, ``family`` 4 or 6, ``service`` is ``namespace/name``. Times are aware UTC datetimes.
+Inside one entry events apply in order; an entry is atomic. ``basis`` is the fingerprint of the wishes under which
+the address is held.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, 
 
 
 class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One family of a network as the ledger knows it: canonical CIDR; explicit gateway or empty; inclusive usable ranges
-    (empty: the whole prefix); inclusive exclusions.
+    """One family of a network as the ledger knows it: canonical CIDR; explicit gateway or empty; inclusive usable
+    ranges (empty: the whole prefix); inclusive exclusions.
     """
 
     family: Family
@@ -40,7 +41,8 @@ class NetworkDefined(_Event, frozen=True):
 
 
 class PrefixChangeRefused(_Event, frozen=True):
-    """A new address plan would cut these holders off (``address service`` pairs), so the old one stays in force for them."""
+    """A new address plan would cut these holders off (``address service`` pairs), so the old one stays in force for
+    them."""
 
     prefixes: tuple[Prefix, ...]
     holders: tuple[tuple[str, str], ...]
@@ -51,8 +53,8 @@ class NetworkGone(_Event, frozen=True):
 
 
 class AddressAllocated(_Event, frozen=True):
-    """``service`` holds ``address`` from now on. ``choice`` says which rule found it (``requested``, ``former``, ``never-used``,
-    ``longest-free``, ``leased-to-other``, ``quarantine-cut``, ``shared``).
+    """``service`` holds ``address`` from now on. ``choice`` says which rule found it (``requested``, ``former``,
+    ``never-used``, ``longest-free``, ``leased-to-other``, ``quarantine-cut``, ``shared``).
     """
 
     address: str
@@ -115,8 +117,8 @@ class AddressReleasing(_Event, frozen=True):
 
 
 class AddressReleased(_Event, frozen=True):
-    """Every agent that could have had it confirmed the withdrawal (``confirmed``) or was declared dead (``dead``). Quarantine and lease start now;
-    None: none.
+    """Every agent that could have had it confirmed the withdrawal (``confirmed``) or was declared dead (``dead``).
+    Quarantine and lease start now; None: none.
     """
 
     address: str

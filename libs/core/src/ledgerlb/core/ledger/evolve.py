@@ -1,8 +1,8 @@
 """``evolve``: what each event does to the state of its network.
 
-Total and clockless. The chain alone says which entries count; an event that contradicts the state (a bug, or a forged log) is applied
-as it stands and counted in ``contradictions``, for the audit to report. Expiry is an event, so folding the same log gives the same state
-at any time.
+Total and clockless. The chain alone says which entries count; an event that contradicts the state (a bug, or a
+forged log) is applied as it stands and counted in ``contradictions``, for the audit to report. Expiry is an event,
+so folding the same log gives the same state at any time.
 """
 
 from __future__ import annotations

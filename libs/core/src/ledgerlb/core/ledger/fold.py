@@ -1,6 +1,7 @@
 """The fold of the whole ledger: every network's chain, checked and evolved, with lookups across networks.
 
-Every reader of the ledger (IPAM, planner, publisher, auditor, command line) uses this one class, so all agree by construction.
+Every reader of the ledger (IPAM, planner, publisher, auditor, command line) uses this one class, so all agree by
+construction.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Rejected:
 
 
 class LedgerFold:
-    """See module. ``accepted`` and ``rejected`` count entries; a rejected one is harmless and expected of racing writers."""
+    """See module. ``accepted`` and ``rejected`` count entries; a rejected one is harmless and expected of racing
+    writers."""
 
     def __init__(self) -> None:
         self.networks: dict[str, NetworkState] = {}
@@ -44,7 +46,8 @@ class LedgerFold:
         self._networks_at: dict[str, dict[str, None]] = {}
 
     def take(self, key: str, value: bytes | None) -> Accepted | Rejected:
-        """Fold one record of the ledger topic. Raises UndecodableRecord for bytes that are no entry; nothing changed then."""
+        """Fold one record of the ledger topic. Raises UndecodableRecord for bytes that are no entry; nothing changed
+        then."""
         entry = decode_entry(key, value)
         assert value is not None
         state = self.networks.get(entry.network)

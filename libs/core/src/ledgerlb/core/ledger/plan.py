@@ -1,8 +1,8 @@
 """The address plan of a network: which addresses it can give out, and why not the others.
 
 Reserved, by family: IPv4 up to /30 reserves network, broadcast and gateway; IPv6 up to /126 reserves the first address
-(subnet-router anycast) and the gateway. Where no gateway is set, network+1 is taken for it. In /31, /32, /127 and /128 every address
-is usable unless it is the explicit gateway.
+(subnet-router anycast) and the gateway. Where no gateway is set, network+1 is taken for it. In /31, /32, /127 and
+/128 every address is usable unless it is the explicit gateway.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def to_int(address: str) -> int:
 
 def to_text(value: int, family: Family) -> str:
     """Canonical text of an address."""
-    if family == 4:  # noqa: PLR2004 - the family is its own name
+    if family == 4:
         return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
     return str(IPAddress(value, 6))
 
@@ -61,7 +61,7 @@ def _reserved(prefix: Prefix) -> Iterable[Interval]:
         yield first + 1, first + 1
     if roomy:
         yield first, first
-        if prefix.family == 4:  # noqa: PLR2004
+        if prefix.family == 4:
             yield last, last
     for low, high in prefix.excluded:
         yield to_int(low), to_int(high)

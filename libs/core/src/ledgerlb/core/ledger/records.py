@@ -9,7 +9,8 @@ from typing import Literal
 from ledgerlb.core.ledger.events import Family, Ports
 
 Status = Literal["held", "releasing", "quarantined", "leased", "idle"]
-"""``held``: published and forwarded. ``releasing``: being withdrawn. ``quarantined``: nobody but the former holder gets it.
+"""``held``: published and forwarded. ``releasing``: being withdrawn. ``quarantined``: nobody but the former holder
+gets it.
 ``leased``: softly reserved for the former holder. ``idle``: used before, free."""
 
 
@@ -28,8 +29,8 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class AddressRecord:
-    """An address that was ever used. ``holders`` is empty unless held or releasing; ``former`` is the last to have left;
-    ``released_seq`` orders the free ones (smaller: free for longer).
+    """An address that was ever used. ``holders`` is empty unless held or releasing; ``former`` is the last to have
+    left; ``released_seq`` orders the free ones (smaller: free for longer).
     """
 
     address: str
@@ -48,8 +49,8 @@ class AddressRecord:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One Service's hold on one address, as readers of the ledger see it. ``allocation`` and ``release`` name entries as
-    ``network#seq``; ``stranded``: a forced prefix change cut it off.
+    """One Service's hold on one address, as readers of the ledger see it. ``allocation`` and ``release`` name
+    entries as ``network#seq``; ``stranded``: a forced prefix change cut it off.
     """
 
     network: str

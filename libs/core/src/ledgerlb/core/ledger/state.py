@@ -1,8 +1,9 @@
 """The state of one network's chain: what every accepted entry so far adds up to.
 
-There is one truth in here, the records by address; every index beside it (by Service, by key, free lists, timers) is derived in
-``put``, the only place that changes a record. That makes speculation cheap: inside ``speculate()`` every change is journalled and
-undone at the end, so a decision can see the effect of its own earlier events and still leave the state untouched.
+There is one truth in here, the records by address; every index beside it (by Service, by key, free lists, timers) is
+derived in ``put``, the only place that changes a record. That makes speculation cheap: inside ``speculate()`` every
+change is journalled and undone at the end, so a decision can see the effect of its own earlier events and still
+leave the state untouched.
 
 Readers use the attributes and lookups; only ``evolve`` (its module) calls the methods that change it.
 """

@@ -1,0 +1,120 @@
+"""Which address: the order of preference, and why a requested one cannot be had.
+
+Automatic order in a family: an address shared under the Service's key; its own former address within the lease
+window; never used, lowest first; idle, longest free first; leased to somebody else, longest free first; and only
+when the family is otherwise full, out of quarantine, oldest first. Every step looks at one end of an index: nothing
+enumerates a prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ledgerlb.core.intents import AddressIntent
+from ledgerlb.core.ipam.terms import Refused
+from ledgerlb.core.ledger.events import Family
+from ledgerlb.core.ledger.intervals import contains
+from ledgerlb.core.ledger.plan import OUTSIDE, refusal_of, to_text
+from ledgerlb.core.ledger.records import AddressRecord
+from ledgerlb.core.ledger.state import NetworkState
+
+
+class Choice(NamedTuple):
+    """An address and the rule that found it."""
+
+    address: str
+    rule: str
+
+
+def choose(state: NetworkState, intent: AddressIntent, family: Family) -> Choice | Refused:
+    """The address that the Service gets in a family for which it requested none."""
+    return next(_candidates(state, intent, family), None) or Refused(
+        "NetworkFull",
+        f"network {state.network} has no free IPv{family} address left; "
+        "enlarge the network or delete a Service that uses it",
+    )
+
+
+def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> Iterator[Choice]:
+    if intent.sharing_key:
+        for record in state.shared_under(namespace_of(intent.service), intent.sharing_key):
+            if record.family == family and not clash(record, intent):
+                yield Choice(record.address, "shared")
+    assignable = state.assignable(family)
+    for record in state.formerly_of(intent.service):
+        if record.family == family and contains(assignable, record.value):
+            yield Choice(record.address, "former")
+    value = state.lowest_never_used(family)
+    if value is not None:
+        yield Choice(to_text(value, family), "never-used")
+    for status, rule in (("idle", "longest-free"), ("leased", "leased-to-other"), ("quarantined", "quarantine-cut")):
+        for record in state.free(family, status):  # type: ignore[arg-type]
+            if contains(assignable, record.value):
+                yield Choice(record.address, rule)
+
+
+def grant(state: NetworkState, intent: AddressIntent, address: str) -> Choice | Refused:
+    """Whether the Service can have this very address that it requests."""
+    problem = refusal_of(state.plan, address)
+    if problem is None and state.change_refused is not None:
+        problem = refusal_of(state.change_refused.prefixes, address)
+    if problem is not None:
+        return Refused(problem, _why_not_given(state, address, problem))
+    record = state.records.get(address)
+    if record is None or record.status in {"idle", "leased"}:
+        return Choice(address, "requested")
+    if record.status == "quarantined":
+        if record.former == intent.service:
+            return Choice(address, "requested")
+        return Refused(
+            "RequestedAddressQuarantined",
+            f"address {address} was released by {record.former} and is in quarantine until "
+            f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
+        )
+    return _join(state, intent, record)
+
+
+def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> Choice | Refused:
+    holders = ", ".join(holder.service for holder in record.holders)
+    same_key = (
+        record.status == "held"
+        and intent.sharing_key != ""
+        and record.sharing_key == intent.sharing_key
+        and namespace_of(record.holders[0].service) == namespace_of(intent.service)
+    )
+    if not same_key:
+        return Refused(
+            "RequestedAddressInUse",
+            f"address {record.address} of network {state.network} is held by {holders}; request another one",
+        )
+    taken = clash(record, intent)
+    if taken:
+        return Refused(
+            "SharingConflict",
+            f"address {record.address} is shared under key {intent.sharing_key!r} by {holders}, and {taken} is taken; "
+            "use another port or another key",
+        )
+    return Choice(record.address, "shared")
+
+
+def clash(record: AddressRecord, intent: AddressIntent) -> str:
+    """The (protocol, port) pairs that other holders of the address have already, as text; empty where ports are
+    disjoint."""
+    taken = {pair for holder in record.holders if holder.service != intent.service for pair in holder.ports}
+    return ", ".join(f"{protocol}/{port}" for protocol, port in intent.ports if (protocol, port) in taken)
+
+
+def _why_not_given(state: NetworkState, address: str, problem: str) -> str:
+    prefixes = ", ".join(prefix.prefix for prefix in state.plan) or "no prefix"
+    if problem == OUTSIDE:
+        return f"address {address} is outside what network {state.network} gives out ({prefixes}); request one inside"
+    return (
+        f"address {address} of network {state.network} ({prefixes}) is reserved "
+        "(network, broadcast, gateway or excluded); request another one"
+    )
+
+
+def namespace_of(service: str) -> str:
+    """The namespace of ``namespace/name``."""
+    return service.partition("/")[0]

@@ -1,0 +1,52 @@
+"""What time and the agents' reports bring about: releases complete, quarantines and leases end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ledgerlb.core.ipam.terms import Terms
+from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.ledger.events import Event
+from ledgerlb.core.ledger.records import AddressRecord
+from ledgerlb.core.ledger.state import NetworkState
+
+
+def expire(state: NetworkState, terms: Terms) -> list[Event]:
+    """The ends of quarantines and leases that are due."""
+    events: list[Event] = []
+    for record in state.due(terms.now):
+        if record.quarantine_until is not None and record.quarantine_until <= terms.now:
+            events.append(ev.QuarantineEnded(record.address))
+        if record.lease_until is not None and record.lease_until <= terms.now:
+            events.append(ev.LeaseEnded(record.address))
+    return events
+
+
+def complete_releases(state: NetworkState, terms: Terms) -> list[Event]:
+    """The releases for which no agent has to be waited for any longer."""
+    events = (complete_release(state, record, terms) for record in state.releasing())
+    return [event for event in events if event is not None]
+
+
+def complete_release(state: NetworkState, record: AddressRecord, terms: Terms) -> Event | None:
+    """The end of a release, or None while an agent that could forward the address is still awaited.
+
+    Awaited is every agent that was alive at any time since the address was given out; it confirms the withdrawal of
+    exactly this release, or is declared dead for want of heartbeats, or said on leaving that it forwards nothing any
+    more.
+    """
+    holder = record.holders[0]
+    confirmed = terms.agents.withdrawn(record.address, f"{state.network}#{record.release_seq}")
+    alive = terms.agents.alive(terms.now, terms.agent_timeout)
+    if any(agent not in confirmed for agent in alive):
+        return None
+    concerned = terms.agents.heard_since(holder.since - timedelta(seconds=terms.agent_timeout))
+    dead = tuple(agent for agent in concerned if agent not in confirmed and agent not in alive)
+    return ev.AddressReleased(
+        record.address,
+        holder.service,
+        terms.now + timedelta(seconds=terms.quarantine) if terms.quarantine > 0 else None,
+        terms.now + timedelta(seconds=terms.lease) if terms.lease > 0 else None,
+        confirmed,
+        dead,
+    )

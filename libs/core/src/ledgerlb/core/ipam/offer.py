@@ -1,0 +1,53 @@
+"""Changes of the network itself: its address plan appears, changes, or goes."""
+
+from __future__ import annotations
+
+from ledgerlb.core.intents import NetworkOffer
+from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.ledger.events import Event, Prefix
+from ledgerlb.core.ledger.plan import covers
+from ledgerlb.core.ledger.state import NetworkState
+
+
+def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
+    """Bring the ledger's address plan up to what the selector says; [] when it is.
+
+    A plan that would cut a holder off is refused with the list of holders, unless it is forced; a family that goes as a
+    whole is not refused, because its holders move. A network with a problem keeps the plan that it had.
+    """
+    if offer.gone:
+        return [] if state.gone or not state.seq else [ev.NetworkGone()]
+    if offer.problem is not None:
+        return []
+    wanted = prefixes_of(offer)
+    if wanted == state.plan and not state.gone and state.change_refused is None:
+        return []
+    cut_off = _cut_off(state, wanted)
+    if not cut_off or _forced(offer, wanted, state):
+        return [ev.NetworkDefined(wanted, offer.uid, tuple(address for address, _ in cut_off))]
+    if state.change_refused is not None and state.change_refused.prefixes == wanted:
+        return []
+    return [ev.PrefixChangeRefused(wanted, cut_off)]
+
+
+def prefixes_of(offer: NetworkOffer) -> tuple[Prefix, ...]:
+    """The offer's prefixes as the ledger writes them."""
+    return tuple(Prefix(p.family, p.prefix, p.gateway, tuple(p.ranges), tuple(p.excluded)) for p in offer.prefixes)
+
+
+def _cut_off(state: NetworkState, wanted: tuple[Prefix, ...]) -> tuple[tuple[str, str], ...]:
+    """(address, holders) of held addresses that the old plan covers and the new one of the same family would not."""
+    kept_families = {prefix.family for prefix in wanted}
+    return tuple(
+        (record.address, ", ".join(holder.service for holder in record.holders))
+        for record in state.records.values()
+        if record.holders
+        and record.family in kept_families
+        and covers(state.plan, record.address)
+        and not covers(wanted, record.address)
+    )
+
+
+def _forced(offer: NetworkOffer, wanted: tuple[Prefix, ...], state: NetworkState) -> bool:
+    changed = [prefix.prefix for prefix in wanted if prefix not in state.plan]
+    return all(prefix in offer.force_prefix for prefix in changed)

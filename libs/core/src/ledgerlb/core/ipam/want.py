@@ -1,0 +1,247 @@
+"""One Service's wish against the state of a network: what changes, or why not."""
+
+from __future__ import annotations
+
+from ledgerlb.core.intents import AddressIntent
+from ledgerlb.core.ipam.choice import Choice, choose, clash, grant, namespace_of
+from ledgerlb.core.ipam.terms import Refused, Terms
+from ledgerlb.core.ipam.withdraw import let_go
+from ledgerlb.core.labels import parse_selector_text
+from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.ledger.events import Event, Family
+from ledgerlb.core.ledger.plan import family_of, refusal_of
+from ledgerlb.core.ledger.records import AddressRecord
+from ledgerlb.core.ledger.state import NetworkState
+
+_DECIDED_BY_NETWORK = "the network {network} can give out nothing new: {message}"
+
+
+def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event]:
+    """The events that bring the Service nearer to its wish; [] when it has all it can have and the ledger says so.
+
+    All required families are decided together: a newcomer gets every one of them or none. What the Service holds is
+    never taken away because something more cannot be had.
+    """
+    if intent.revision < state.revisions.get(intent.service, 0):
+        return []
+    mine = _kept(state, intent)
+    events: list[Event] = []
+    for record in mine.values():
+        events += _refresh(record, intent)
+    found: dict[Family, Choice | Refused] = {}
+    for family in intent.families:
+        if not _satisfied(mine.get(family), intent, family):
+            found[family] = _pick(state, intent, family, terms, has_one=family in mine)
+    events += _adoptions_refused(state, intent, found)
+    refused = {family: answer for family, answer in found.items() if isinstance(answer, Refused)}
+    blocking = any(family in intent.required and family not in mine for family in refused)
+    if not blocking:
+        events += [
+            _allocation(intent, family, answer) for family, answer in found.items() if isinstance(answer, Choice)
+        ]
+    events += _superseded(state, intent, mine, refused, terms)
+    return events + _refusal(state, intent, refused or _wrong_family(intent))
+
+
+def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRecord]:
+    """The record per family that counts as the Service's own: the requested one if it is held, else the latest."""
+    kept: dict[Family, AddressRecord] = {}
+    for record in state.held_by(intent.service):
+        if record.family not in intent.families or _must_leave(record, intent):
+            continue
+        if record.status == "releasing" and not _may_return(state, record, intent):
+            continue
+        current = kept.get(record.family)
+        if current is None or current.address not in intent.requested:
+            kept[record.family] = record
+    return kept
+
+
+def _may_return(state: NetworkState, record: AddressRecord, intent: AddressIntent) -> bool:
+    """Whether the release of an address may be cancelled: it is still the network's, and what the Service asks for."""
+    return refusal_of(state.plan, record.address) is None and _satisfied(record, intent, record.family)
+
+
+def _must_leave(record: AddressRecord, intent: AddressIntent) -> bool:
+    """Whether ports or key no longer let the Service stay on an address that it shares."""
+    alone = len(record.holders) == 1
+    return not alone and (record.sharing_key != intent.sharing_key or bool(clash(record, intent)))
+
+
+def _refresh(record: AddressRecord, intent: AddressIntent) -> list[Event]:
+    """Keep an address: take it back from its release, or note a new uid, ports, key or basis."""
+    service, uid, key, ports, basis = intent.service, intent.uid, intent.sharing_key, intent.ports, intent.basis
+    if record.status == "releasing":
+        return [ev.ReleaseCancelled(record.address, service, uid, key, ports, basis)]
+    holder = next(holder for holder in record.holders if holder.service == service)
+    if (holder.uid, holder.ports, holder.basis, record.sharing_key) == (uid, ports, basis, key):
+        return []
+    if not _satisfied(record, intent, record.family) and (holder.uid, holder.ports) == (uid, ports):
+        return []  # on its way out: it keeps the basis of the wish under which it was given
+    return [ev.HoldingChanged(record.address, service, uid, key, ports, basis)]
+
+
+def _satisfied(record: AddressRecord | None, intent: AddressIntent, family: Family) -> bool:
+    if record is None:
+        return False
+    requested = [address for address in intent.requested if family_of(address) == family]
+    return not requested or record.address in requested
+
+
+def _pick(
+    state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, has_one: bool
+) -> Choice | Refused:
+    closed = _closed(state, intent, terms)
+    if closed is not None:
+        return closed
+    if family not in state.families():
+        return Refused(
+            "FamilyUnavailable",
+            f"network {state.network} has no IPv{family} prefix; add one, or ask for the other family only",
+        )
+    requested = next((address for address in intent.requested if family_of(address) == family), None)
+    if requested is not None:
+        answer = grant(state, intent, requested)
+    else:
+        adopted = _adoptable(state, intent, family)
+        answer = Choice(adopted, "adopted") if adopted else choose(state, intent, family)
+    over = _over_quota(state, intent, terms, has_one=has_one)
+    return over if over is not None and isinstance(answer, Choice) and answer.rule != "shared" else answer
+
+
+def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Refused | None:
+    """Why the network is closed to this newcomer as a whole."""
+    offer = terms.offer
+    if offer is None or offer.gone or state.gone:
+        return Refused("NetworkNotFound", f"network {state.network} does not exist; create it or choose another one")
+    if offer.problem is not None:
+        return Refused(offer.problem, _DECIDED_BY_NETWORK.format(network=state.network, message=offer.message))
+    if offer.allowed_namespaces and not parse_selector_text(offer.allowed_namespaces).matches(intent.namespace_labels):
+        return Refused(
+            "NetworkNotAllowed",
+            f"namespace {namespace_of(intent.service)} is not allowed on network {state.network} "
+            f"(ledgerlb.io/allowed-namespaces: {offer.allowed_namespaces})",
+        )
+    return None
+
+
+def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, has_one: bool) -> Refused | None:
+    quota = terms.offer.quota_per_namespace if terms.offer is not None else None
+    namespace = namespace_of(intent.service)
+    if quota is None or has_one or state.namespace_count(namespace) < quota:
+        return None
+    return Refused(
+        "QuotaExceeded",
+        f"namespace {namespace} holds {state.namespace_count(namespace)} addresses of network {state.network}, "
+        f"its quota is {quota} (ledgerlb.io/quota-per-namespace)",
+    )
+
+
+def _adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> str | None:
+    """The address of a family that the Service's status showed and that can simply stay."""
+    for address in intent.adopt:
+        if family_of(address) == family and _adoption_problem(state, address) is None:
+            return address
+    return None
+
+
+def _adoption_problem(state: NetworkState, address: str) -> Refused | None:
+    problem = refusal_of(state.plan, address)
+    if problem is not None:
+        return Refused(problem, f"address {address} is not one that network {state.network} gives out")
+    record = state.records.get(address)
+    if record is not None and record.status in {"held", "releasing", "quarantined"}:
+        return Refused("RequestedAddressInUse", f"address {address} is {record.status} by another Service")
+    return None
+
+
+def _adoptions_refused(
+    state: NetworkState, intent: AddressIntent, found: dict[Family, Choice | Refused]
+) -> list[Event]:
+    """Say once, with the decision that serves or refuses the Service, which shown addresses are not taken over."""
+    if intent.service in state.refusals:
+        return []
+    events: list[Event] = []
+    for address in intent.adopt:
+        answer = found.get(family_of(address))
+        if answer is None or (isinstance(answer, Choice) and answer.address == address):
+            continue
+        problem = _adoption_problem(state, address) or Refused(
+            "RequestedAddressInUse" if not intent.requested else "AddressRequested",
+            f"address {address} is not what the Service asks for",
+        )
+        events.append(ev.AdoptionRefused(address, intent.service, intent.uid, problem.reason, problem.message))
+    return events
+
+
+def _allocation(intent: AddressIntent, family: Family, choice: Choice) -> Event:
+    if choice.rule == "adopted":
+        return ev.AddressAdopted(
+            choice.address, family, intent.service, intent.uid, intent.sharing_key, intent.ports, intent.basis
+        )
+    return ev.AddressAllocated(
+        choice.address, family, intent.service, intent.uid, choice.rule, intent.sharing_key, intent.ports, intent.basis
+    )
+
+
+def _superseded(
+    state: NetworkState,
+    intent: AddressIntent,
+    mine: dict[Family, AddressRecord],
+    refused: dict[Family, Refused],
+    terms: Terms,
+) -> list[Event]:
+    """Let go of what the Service holds and no longer wants, once its successor (if it has one) is programmed."""
+    events: list[Event] = []
+    for record in state.held_by(intent.service):
+        if record.status != "held":
+            continue
+        if record.family not in intent.families:
+            if any(family in mine for family in intent.families) and not refused:
+                events.append(let_go(record, intent.service, "FamilyNotWanted"))
+        elif _has_successor(record, intent, mine, terms):
+            events.append(let_go(record, intent.service, "Moved"))
+    return events
+
+
+def _has_successor(
+    record: AddressRecord, intent: AddressIntent, mine: dict[Family, AddressRecord], terms: Terms
+) -> bool:
+    kept = mine.get(record.family)
+    return (
+        kept is not None
+        and kept.address != record.address
+        and kept.status == "held"
+        and _satisfied(kept, intent, record.family)
+        and terms.agents.programmed(kept.address, terms.now, terms.agent_timeout)
+    )
+
+
+def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
+    """A request in a family that the Service does not have is refused, whatever else is served."""
+    return {
+        family_of(address): Refused(
+            "FamilyUnavailable",
+            f"address {address} is requested, but Service {intent.service} has no IPv{family_of(address)} family",
+        )
+        for address in intent.requested
+        if family_of(address) not in intent.families
+    }
+
+
+def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, Refused]) -> list[Event]:
+    """Write a refusal once per reason; take it back when it no longer applies."""
+    old = state.refusals.get(intent.service)
+    if not intent.required and state.families():
+        # a preferred family that the network simply does not have is nothing to refuse
+        missing = {family for family, answer in refused.items() if answer.reason == "FamilyUnavailable"}
+        if missing != set(intent.families):
+            refused = {family: answer for family, answer in refused.items() if family not in missing}
+    if not refused:
+        return [ev.RefusalCleared(intent.service)] if old is not None else []
+    first = next((family for family in intent.required if family in refused), next(iter(refused)))
+    families = tuple(refused)
+    answer = refused[first]
+    if old is not None and (old.reason, old.families, old.uid) == (answer.reason, families, intent.uid):
+        return []
+    return [ev.AllocationRefused(intent.service, intent.uid, answer.reason, answer.message, families)]

@@ -1,0 +1,30 @@
+"""The end of a wish: addresses go back in two steps, sharers just leave."""
+
+from __future__ import annotations
+
+from ledgerlb.core.intents import Withdrawal
+from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.ledger.events import Event
+from ledgerlb.core.ledger.records import AddressRecord
+from ledgerlb.core.ledger.state import NetworkState
+
+
+def withdraw(state: NetworkState, intent: Withdrawal) -> list[Event]:
+    """Begin the release of everything that the Service holds here; [] when that was done already."""
+    if intent.revision < state.revisions.get(intent.service, 0):
+        return []
+    events: list[Event] = [
+        let_go(record, intent.service, intent.why)
+        for record in state.held_by(intent.service)
+        if record.status == "held"
+    ]
+    if intent.service in state.refusals:
+        events.append(ev.RefusalCleared(intent.service))
+    return events
+
+
+def let_go(record: AddressRecord, service: str, why: str) -> Event:
+    """The event by which the Service leaves a held address: the last holder's leaving begins the release."""
+    if len(record.holders) > 1:
+        return ev.HolderLeft(record.address, service, why)
+    return ev.AddressReleasing(record.address, service, why)

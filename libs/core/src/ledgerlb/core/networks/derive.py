@@ -1,0 +1,337 @@
+"""One network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.
+
+A NAD defines the VirtualNetwork of its own name: the network exists as long as the NAD does, also while its
+VirtualNetwork is deleted and made again. A VirtualNetwork without a NAD stands by itself, and its Subnets say
+what it has. An object with a deletion timestamp counts as gone: nobody new may come, and holders move while its
+finalizer waits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.facts import (
+    Fact,
+    Family,
+    NetworkAttachmentDefinitionFact,
+    SubnetFact,
+    VirtualNetworkFact,
+    fact_key,
+)
+from ledgerlb.core.intents import PrefixOffer
+from ledgerlb.core.ledger.intervals import intersect, normalise
+from ledgerlb.core.networks.model import ExternalNetwork
+from ledgerlb.core.networks.parse import Cidr, Span, address_text, parse_address, parse_cidr, parse_range
+from ledgerlb.core.networks.terms import NetworkTerms, terms_of
+from ledgerlb.core.reachability import RouteTargets
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.view import ClusterView
+
+NETWORKS_ANNOTATION: Final = "juniper.net/networks"
+CNI_TYPE: Final = "contrail-k8s-cni"
+_PREFIX_KEYS: Final[tuple[tuple[Family, str], ...]] = ((4, "ipamV4Subnet"), (6, "ipamV6Subnet"))
+_TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")
+_KNOWN_KEYS: Final = frozenset((*(key for _, key in _PREFIX_KEYS), *_TARGET_KEYS, "fabricSNAT", "podNetwork"))
+
+
+def derive_all(view: ClusterView, settings: DomainSettings) -> dict[str, ExternalNetwork]:
+    """Every network by name, in the order of names; conflicts are not marked yet."""
+    names = {fact.full_name for fact in view.virtual_networks()} | {fact.full_name for fact in view.nads()}
+    derived = ((name, derive(view, name, settings)) for name in sorted(names))
+    return {name: network for name, network in derived if network is not None}
+
+
+def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNetwork | None:
+    """The network of a name; None where there is none."""
+    nad, vn = view.nad(name), view.virtual_network(name)
+    if nad is not None and (_is_network(nad) or (vn is not None and vn.nad == name)):
+        return None if nad.deleting else _Draft(view, settings, nad, vn).network()
+    if vn is None or vn.deleting or _orphaned(view, vn):
+        return None
+    return _Draft(view, settings, None, vn).network()
+
+
+def why_absent(view: ClusterView, name: str) -> str:
+    """For people: why there is no network of that name, although there may be objects."""
+    nad, vn = view.nad(name), view.virtual_network(name)
+    if (nad is not None and nad.deleting) or (nad is None and vn is not None and vn.deleting):
+        return f"network {name} is being deleted"
+    if vn is not None:
+        return f"VirtualNetwork {name} was made by NetworkAttachmentDefinition {vn.nad}, which is gone"
+    if nad is not None:
+        return f"NetworkAttachmentDefinition {name} defines no network (it has no annotation {NETWORKS_ANNOTATION})"
+    return f"there is no VirtualNetwork or NetworkAttachmentDefinition {name}"
+
+
+def _is_network(nad: NetworkAttachmentDefinitionFact) -> bool:
+    """Whether the NAD is CN2's: those of other plug-ins define networks that are none of our business."""
+    if nad.networks is not None:
+        return True
+    try:
+        config = json.loads(nad.config) if nad.config else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and config.get("type") == CNI_TYPE
+
+
+def _orphaned(view: ClusterView, vn: VirtualNetworkFact) -> bool:
+    """Whether the NAD that made it is gone, so that it goes too."""
+    return bool(vn.nad) and view.nad(vn.nad) is None and view.served("NetworkAttachmentDefinition")
+
+
+class _Draft:
+    """One network in the making: collects what cannot be used instead of stopping at the first."""
+
+    def __init__(
+        self,
+        view: ClusterView,
+        settings: DomainSettings,
+        nad: NetworkAttachmentDefinitionFact | None,
+        vn: VirtualNetworkFact | None,
+    ) -> None:
+        self._view = view
+        self._settings = settings
+        self._nad = nad
+        self._vn = vn
+        self._problems: list[BadInput] = []
+        self._warnings: list[str] = []
+        self._objects: list[str] = []
+        self._unreadable = False
+
+    def network(self) -> ExternalNetwork:
+        carriers = [(_called(fact), fact) for fact in (self._nad, self._vn) if fact is not None]
+        self._objects += [_key_of(fact) for _, fact in carriers]
+        owner = carriers[0][1]
+        said = self._nad_annotation() if self._nad is not None else None
+        terms = terms_of(carriers, self._problems)
+        prefixes = self._prefixes(said, terms)
+        targets = self._targets(said)
+        problem, message = self._verdict(owner)
+        return ExternalNetwork(
+            name=owner.full_name,
+            source="vn" if self._nad is None else "nad",
+            created=owner.created,
+            uid=owner.uid,
+            labels={key: value for _, fact in reversed(carriers) for key, value in fact.labels.items()},
+            prefixes=prefixes,
+            targets=targets,
+            problem=problem,
+            message=message,
+            warnings=tuple(self._warnings),
+            allowed_namespaces=terms.allowed_namespaces,
+            quota_per_namespace=terms.quota_per_namespace,
+            quarantine=terms.quarantine,
+            lease=terms.lease,
+            force_prefix=terms.force_prefix,
+            objects=tuple(self._objects),
+        )
+
+    def _verdict(self, owner: Fact) -> tuple[str | None, str]:
+        if self._settings.multus and self._nad is None:
+            return "MultusRequiresNAD", (
+                f"VirtualNetwork {owner.full_name} cannot be an external network: with Multus only "
+                "NetworkAttachmentDefinitions define them; create a NetworkAttachmentDefinition for it"
+            )
+        if self._problems:
+            return "InvalidAnnotation", "; also: ".join(str(problem) for problem in self._problems)
+        return None, ""
+
+    # -- the NAD's annotation ----------------------------------------------------------------------------------------
+
+    def _nad_annotation(self) -> Mapping[str, Any] | None:
+        """The JSON object of the NAD's annotation; None where it has none, {} where it cannot be read."""
+        assert self._nad is not None
+        text = self._nad.networks
+        if text is None:
+            return None
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            detail = f" ({error})" if isinstance(error, ValueError) else ""
+            raw, problem = None, f"is not valid JSON{detail}"
+        else:
+            problem = "" if isinstance(raw, dict) else "is not a JSON object"
+        if problem:
+            self._unreadable = True
+            self._refuse(problem, 'write {"ipamV4Subnet": "192.0.2.0/24"}')
+            return {}
+        said: dict[str, Any] = raw
+        unknown = sorted(key for key in said if key not in _KNOWN_KEYS)
+        if unknown:
+            self._warnings.append(f"{_called(self._nad)}: unknown keys in {NETWORKS_ANNOTATION}: {', '.join(unknown)}")
+        return said
+
+    def _refuse(self, problem: str, remedy: str, key: str = "") -> None:
+        assert self._nad is not None
+        field = f"annotation {NETWORKS_ANNOTATION}" + (f", {key}" if key else "")
+        self._problems.append(BadInput(_called(self._nad), field, problem, remedy))
+
+    # -- prefixes ----------------------------------------------------------------------------------------------------
+
+    def _prefixes(self, said: Mapping[str, Any] | None, terms: NetworkTerms) -> tuple[PrefixOffer, ...]:
+        found: list[PrefixOffer] = []
+        problems = len(self._problems)
+        for family, key in _PREFIX_KEYS:
+            subnet = self._subnet(family, required=said is None)
+            cidr = self._cidr_of_nad(said[key], key, family) if said and said.get(key) is not None else None
+            if cidr is not None:
+                found.append(self._by_nad(cidr, subnet, terms))
+            elif said is None and subnet is not None:
+                offer = self._by_subnet(subnet, family, terms)
+                found += [offer] if offer is not None else []
+        if not found and not self._unreadable and len(self._problems) == problems:
+            self._no_prefix()
+        for span, text in terms.excluded:
+            if not any(parse_cidr(offer.prefix, "", "").holds(span) for offer in found):
+                self._warnings.append(f"excluded {text} does not lie inside the network's prefixes as a whole")
+        return tuple(found)
+
+    def _no_prefix(self) -> None:
+        if self._nad is not None:
+            self._refuse("names no prefix", "set ipamV4Subnet, ipamV6Subnet or both")
+        elif self._vn is not None:
+            place = "spec.v4SubnetReference, spec.v6SubnetReference"
+            remedy = "refer to a Subnet with a cidr"
+            self._problems.append(BadInput(_called(self._vn), place, "give the network no prefix", remedy))
+
+    def _cidr_of_nad(self, value: Any, key: str, family: Family) -> Cidr | None:
+        assert self._nad is not None
+        subject, field = _called(self._nad), f"annotation {NETWORKS_ANNOTATION}, {key}"
+        if not isinstance(value, str):
+            self._refuse(f"{value!r} is not a prefix", "write it as a string, or null", key)
+            return None
+        if not value.strip():
+            return None
+        return self._cidr(value, subject, field, family)
+
+    def _cidr(self, text: str, subject: str, field: str, family: Family) -> Cidr | None:
+        try:
+            cidr = parse_cidr(text, subject, field, family)
+        except BadInput as problem:
+            self._problems.append(problem)
+            return None
+        if cidr.cleared:
+            self._warnings.append(
+                f"{subject}, {field}: the host bits of {text.strip()} are cleared; {cidr.text} counts"
+            )
+        return cidr
+
+    def _subnet(self, family: Family, *, required: bool) -> SubnetFact | None:
+        """The Subnet that the VirtualNetwork refers to, or the one that goes with the NAD."""
+        name = ""
+        if self._vn is not None:
+            name = self._vn.v4_subnet if family == 4 else self._vn.v6_subnet
+        if not name and self._nad is not None:
+            name, required = f"{self._nad.full_name}-v{family}", False
+        if not name:
+            return None
+        subnet = self._view.subnet(name)
+        if subnet is not None:
+            self._objects.append(_key_of(subnet))
+        elif required and self._vn is not None:
+            self._problems.append(
+                BadInput(
+                    _called(self._vn),
+                    f"spec.v{family}SubnetReference",
+                    f"names Subnet {name}, which does not exist",
+                    "create it, or correct the reference",
+                )
+            )
+        return subnet
+
+    def _by_nad(self, cidr: Cidr, subnet: SubnetFact | None, terms: NetworkTerms) -> PrefixOffer:
+        """The NAD's prefix, with the gateway and ranges of its Subnet as far as they fit: the Subnet follows
+        the NAD, and may lag.
+        """
+        if subnet is None:
+            return _offer(cidr, "", (), terms)
+        problems: list[BadInput] = []
+        gateway, ranges = self._plan_of(subnet, cidr, problems)
+        self._warnings += [str(problem) for problem in problems]
+        return _offer(cidr, gateway, ranges, terms)
+
+    def _by_subnet(self, subnet: SubnetFact, family: Family, terms: NetworkTerms) -> PrefixOffer | None:
+        if not subnet.cidr.strip():
+            self._problems.append(BadInput(_called(subnet), "spec.cidr", "is empty", "write a prefix"))
+            return None
+        cidr = self._cidr(subnet.cidr, _called(subnet), "spec.cidr", family)
+        if cidr is None:
+            return None
+        gateway, ranges = self._plan_of(subnet, cidr, self._problems)
+        return _offer(cidr, gateway, ranges, terms)
+
+    @staticmethod
+    def _plan_of(subnet: SubnetFact, cidr: Cidr, problems: list[BadInput]) -> tuple[str, tuple[Span, ...]]:
+        """Gateway and usable ranges of a Subnet; what is not inside the prefix goes to ``problems``."""
+        subject = _called(subnet)
+        gateway, ranges = "", []
+        if subnet.default_gateway.strip():
+            field = "spec.defaultGateway"
+            try:
+                span = parse_address(subnet.default_gateway, subject, field)
+                _inside(span, cidr, subnet.default_gateway, subject, field)
+                gateway = address_text(span.low, span.family)
+            except BadInput as problem:
+                problems.append(problem)
+        for low, high in subnet.ranges:
+            field = "spec.ranges"
+            try:
+                span = parse_range(low, high, subject, field)
+                _inside(span, cidr, f"{low}-{high}", subject, field)
+                ranges.append(span)
+            except BadInput as problem:
+                problems.append(problem)
+        return gateway, tuple(ranges)
+
+    # -- route targets -----------------------------------------------------------------------------------------------
+
+    def _targets(self, said: Mapping[str, Any] | None) -> RouteTargets:
+        lists = [self._listed(said, key) for key in _TARGET_KEYS]
+        if self._vn is not None:
+            of_vn = (self._vn.route_targets, self._vn.import_route_targets, self._vn.export_route_targets)
+            lists = [(*mine, *theirs) for mine, theirs in zip(lists, of_vn, strict=True)]
+        both, imports, exports = (tuple(dict.fromkeys(part)) for part in lists)
+        return RouteTargets(both, imports, exports)
+
+    def _listed(self, said: Mapping[str, Any] | None, key: str) -> tuple[str, ...]:
+        """The route targets under a key: a list of strings, or one string with commas; null is none."""
+        value = said.get(key) if said is not None else None
+        if value is None:
+            return ()
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            self._refuse(f"{value!r} is not a list of route targets", 'write ["target:64512:100"], or null', key)
+            return ()
+        return tuple(item.strip() for item in items if item.strip())
+
+
+def _offer(cidr: Cidr, gateway: str, ranges: tuple[Span, ...], terms: NetworkTerms) -> PrefixOffer:
+    whole = ((cidr.low, cidr.high),)
+    excluded = [(span.low, span.high) for span, _ in terms.excluded if span.family == cidr.family]
+    return PrefixOffer(
+        family=cidr.family,
+        prefix=cidr.text,
+        gateway=gateway,
+        ranges=_texts(normalise((span.low, span.high) for span in ranges), cidr.family),
+        excluded=_texts(intersect(excluded, whole), cidr.family),
+    )
+
+
+def _texts(pairs: tuple[tuple[int, int], ...], family: Family) -> tuple[tuple[str, str], ...]:
+    return tuple((address_text(low, family), address_text(high, family)) for low, high in pairs)
+
+
+def _inside(span: Span, cidr: Cidr, text: str, subject: str, field: str) -> None:
+    if not cidr.holds(span):
+        raise BadInput(subject, field, f"{text} is outside {cidr.text}", "write addresses inside the prefix")
+
+
+def _called(fact: Fact) -> str:
+    return f"{getattr(fact, 'kind', 'object')} {fact.full_name}"
+
+
+def _key_of(fact: NetworkAttachmentDefinitionFact | VirtualNetworkFact | SubnetFact) -> str:
+    return fact_key(fact.kind, fact.namespace, fact.name)

@@ -1,0 +1,86 @@
+"""An external network, and the offer that IPAM gets of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ledgerlb.core.facts import Family
+from ledgerlb.core.intents import NetworkOffer, PrefixOffer
+from ledgerlb.core.labels import LabelSelector
+from ledgerlb.core.reachability import NO_TARGETS, Joint, RouteTargets
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalNetwork:
+    """A VirtualNetwork that may serve Services, whether it stands by itself (``source`` ``vn``) or a
+    NetworkAttachmentDefinition defines it (``nad``; ``created``, ``uid`` and labels are then the NAD's).
+
+    ``name`` is ``namespace/name``, ``created`` an RFC 3339 text. ``problem`` set (``InvalidAnnotation``,
+    ``MultusRequiresNAD``, ``NetworkConflict``): it gives out nothing new, for the reason in ``message``.
+    ``conflict`` is the older network that it overlaps with. Durations in seconds, None = the default of the
+    settings, 0 = off. ``objects`` are the record keys of the facts that it comes from, ``v4_subnet`` and the
+    like included.
+    """
+
+    name: str
+    source: Literal["nad", "vn"]
+    created: str = ""
+    uid: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    prefixes: tuple[PrefixOffer, ...] = ()
+    targets: RouteTargets = NO_TARGETS
+    problem: str | None = None
+    message: str = ""
+    conflict: str | None = None
+    warnings: tuple[str, ...] = ()
+    allowed_namespaces: LabelSelector | None = None
+    quota_per_namespace: int | None = None
+    quarantine: float | None = None
+    lease: float | None = None
+    force_prefix: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        """The namespace part of the name."""
+        return self.name.partition("/")[0]
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that the network has a prefix of."""
+        return tuple(prefix.family for prefix in self.prefixes)
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """Sort key: the oldest first, then by name."""
+        return self.created, self.name
+
+    @property
+    def joint(self) -> Joint:
+        """The network as far as reaching others goes."""
+        return Joint(self.name, self.targets)
+
+
+def to_offer(network: ExternalNetwork, revision: int) -> NetworkOffer:
+    """What IPAM is told of the network."""
+    allowed = network.allowed_namespaces
+    return NetworkOffer(
+        network=network.name,
+        revision=revision,
+        uid=network.uid,
+        prefixes=network.prefixes,
+        allowed_namespaces=str(allowed) if allowed is not None else "",
+        quota_per_namespace=network.quota_per_namespace,
+        quarantine=network.quarantine,
+        lease=network.lease,
+        force_prefix=network.force_prefix,
+        problem=network.problem,
+        message=network.message,
+    )
+
+
+def gone_offer(name: str, revision: int, uid: str = "") -> NetworkOffer:
+    """What IPAM is told of a network that no longer exists."""
+    return NetworkOffer(network=name, revision=revision, uid=uid, gone=True)

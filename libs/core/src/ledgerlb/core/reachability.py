@@ -1,0 +1,185 @@
+"""What reaches what: pods' interfaces by (network, address), and which networks an external network is joined
+to.
+
+A pod may have the same address as another pod on another network. So an endpoint's address alone names no
+interface: it is looked up on the networks that the external network reaches, and nowhere else. Never is another
+interface of the same pod taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any, Final
+
+from ledgerlb.core.facts import PodFact, VirtualMachineInterfaceFact
+
+PRIMARY: Final = ""
+"""The name under which the pods' primary network goes: it has many in different clusters, and is reached from
+everywhere.
+"""
+
+
+@lru_cache(maxsize=65536)
+def canonical(address: str) -> str:
+    """The canonical text of an address; a text that is none stays as it is (it then equals only itself)."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTargets:
+    """The three lists of a network, each without duplicates, in the order in which they are written."""
+
+    both: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.both or self.imports or self.exports)
+
+    @property
+    def imported(self) -> frozenset[str]:
+        """What the network takes routes from."""
+        return frozenset(self.both) | frozenset(self.imports)
+
+    @property
+    def exported(self) -> frozenset[str]:
+        """What the network gives its routes to."""
+        return frozenset(self.both) | frozenset(self.exports)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every route target that any list names, in order."""
+        return tuple(dict.fromkeys((*self.both, *self.imports, *self.exports)))
+
+
+NO_TARGETS: Final = RouteTargets()
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """A network (``namespace/name``) as far as reaching goes."""
+
+    network: str
+    targets: RouteTargets = NO_TARGETS
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One interface of a pod (``namespace/name``). ``network`` is ``namespace/name``, or ``PRIMARY``; addresses
+    are canonical.
+    """
+
+    pod: str
+    network: str
+    addresses: tuple[str, ...]
+
+    @property
+    def primary(self) -> bool:
+        """Whether it is the pod's interface on the cluster's pod network."""
+        return self.network == PRIMARY
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """Why an endpoint cannot be a backend; for people."""
+
+    address: str
+    message: str
+
+
+def reaches(external: Joint, backend: Joint) -> bool:
+    """Whether an external network reaches a backend's network: it is the same one, or the pods' primary one, or
+    what the latter exports meets what the former imports.
+    """
+    if backend.network in {PRIMARY, external.network}:
+        return True
+    return not backend.targets.exported.isdisjoint(external.targets.imported)
+
+
+def resolve(
+    address: str,
+    attached: Iterable[Interface],
+    external: Joint,
+    targets_of: Callable[[str], RouteTargets | None],
+    pod: str = "",
+) -> Interface | Unreachable:
+    """The pod interface that an endpoint's address means, seen from an external network.
+
+    ``attached`` are the interfaces that have the address (in a fixed order), ``targets_of`` tells a network's
+    route targets (None: no such network), ``pod`` restricts the search to the pod that the endpoint refers to,
+    where it does.
+    """
+    here = [interface for interface in attached if not pod or interface.pod == pod]
+    if not here:
+        whose = f"Pod {pod} has no interface" if pod else "no known pod has an interface"
+        return Unreachable(address, f"endpoint {address}: {whose} with this address")
+    reached = [interface for interface in here if reaches(external, _joint(interface, targets_of))]
+    if not reached:
+        networks = ", ".join(dict.fromkeys(interface.network for interface in here))
+        return Unreachable(
+            address,
+            f"endpoint {address} is on network {networks}, which external network {external.network} does not reach; "
+            "give both a common route target",
+        )
+    if len({(interface.pod, interface.network) for interface in reached}) > 1:
+        places = ", ".join(f"Pod {interface.pod} on {interface.network or 'the pod network'}" for interface in reached)
+        return Unreachable(
+            address,
+            f"endpoint {address} is ambiguous from external network {external.network}: {places}; "
+            "let the endpoint name its pod (targetRef), or separate the networks",
+        )
+    return reached[0]
+
+
+def _joint(interface: Interface, targets_of: Callable[[str], RouteTargets | None]) -> Joint:
+    targets = None if interface.primary else targets_of(interface.network)
+    return Joint(interface.network, targets or NO_TARGETS)
+
+
+def interfaces_of(pod: PodFact) -> tuple[Interface, ...]:
+    """A pod's interfaces: its primary one, and those of its network-status annotation. An entry that cannot be
+    read is left out: it then has no address that anything could be sent to.
+    """
+    primary = [canonical(ip) for ip in pod.ips]
+    secondary: list[Interface] = []
+    for entry in _entries(pod.network_status):
+        addresses = _addresses(entry.get("ips"))
+        name = entry.get("name")
+        if entry.get("default") is True or (addresses and set(addresses) <= set(primary)):
+            primary += addresses
+        elif addresses and isinstance(name, str) and name:
+            network = name if "/" in name else f"{pod.namespace}/{name}"
+            secondary.append(Interface(pod.full_name, network, addresses))
+    own = tuple(dict.fromkeys(primary))
+    return (*((Interface(pod.full_name, PRIMARY, own),) if own else ()), *secondary)
+
+
+def interface_of_vmi(vmi: VirtualMachineInterfaceFact) -> tuple[Interface, ...]:
+    """The interface that a CN2 VirtualMachineInterface describes; none where it lacks a pod, a network or an
+    address.
+    """
+    if not (vmi.pod and vmi.network and vmi.address):
+        return ()
+    return (Interface(vmi.pod, vmi.network, (canonical(vmi.address),)),)
+
+
+def _entries(status: str) -> list[dict[str, Any]]:
+    if not status:
+        return []
+    try:
+        raw = json.loads(status)
+    except (ValueError, RecursionError):
+        return []
+    return [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
+
+
+def _addresses(raw: Any) -> tuple[str, ...]:
+    listed = raw if isinstance(raw, list) else []
+    return tuple(dict.fromkeys(canonical(ip) for ip in listed if isinstance(ip, str) and ip))

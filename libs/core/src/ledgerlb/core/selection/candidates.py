@@ -1,0 +1,95 @@
+"""Whether a network can serve a Service, and which one of several does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from ledgerlb.core.facts import Family
+from ledgerlb.core.intents import CandidateLook
+from ledgerlb.core.networks import ExternalNetwork
+
+MAX_LOOKS: Final = 50
+"""Most candidates that an explanation lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a network must have for a Service: families in order of preference, those without which it is no use
+    (none of them: one of ``families`` is enough), and the labels of the namespace that it lets in.
+    """
+
+    namespace: str
+    namespace_labels: Mapping[str, str]
+    families: tuple[Family, ...]
+    required: tuple[Family, ...]
+
+
+class Obstacle(NamedTuple):
+    """Why a network can never serve a Service as things stand."""
+
+    reason: str
+    message: str
+
+
+def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
+    """What keeps the network from serving the Service; None where nothing does. Whether an address is left is
+    not asked here.
+    """
+    if network.problem is not None:
+        return Obstacle(network.problem, network.message)
+    allowed = network.allowed_namespaces
+    if allowed is not None and not allowed.matches(needs.namespace_labels):
+        return Obstacle(
+            "NetworkNotAllowed",
+            f"namespace {needs.namespace} is not allowed on network {network.name} "
+            f"(ledgerlb.io/allowed-namespaces: {allowed}); label the namespace so, or choose another network",
+        )
+    missing = missing_families(network, needs)
+    if missing:
+        lacks = " and ".join(f"IPv{family}" for family in missing)
+        return Obstacle(
+            "FamilyUnavailable",
+            f"network {network.name} has no {lacks} prefix; add one, or change the Service's "
+            "ipFamilies or ipFamilyPolicy",
+        )
+    return None
+
+
+def missing_families(network: ExternalNetwork, needs: Needs) -> tuple[Family, ...]:
+    """The families for want of which the network is no use to the Service."""
+    has = network.families
+    if needs.required:
+        return tuple(family for family in needs.required if family not in has)
+    return () if any(family in has for family in needs.families) else needs.families
+
+
+def first_usable(
+    candidates: Sequence[ExternalNetwork], needs: Needs
+) -> tuple[ExternalNetwork | None, Obstacle | None, tuple[CandidateLook, ...]]:
+    """The oldest candidate that can serve; the first one's obstacle where none can; and every candidate with
+    why it was taken or not (at most ``MAX_LOOKS``: the taken one and the oldest). ``candidates`` come oldest
+    first, and are not empty.
+    """
+    first: Obstacle | None = None
+    passed: list[CandidateLook] = []
+    for index, network in enumerate(candidates):
+        found = obstacle(network, needs)
+        if found is None:
+            others = candidates[index + 1 : index + 1 + MAX_LOOKS]
+            why = _why_taken(index, len(candidates))
+            looks = [*passed[: MAX_LOOKS - 1], CandidateLook(network=network.name, taken=True, why=why)]
+            later = [
+                CandidateLook(network=other.name, taken=False, why=f"younger than {network.name}") for other in others
+            ]
+            return network, None, tuple((looks + later)[:MAX_LOOKS])
+        first = first or found
+        passed.append(CandidateLook(network=network.name, taken=False, why=f"{found.reason}: {found.message}"))
+    return None, first, tuple(passed[:MAX_LOOKS])
+
+
+def _why_taken(index: int, count: int) -> str:
+    if count == 1:
+        return "the only match"
+    return f"the oldest of {count} matches" if index == 0 else f"the oldest usable one of {count} matches"

@@ -1,0 +1,69 @@
+"""The results of selection, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledgerlb.core.facts import Family
+from ledgerlb.core.intents import CandidateLook, FactPosition, RungLook, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rungs say, whatever the Service holds. ``network`` None: ``reason`` and ``message`` say why.
+    ``rung`` is the one that decided, None where none was present. ``objects`` are the record keys of the facts
+    that led to it.
+    """
+
+    network: str | None
+    rung: str | None
+    reason: str | None
+    message: str
+    rungs: tuple[RungLook, ...] = ()
+    candidates: tuple[CandidateLook, ...] = ()
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The network of one Service. ``network`` None: ``reason`` and ``message`` say why, and what it holds by an
+    earlier choice stays with it. ``drift``: the network that a fresh choice would take, where it differs from
+    the one that is kept; ``drift_reason``: why a fresh choice would find none. ``objects`` are the record keys
+    of the facts that decided.
+    """
+
+    service: str
+    uid: str
+    network: str | None
+    rung: str | None
+    reason: str | None
+    message: str
+    families: tuple[Family, ...]
+    required: tuple[Family, ...]
+    requested: tuple[str, ...] = ()
+    drift: str | None = None
+    drift_reason: str | None = None
+    rungs: tuple[RungLook, ...] = ()
+    candidates: tuple[CandidateLook, ...] = ()
+    warnings: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+
+    def to_selection(self, revision: int, facts: tuple[FactPosition, ...] = ()) -> Selection:
+        """The record of the intents topic."""
+        return Selection(
+            service=self.service,
+            revision=revision,
+            uid=self.uid,
+            network=self.network,
+            rung=self.rung,
+            reason=self.reason,
+            message=self.message,
+            drift=self.drift,
+            drift_reason=self.drift_reason,
+            rungs=self.rungs,
+            candidates=self.candidates,
+            families=self.families,
+            required=self.required,
+            warnings=self.warnings,
+            facts=facts,
+        )

@@ -1,0 +1,219 @@
+"""``select``: the walk over the rungs, and what a holder keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.facts import ServiceFact
+from ledgerlb.core.intents import CandidateLook, RungLook
+from ledgerlb.core.networks import ExternalNetwork, why_absent
+from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
+from ledgerlb.core.selection.choice import Choice, Verdict
+from ledgerlb.core.selection.landscape import Landscape
+from ledgerlb.core.selection.rungs import RUNGS, Rung
+from ledgerlb.core.selection.stick import Anchor
+from ledgerlb.core.services import families_of, requested_addresses
+
+_NETWORK_NAME: Final = re.compile(r"(?:[^\s/]+/)?[^\s/]+\Z")
+_SELECTOR_NAME: Final = re.compile(r"\S+\Z")
+_ABSENT: Final = {rung.name: RungLook(rung=rung.name, present=False, outcome="absent") for rung in RUNGS}
+_MAX_HINTS: Final = 5
+
+
+def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = None) -> Choice:
+    """The network of a Service.
+
+    A Service with an anchor stays with it as long as that network exists and has the families that the Service
+    needs. Everybody else gets what the rungs say. Never raises: what cannot be used becomes the choice's
+    ``reason``.
+    """
+    families, required = families_of(service)
+    labels = landscape.view.namespace_labels(service.namespace)
+    needs = Needs(service.namespace, labels, families, required)
+    verdict = _walk(landscape, service, needs)
+    try:
+        requested = requested_addresses(service)
+    except BadInput as problem:
+        requested = ()
+        verdict = replace(verdict, network=None, reason="InvalidAnnotation", message=str(problem))
+        anchor = None
+    choice = Choice(
+        service=service.full_name,
+        uid=service.uid,
+        network=verdict.network,
+        rung=verdict.rung,
+        reason=verdict.reason,
+        message=verdict.message,
+        families=families,
+        required=required,
+        requested=requested,
+        rungs=verdict.rungs,
+        candidates=verdict.candidates,
+        objects=verdict.objects,
+    )
+    if anchor is not None and anchor.network != verdict.network and _still_serves(landscape, anchor, needs):
+        choice = _kept(choice, anchor)
+    return _with_warnings(choice, landscape)
+
+
+def _still_serves(landscape: Landscape, anchor: Anchor, needs: Needs) -> bool:
+    network = landscape.networks.get(anchor.network)
+    if network is None:
+        return False
+    # What a network has cannot be told while its annotations do not parse: holders keep what they have.
+    return network.problem == "InvalidAnnotation" or not missing_families(network, needs)
+
+
+def _kept(choice: Choice, anchor: Anchor) -> Choice:
+    fresh = choice.network
+    instead = f"would take {fresh}" if fresh is not None else f"would find none ({choice.reason}: {choice.message})"
+    return replace(
+        choice,
+        network=anchor.network,
+        rung=anchor.rung or choice.rung,
+        reason=None,
+        message=f"keeps network {anchor.network}, of which it holds an address; a fresh choice {instead}",
+        drift=fresh,
+        drift_reason=choice.reason,
+    )
+
+
+def _with_warnings(choice: Choice, landscape: Landscape) -> Choice:
+    network = landscape.networks.get(choice.network) if choice.network is not None else None
+    return replace(choice, warnings=network.warnings) if network is not None and network.warnings else choice
+
+
+# -- the walk ----------------------------------------------------------------------------------------------------------
+
+
+def _walk(landscape: Landscape, service: ServiceFact, needs: Needs) -> Verdict:
+    """Look at every rung; the first that is present decides, whatever comes of it."""
+    verdict: Verdict | None = None
+    looks: list[RungLook] = []
+    for rung in RUNGS:
+        value = landscape.place(rung.place, service.namespace, service.annotations).get(rung.key)
+        if value is None:
+            looks.append(_ABSENT[rung.name])
+        elif verdict is None:
+            verdict = _decide(landscape, service, needs, rung, value)
+            outcome = f"takes {verdict.network}" if verdict.network is not None else f"decides: {verdict.reason}"
+            looks.append(RungLook(rung=rung.name, present=True, value=value, outcome=outcome))
+        elif rung.meaning != "nothing":
+            looks.append(RungLook(rung=rung.name, present=True, value=value, outcome=f"outranked by {verdict.rung}"))
+    assert verdict is not None, "the last rung is always present"
+    return replace(verdict, rungs=tuple(looks))
+
+
+def _decide(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+    match rung.meaning:
+        case "network":
+            return _by_name(landscape, service, needs, rung, value)
+        case "selector":
+            return _by_selector(landscape, service, needs, rung, value)
+        case _:
+            return Verdict(
+                None,
+                None,
+                "NoDefaultNetwork",
+                f"nothing chooses a network for Service {service.full_name}: no annotation, and {landscape.source} "
+                "defines no selector default-external; annotate the Service or its Namespace, or define the selector",
+            )
+
+
+def _by_name(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+    carrier, key = _carrier(landscape, service, rung)
+    objects = (key,) if key is not None else ()
+    if not _NETWORK_NAME.match(value):
+        problem = BadInput(
+            carrier, f"annotation {rung.key}", f"{value!r} names no network", "write namespace/name, or a name alone"
+        )
+        return Verdict(None, rung.name, "InvalidAnnotation", str(problem), objects=objects)
+    home = landscape.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
+    name = value if "/" in value else f"{home}/{value}"
+    network = landscape.networks.get(name)
+    if network is None:
+        message = f"{why_absent(landscape.view, name)}, but {carrier} names it (annotation {rung.key}); "
+        return Verdict(
+            None, rung.name, "NetworkNotFound", message + _remedy_for_missing(landscape, name), objects=objects
+        )
+    found = obstacle(network, needs)
+    objects = (*objects, *network.objects)
+    if found is not None:
+        look = CandidateLook(network=name, taken=False, why=f"{found.reason}: {found.message}")
+        return Verdict(None, rung.name, found.reason, found.message, candidates=(look,), objects=objects)
+    message = f"{rung.name} of {carrier} names {name}"
+    look = CandidateLook(network=name, taken=True, why="named by the annotation")
+    return Verdict(name, rung.name, None, message, candidates=(look,), objects=objects)
+
+
+def _remedy_for_missing(landscape: Landscape, name: str) -> str:
+    bare = name.partition("/")[2]
+    alike = [other for other in landscape.networks if other.partition("/")[2] == bare][:_MAX_HINTS]
+    if alike:
+        return f"create it, or name {' or '.join(alike)}"
+    return "create it, or correct the annotation"
+
+
+def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+    carrier, key = _carrier(landscape, service, rung)
+    objects = tuple(dict.fromkeys(part for part in (key, landscape.source_key) if part is not None))
+    if not _SELECTOR_NAME.match(value):
+        problem = BadInput(
+            carrier, f"annotation {rung.key}", f"{value!r} names no selector", "write the name of a defined selector"
+        )
+        return Verdict(None, rung.name, "InvalidAnnotation", str(problem), objects=objects)
+    selector = landscape.selectors.get(value)
+    if selector is None:
+        message = (
+            f"{landscape.source} defines no selector {value!r}, but {carrier} names it (annotation {rung.key}); "
+            f"define it, or name one of: {_known(landscape)}"
+        )
+        return Verdict(None, rung.name, "SelectorNotFound", message, objects=objects)
+    if isinstance(selector, BadInput):
+        return Verdict(None, rung.name, "InvalidAnnotation", str(selector), objects=objects)
+    matches = landscape.matches(selector, service.namespace)
+    if not matches.networks:
+        more = f" ({matches.elsewhere} elsewhere match)" if matches.elsewhere else ""
+        message = (
+            f"selector {value} ({landscape.source}) matches no network: none in {matches.scope} has labels "
+            f"{str(selector.networks) or '{}'}{more}; label a network so, or correct the selector"
+        )
+        return Verdict(None, rung.name, "NoNetworkMatches", message, objects=objects)
+    taken, first, looks = first_usable(matches.networks, needs)
+    if taken is None:
+        assert first is not None, "every candidate was passed over for some reason"
+        return Verdict(None, rung.name, first.reason, first.message, candidates=looks, objects=objects)
+    message = f"{rung.name}: selector {value} takes {taken.name}, {_why(looks)} in {matches.scope}"
+    return Verdict(taken.name, rung.name, None, message, candidates=looks, objects=(*objects, *_new(taken, objects)))
+
+
+def _why(looks: tuple[CandidateLook, ...]) -> str:
+    return next(look.why for look in looks if look.taken)
+
+
+def _new(network: ExternalNetwork, known: tuple[str, ...]) -> Iterator[str]:
+    return (key for key in network.objects if key not in known)
+
+
+def _known(landscape: Landscape) -> str:
+    names = list(landscape.selectors)
+    more = f" and {len(names) - _MAX_HINTS} more" if len(names) > _MAX_HINTS else ""
+    return ", ".join(names[:_MAX_HINTS]) + more if names else "(none is defined)"
+
+
+def _carrier(landscape: Landscape, service: ServiceFact, rung: Rung) -> tuple[str, str | None]:
+    """What carries a rung's value, for messages, and the record key of its fact."""
+    match rung.place:
+        case "service":
+            return f"Service {service.full_name}", None
+        case "namespace":
+            return f"Namespace {service.namespace}", f"Namespace//{service.namespace}"
+        case "contrail-namespace":
+            name = landscape.settings.contrail_namespace
+            return f"Namespace {name}", f"Namespace//{name}"
+        case _:
+            return landscape.source, None

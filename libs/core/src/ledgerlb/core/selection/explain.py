@@ -1,0 +1,47 @@
+"""A choice in words: every rung that was looked at, every candidate, and why it was taken or not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledgerlb.core.intents import Selection
+from ledgerlb.core.selection.choice import Choice
+
+MAX_BRIEF: Final = 600
+"""Characters of an explanation that goes into a ledger entry, which holds those of many Services."""
+
+
+def explain(choice: Choice | Selection) -> str:
+    """The whole explanation, as one paragraph."""
+    return " ".join((_outcome(choice), _rungs(choice), *_candidates(choice), *_warnings(choice)))
+
+
+def explain_briefly(choice: Choice) -> str:
+    """The explanation for a ledger entry: what decided and the candidates, within ``MAX_BRIEF`` characters."""
+    text = " ".join((choice.message + ".", *_candidates(choice)))
+    return text if len(text) <= MAX_BRIEF else text[: MAX_BRIEF - 1] + "…"
+
+
+def _outcome(choice: Choice | Selection) -> str:
+    if choice.network is None:
+        return f"Service {choice.service} has no network: {choice.reason}: {choice.message}."
+    return f"Service {choice.service} belongs to network {choice.network}: {choice.message}."
+
+
+def _rungs(choice: Choice | Selection) -> str:
+    looks = (
+        f"{look.rung} = {look.value!r} {look.outcome}" if look.value else f"{look.rung} {look.outcome}"
+        for look in choice.rungs
+    )
+    return f"Rungs, highest first: {'; '.join(looks)}."
+
+
+def _candidates(choice: Choice | Selection) -> tuple[str, ...]:
+    if not choice.candidates:
+        return ()
+    looks = (f"{look.network} {'taken' if look.taken else 'not taken'} ({look.why})" for look in choice.candidates)
+    return (f"Candidates, oldest first: {'; '.join(looks)}.",)
+
+
+def _warnings(choice: Choice | Selection) -> tuple[str, ...]:
+    return (f"Warnings: {'; '.join(choice.warnings)}.",) if choice.warnings else ()

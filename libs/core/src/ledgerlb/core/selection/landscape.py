@@ -1,0 +1,147 @@
+"""Everything that a choice depends on besides the Service itself.
+
+A landscape is built once and used for many Services; it remembers what each selector matches. Build a new one
+when a network, a namespace's labels or the Kubemanager changes (annotations of namespaces are read from the
+view each time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.labels import EVERYTHING, LabelSelector, parse_selector
+from ledgerlb.core.networks import ExternalNetwork, networks
+from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, Place
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.view import ClusterView
+
+_NO_ANNOTATIONS: Final[Mapping[str, str]] = {}
+_NOTHING: Final[Mapping[str, str]] = {"": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSelector:
+    """A named entry of ``externalNetworkSelectors``. ``namespaces`` None: it said nothing about namespaces."""
+
+    name: str
+    networks: LabelSelector
+    namespaces: LabelSelector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a selector matches from one namespace: ``networks`` oldest first, ``scope`` where they were looked
+    for, and ``elsewhere`` how many more the labels alone would match.
+    """
+
+    networks: tuple[ExternalNetwork, ...]
+    scope: str
+    elsewhere: int
+
+
+class Landscape:
+    """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
+    where one cannot be used; ``source`` names the object or setting that defines them.
+    """
+
+    def __init__(
+        self, view: ClusterView, settings: DomainSettings, found: Mapping[str, ExternalNetwork] | None = None
+    ) -> None:
+        self.view = view
+        self.settings = settings
+        self.networks = dict(found) if found is not None else networks(view, settings)
+        kubemanager = view.kubemanager(settings)
+        self.source = f"Kubemanager {kubemanager.full_name}" if kubemanager is not None else "settings"
+        self.source_key = f"Kubemanager/{kubemanager.namespace}/{kubemanager.name}" if kubemanager is not None else None
+        raw = kubemanager.external_network_selectors if kubemanager is not None else settings.external_network_selectors
+        field = "spec.externalNetworkSelectors" if kubemanager is not None else "externalNetworkSelectors"
+        self.selectors = {name: _parsed(name, raw[name], self.source, f"{field}.{name}") for name in sorted(raw)}
+        self._names = {name: name for name in self.selectors}
+        self._matching: dict[str, tuple[ExternalNetwork, ...]] = {}
+        self._matches: dict[tuple[str, str], Matches] = {}
+
+    @classmethod
+    def of(cls, view: ClusterView, settings: DomainSettings, holders: Container[str] = ()) -> Landscape:
+        """The landscape of a view; ``holders`` names the networks of which some Service holds an address."""
+        return cls(view, settings, networks(view, settings, holders))
+
+    def place(self, place: Place, namespace: str, own: Mapping[str, str]) -> Mapping[str, str]:
+        """What stands in a place, by key, for a Service of ``namespace`` with the annotations ``own``."""
+        match place:
+            case "service":
+                return own
+            case "namespace":
+                return self._annotations(namespace)
+            case "contrail-namespace":
+                return self._annotations(self.settings.contrail_namespace)
+            case "selectors":
+                return self._names
+            case _:
+                return _NOTHING
+
+    def _annotations(self, namespace: str) -> Mapping[str, str]:
+        fact = self.view.namespace(namespace)
+        return fact.annotations if fact is not None else _NO_ANNOTATIONS
+
+    def matches(self, selector: NetworkSelector, namespace: str) -> Matches:
+        """The networks that the selector matches for a Service of ``namespace``."""
+        at = (selector.name, namespace if selector.namespaces is None else "")
+        found = self._matches.get(at)
+        if found is None:
+            found = self._matches[at] = self._look(selector, namespace)
+        return found
+
+    def _look(self, selector: NetworkSelector, namespace: str) -> Matches:
+        matching = self._by_labels(selector)
+        if selector.namespaces is not None:
+            wanted = selector.namespaces
+            allowed = {
+                place: wanted.matches(self.view.namespace_labels(place))
+                for place in dict.fromkeys(network.namespace for network in matching)
+            }
+            inside = tuple(network for network in matching if allowed[network.namespace])
+            where = "any namespace" if wanted == EVERYTHING else f"namespaces with labels {wanted}"
+            return Matches(inside, where, len(matching) - len(inside))
+        if selector.name == DEFAULT_SELECTOR:
+            home = self.settings.contrail_namespace
+            inside = tuple(network for network in matching if network.namespace == home)
+            if inside:
+                return Matches(inside, f"namespace {home}", len(matching) - len(inside))
+            return Matches(matching, f"any namespace (none matches in {home})", 0)
+        inside = tuple(network for network in matching if network.namespace == namespace)
+        return Matches(inside, f"namespace {namespace}", len(matching) - len(inside))
+
+    def _by_labels(self, selector: NetworkSelector) -> tuple[ExternalNetwork, ...]:
+        found = self._matching.get(selector.name)
+        if found is None:
+            inside = (network for network in self.networks.values() if selector.networks.matches(network.labels))
+            found = self._matching[selector.name] = tuple(sorted(inside, key=lambda network: network.age))
+        return found
+
+
+def _parsed(name: str, raw: Any, subject: str, field: str) -> NetworkSelector | BadInput:
+    try:
+        return _selector(name, raw, subject, field)
+    except BadInput as problem:
+        return problem
+
+
+def _selector(name: str, raw: Any, subject: str, field: str) -> NetworkSelector:
+    if not isinstance(raw, Mapping):
+        raise BadInput(subject, field, "is not a mapping", "write networkSelector, and namespaceSelector where needed")
+    unknown = sorted(str(key) for key in raw if key not in {"networkSelector", "namespaceSelector"})
+    if unknown:
+        raise BadInput(subject, f"{field}.{unknown[0]}", "is unknown", "use networkSelector and namespaceSelector")
+    of_networks, of_namespaces = raw.get("networkSelector"), raw.get("namespaceSelector")
+    if of_networks is None:
+        raise BadInput(
+            subject, f"{field}.networkSelector", "is missing", "name the labels of networks ({} matches every one)"
+        )
+    return NetworkSelector(
+        name,
+        parse_selector(of_networks, subject, f"{field}.networkSelector"),
+        None if of_namespaces is None else parse_selector(of_namespaces, subject, f"{field}.namespaceSelector"),
+    )

@@ -1,0 +1,44 @@
+"""The priority order of network choice: the first rung that is present decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR
+
+Place = Literal["service", "namespace", "contrail-namespace", "selectors", "nowhere"]
+"""Where a rung looks: annotations of the Service, of its Namespace, of the contrail Namespace; the names of the
+defined selectors; or nowhere, where something is always found.
+"""
+Meaning = Literal["network", "selector", "nothing"]
+"""What a rung's value names."""
+
+DEFAULT_SELECTOR: Final = "default-external"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One rung. ``key`` is what is looked up in ``place``; what stands there names a network, or a selector of
+    networks.
+    """
+
+    name: str
+    place: Place
+    key: str
+    meaning: Meaning
+
+
+RUNGS: Final = (
+    Rung("service-annotation:externalNetwork", "service", ANNOTATION_NETWORK, "network"),
+    Rung("service-annotation:externalNetworkSelector", "service", ANNOTATION_SELECTOR, "selector"),
+    Rung("namespace-annotation:externalNetwork", "namespace", ANNOTATION_NETWORK, "network"),
+    Rung("namespace-annotation:externalNetworkSelector", "namespace", ANNOTATION_SELECTOR, "selector"),
+    Rung("contrail-namespace-annotation:externalNetwork", "contrail-namespace", ANNOTATION_NETWORK, "network"),
+    Rung(
+        "contrail-namespace-annotation:externalNetworkSelector", "contrail-namespace", ANNOTATION_SELECTOR, "selector"
+    ),
+    Rung("default-selector", "selectors", DEFAULT_SELECTOR, "selector"),
+    Rung("none", "nowhere", "", "nothing"),
+)
+"""The last one is always present: it leaves the Service without a network, and says so."""

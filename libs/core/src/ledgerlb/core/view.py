@@ -1,0 +1,230 @@
+"""The cluster as the facts topic tells it: one store, every index derived from it in one place.
+
+``take`` folds one record and says what changed, so that a caller can look again at what that touches and at
+nothing else. Nothing here depends on the order in which objects of different keys came. Not safe for concurrent
+use; a processor owns its view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+from ledgerlb.core.facts import (
+    KINDS,
+    AnyFact,
+    EndpointsFact,
+    EndpointSliceFact,
+    FactRecord,
+    Gone,
+    KubemanagerFact,
+    NamespaceFact,
+    NetworkAttachmentDefinitionFact,
+    NodeFact,
+    PodFact,
+    ServiceFact,
+    SubnetFact,
+    Synced,
+    VirtualMachineInterfaceFact,
+    VirtualNetworkFact,
+)
+from ledgerlb.core.reachability import Interface, canonical, interface_of_vmi, interfaces_of
+from ledgerlb.core.settings import DomainSettings
+
+NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one record did to the view. ``name`` is ``namespace/name`` (cluster-scoped: ``name``). ``old`` and
+    ``new`` are the facts before and after; both None for a ``Synced`` marker (its ``kind`` is ``Synced``, its
+    ``name`` the kind that was listed).
+    """
+
+    kind: str
+    name: str
+    old: AnyFact | None = None
+    new: AnyFact | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing changed."""
+        return self.kind != "Synced" and self.old == self.new
+
+
+class ClusterView:
+    """See module. Lookups take ``namespace/name`` (Nodes and Namespaces: ``name``) and return None for what is
+    not there. Iterators and tuples are sorted by name.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, dict[str, AnyFact]] = {}
+        self._synced: dict[str, bool] = {}
+        self._services_in: dict[str, dict[str, None]] = {}
+        self._slices_of: dict[str, dict[str, None]] = {}
+        self._pods_at: dict[str, dict[str, None]] = {}
+        self._attached: dict[str, dict[tuple[str, str], tuple[Interface, ...]]] = {}
+
+    def take(self, key: str, record: FactRecord) -> Change:
+        """Fold one decoded record of the facts topic; ``key`` is its record key."""
+        if isinstance(record, Synced):
+            self._synced[record.of] = record.present
+            return Change("Synced", record.of)
+        if isinstance(record, Gone):
+            if record.kind == "Synced":
+                return Change("Synced", record.name)
+            name, new = record.full_name, None
+        else:
+            name, new = record.full_name, record
+        kind = key.partition("/")[0]
+        store = self._facts.setdefault(kind, {})
+        old = store.pop(name, None)
+        if old is not None:
+            self._index(old, add=False)
+        if new is not None:
+            store[name] = new
+            self._index(new, add=True)
+        return Change(kind, name, old, new)
+
+    def _index(self, fact: AnyFact, *, add: bool) -> None:
+        name = fact.full_name
+        match fact:
+            case ServiceFact():
+                _file(self._services_in, fact.namespace, name, add=add)
+            case EndpointSliceFact():
+                _file(self._slices_of, f"{fact.namespace}/{fact.service}", name, add=add)
+            case PodFact():
+                for address in dict.fromkeys(canonical(ip) for ip in fact.ips):
+                    _file(self._pods_at, address, name, add=add)
+                self._attach(("Pod", name), interfaces_of(fact), add=add)
+            case VirtualMachineInterfaceFact():
+                self._attach(("VirtualMachineInterface", name), interface_of_vmi(fact), add=add)
+
+    def _attach(self, source: tuple[str, str], interfaces: tuple[Interface, ...], *, add: bool) -> None:
+        for address in dict.fromkeys(address for interface in interfaces for address in interface.addresses):
+            found = self._attached.setdefault(address, {})
+            if add:
+                found[source] = tuple(interface for interface in interfaces if address in interface.addresses)
+            else:
+                found.pop(source, None)
+                if not found:
+                    del self._attached[address]
+
+    # -- what is there -----------------------------------------------------------------------------------------------
+
+    def synced(self) -> bool:
+        """Whether every kind that decisions need has been listed once."""
+        return all(kind in self._synced for kind in KINDS)
+
+    def missing(self) -> tuple[str, ...]:
+        """The kinds that have not been listed yet, in the order in which they are listed."""
+        return tuple(kind for kind in KINDS if kind not in self._synced)
+
+    def served(self, kind: str) -> bool:
+        """Whether the cluster serves the kind at all (true until a marker says that it does not)."""
+        return self._synced.get(kind, True)
+
+    def _get(self, kind: str, name: str) -> AnyFact | None:
+        return self._facts.get(kind, {}).get(name)
+
+    def _all(self, kind: str) -> Iterator[AnyFact]:
+        facts = self._facts.get(kind, {})
+        return (facts[name] for name in sorted(facts))
+
+    def service(self, name: str) -> ServiceFact | None:
+        """A Service of any type."""
+        return cast("ServiceFact | None", self._get("Service", name))
+
+    def services(self) -> Iterator[ServiceFact]:
+        """Every Service."""
+        return cast("Iterator[ServiceFact]", self._all("Service"))
+
+    def services_in(self, namespace: str) -> tuple[str, ...]:
+        """Names of the Services of a namespace."""
+        return tuple(sorted(self._services_in.get(namespace, ())))
+
+    def namespace(self, name: str) -> NamespaceFact | None:
+        """A Namespace."""
+        return cast("NamespaceFact | None", self._get("Namespace", name))
+
+    def namespace_labels(self, name: str) -> dict[str, str]:
+        """Labels of a Namespace, with the name label that the API server gives to each one."""
+        fact = self.namespace(name)
+        return {**(fact.labels if fact is not None else {}), NAMESPACE_NAME_LABEL: name}
+
+    def slices_of(self, service: str) -> tuple[EndpointSliceFact, ...]:
+        """Every EndpointSlice that names the Service."""
+        slices = self._facts.get("EndpointSlice", {})
+        return tuple(cast("EndpointSliceFact", slices[name]) for name in sorted(self._slices_of.get(service, ())))
+
+    def endpoints_of(self, service: str) -> EndpointsFact | None:
+        """The raw Endpoints of the Service's name, where no slices mirror them."""
+        return cast("EndpointsFact | None", self._get("Endpoints", service))
+
+    def pod(self, name: str) -> PodFact | None:
+        """A Pod."""
+        return cast("PodFact | None", self._get("Pod", name))
+
+    def pods_at(self, address: str) -> tuple[PodFact, ...]:
+        """Pods that have the address among their primary addresses."""
+        pods = self._facts.get("Pod", {})
+        return tuple(cast("PodFact", pods[name]) for name in sorted(self._pods_at.get(canonical(address), ())))
+
+    def interfaces_at(self, address: str) -> tuple[Interface, ...]:
+        """Every pod interface that has the address, primary or secondary, on whatever network; by pod, then
+        network.
+        """
+        found = {
+            (interface.pod, interface.network): interface
+            for interfaces in self._attached.get(canonical(address), {}).values()
+            for interface in interfaces
+        }
+        return tuple(found[place] for place in sorted(found))
+
+    def node(self, name: str) -> NodeFact | None:
+        """A Node."""
+        return cast("NodeFact | None", self._get("Node", name))
+
+    def nodes(self) -> Iterator[NodeFact]:
+        """Every Node."""
+        return cast("Iterator[NodeFact]", self._all("Node"))
+
+    def nad(self, name: str) -> NetworkAttachmentDefinitionFact | None:
+        """A NetworkAttachmentDefinition."""
+        return cast("NetworkAttachmentDefinitionFact | None", self._get("NetworkAttachmentDefinition", name))
+
+    def nads(self) -> Iterator[NetworkAttachmentDefinitionFact]:
+        """Every NetworkAttachmentDefinition."""
+        return cast("Iterator[NetworkAttachmentDefinitionFact]", self._all("NetworkAttachmentDefinition"))
+
+    def virtual_network(self, name: str) -> VirtualNetworkFact | None:
+        """A VirtualNetwork."""
+        return cast("VirtualNetworkFact | None", self._get("VirtualNetwork", name))
+
+    def virtual_networks(self) -> Iterator[VirtualNetworkFact]:
+        """Every VirtualNetwork."""
+        return cast("Iterator[VirtualNetworkFact]", self._all("VirtualNetwork"))
+
+    def subnet(self, name: str) -> SubnetFact | None:
+        """A Subnet."""
+        return cast("SubnetFact | None", self._get("Subnet", name))
+
+    def subnets(self) -> Iterator[SubnetFact]:
+        """Every Subnet."""
+        return cast("Iterator[SubnetFact]", self._all("Subnet"))
+
+    def kubemanager(self, settings: DomainSettings) -> KubemanagerFact | None:
+        """The Kubemanager that the settings name."""
+        name = f"{settings.kubemanager.namespace}/{settings.kubemanager.name}"
+        return cast("KubemanagerFact | None", self._get("Kubemanager", name))
+
+
+def _file(index: dict[str, dict[str, None]], group: str, name: str, *, add: bool) -> None:
+    if add:
+        index.setdefault(group, {})[name] = None
+        return
+    members = index[group]
+    del members[name]
+    if not members:
+        del index[group]

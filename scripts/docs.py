@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""docs.py [--check]: write what follows from the code into the documentation, between its markers.
+
+``<!-- generated: NAME -->`` … ``<!-- end -->`` in docs/*.md. With ``--check`` nothing is written, and the exit status is 1 where
+a page does not say what the code says.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import typer.main
+from pydantic.fields import FieldInfo
+
+from ledgerlb.cli.main import app
+from ledgerlb.core.reasons import REASONS
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.topics import ALL_TOPICS
+from ledgerlb.runtime.metrics import Metrics
+from ledgerlb.runtime.settings import PREFIX, ProcessSettings
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_DAY = 24 * 3600 * 1000
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines)
+
+
+def code(text: object) -> str:
+    """The text as code; nothing for nothing."""
+    return f"`{text}`" if str(text) else ""
+
+
+def reasons() -> str:
+    """Every reason word."""
+    return table(
+        ("Reason", "About", "What it means", "What to do"),
+        ((code(r.word), r.subject, r.meaning, r.remedy or "–") for r in REASONS.values()),
+    )
+
+
+def topics() -> str:
+    """Every topic as it is declared."""
+
+    def policy(topic: Any) -> str:
+        kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY} days"
+        lag = f", history for {topic.min_compaction_lag_ms // _DAY} days" if topic.min_compaction_lag_ms else ""
+        return f"compacted{lag}" if topic.cleanup == "compact" else f"kept {kept}"
+
+    return table(
+        ("Topic", "Key", "Kept", "Written by", "Carries"),
+        ((code(t.name), code(t.key), policy(t), t.written_by, t.carries) for t in ALL_TOPICS),
+    )
+
+
+def process_settings() -> str:
+    """The settings of every process."""
+    described = _attribute_docs(ProcessSettings)
+    rows = []
+    for name, field in ProcessSettings.model_fields.items():
+        rows.append((code(PREFIX + name.upper()), code(_default(field)) or "–", described.get(name, "–")))
+    return table(("Variable", "Default", "Meaning"), rows)
+
+
+def domain_settings() -> str:
+    """The settings that decisions depend on."""
+    rows = []
+    for key, variable, default in _flat(DomainSettings(), ""):
+        rows.append((code(key), code(variable), code(default)))
+    return table(("Key", "Variable", "Default"), rows)
+
+
+def _flat(model: Any, place: str) -> Iterable[tuple[str, str, object]]:
+    for name, field in type(model).model_fields.items():
+        value, key = getattr(model, name), place + str(field.alias or name)
+        if hasattr(value, "model_fields"):
+            for inner, variable, default in _flat(value, f"{key}."):
+                yield inner, variable.replace(PREFIX, f"{PREFIX}{name.upper()}__", 1), default
+        else:
+            shown = "{}" if value == {} else "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+            yield key, PREFIX + name.upper(), shown
+
+
+def _default(field: FieldInfo) -> object:
+    value = field.get_default()
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+
+
+def _attribute_docs(model: type) -> dict[str, str]:
+    """The string under each attribute, off the source."""
+    source = Path(sys.modules[model.__module__].__file__ or "").read_text("utf-8")
+    found = re.findall(r'^    (\w+): [^\n]+\n    """(.*?)"""', source, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(text.split()).replace("``", "`") for name, text in found}
+
+
+def metrics() -> str:
+    """What /metrics shows in every process."""
+    rows = []
+    for family in Metrics().registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        rows.append((code(name), family.type, family.documentation))
+    return table(("Metric", "Type", "Meaning"), sorted(rows))
+
+
+def cli() -> str:
+    """Every command with its usage, arguments and options."""
+    root = typer.main.get_command(app)
+    return "\n".join(_command(command, path) for path, command in _commands(root, "ledgerlb"))
+
+
+def _commands(command: Any, path: str) -> Iterable[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, f"{path} {name}")
+    else:
+        yield path, command
+
+
+def _command(command: Any, path: str) -> str:
+    words = [path]
+    rows = []
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        if parameter.param_type_name == "argument":
+            shown = parameter.metavar or parameter.name.upper()
+            words.append(shown if parameter.required or shown.startswith("[") else f"[{shown}]")
+            rows.append((code(shown), getattr(parameter, "help", "") or "", ""))
+        else:
+            rows.append((", ".join(map(code, [*parameter.opts, *parameter.secondary_opts])), *_option(parameter)))
+    text = f"### `{' '.join(words)}`\n\n{' '.join((command.help or '').replace('``', '`').split())}\n"
+    return text + ("\n" + table(("", "Meaning", "Default"), rows) if rows else "")
+
+
+def _option(parameter: Any) -> tuple[str, str]:
+    meaning = parameter.help or ""
+    if isinstance(parameter.type, click.Choice):
+        meaning += f" One of {', '.join(code(getattr(c, 'value', c)) for c in parameter.type.choices)}."
+    if parameter.envvar:
+        meaning += f" Also {code(parameter.envvar)}."
+    default = parameter.default
+    shown = "" if default is None or default is False or callable(default) else getattr(default, "value", default)
+    return meaning.strip(), code("on" if shown is True else shown)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "reasons": reasons,
+    "topics": topics,
+    "process-settings": process_settings,
+    "domain-settings": domain_settings,
+    "metrics": metrics,
+    "cli": cli,
+}
+
+
+def main(check: bool) -> int:
+    """See module."""
+    stale = []
+    for page in sorted(DOCS.rglob("*.md")):
+        text = page.read_text("utf-8")
+        fresh = _BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n{block[3]}", text)
+        if fresh != text:
+            stale.append(page.name)
+            if not check:
+                page.write_text(fresh, "utf-8")
+    if stale:
+        print(f"docs: {', '.join(stale)} {'do not say what the code says: run make docs' if check else 'written'}")
+    return 1 if stale and check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

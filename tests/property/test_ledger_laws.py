@@ -1,0 +1,257 @@
+"""Laws of the chain, the fold and the address choice, over arbitrary histories."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledgerlb.core.ipam.batch import decide
+from ledgerlb.core.ipam.terms import Terms
+from ledgerlb.core.ledger.entry import GENESIS, Entry, digest, encode_entry
+from ledgerlb.core.ledger.events import AddressAllocated, Prefix
+from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.intervals import IntervalSet, contains, intersect, normalise, subtract
+from ledgerlb.core.ledger.plan import refusal_of
+from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.settings import Defaults
+from tests.support.ledger import NETWORK, START, Office, offer, unwish, wish
+
+PREFIXES = ["10.0.0.0/29", "10.0.0.0/28", "10.0.0.0/30"]
+names = st.sampled_from([f"{ns}/s{n}" for ns in ("a", "b") for n in range(4)])
+families = st.sampled_from([((4,), (4,)), ((6,), (6,)), ((4, 6), (4, 6)), ((6, 4), ()), ((4, 6), ())])
+requested = st.sampled_from([(), (), (), ("10.0.0.3",), ("2001:db8::3",), ("10.0.0.200",)])
+ports = st.sampled_from([(("TCP", 80),), (("TCP", 443),), (("UDP", 53), ("TCP", 80))])
+wishes = st.builds(
+    lambda name, fams, req, key, pts: ("want", name, fams, req, key, pts),
+    names,
+    families,
+    requested,
+    st.sampled_from(["", "", "k"]),
+    ports,
+)
+steps = st.one_of(
+    wishes,
+    wishes,
+    st.builds(lambda name: ("unwish", name), names),
+    st.builds(lambda seconds: ("advance", seconds), st.sampled_from([1, 60, 400, 100_000])),
+    st.builds(lambda prefix, forced: ("offer", prefix, forced), st.sampled_from(PREFIXES), st.booleans()),
+)
+
+
+def snapshot(state: NetworkState) -> dict:
+    return {
+        "records": dict(state.records),
+        "refusals": dict(state.refusals),
+        "plan": state.plan,
+        "gone": state.gone,
+        "change_refused": state.change_refused,
+        "head": state.head,
+        "by_service": {k: sorted(v) for k, v in state._by_service.items()},
+        "former": {k: sorted(v) for k, v in state._former.items()},
+        "shared": {k: sorted(v) for k, v in state._shared.items()},
+        "namespaces": {k: sorted(v) for k, v in state._per_namespace.items()},
+        "free": {k: list(v) for k, v in state._free.items()},
+        "due": list(state._due),
+        "used": {f: s.intervals() for f, s in state._used.items()},
+        "releasing": sorted(state._releasing),
+        "count": state.allocated(),
+        "contradictions": state.contradictions,
+    }
+
+
+def check_invariants(state: NetworkState) -> None:
+    assert state.contradictions == 0
+    for record in state.records.values():
+        assert (record.status in {"held", "releasing"}) == bool(record.holders)
+        services = [holder.service for holder in record.holders]
+        assert len(services) == len(set(services))
+        if len(services) > 1:
+            assert record.sharing_key
+            taken = [pair for holder in record.holders for pair in holder.ports]
+            assert len(taken) == len(set(taken)), "two sharers on one port"
+            assert len({service.partition("/")[0] for service in services}) == 1
+
+
+def run(history: list) -> Office:
+    office = Office(offer("10.0.0.0/28", "2001:db8::/64"), Defaults(quarantine=300, lease=3600))
+    standing: dict = {}
+    revision = 1
+    for step in history:
+        revision += 1
+        match step:
+            case ("want", name, (fams, required), req, key, pts):
+                req = tuple(a for a in req if (6 if ":" in a else 4) in fams)
+                standing[name] = wish(
+                    name, revision, families=fams, required=required, requested=req, sharing_key=key, ports=pts
+                )
+            case ("unwish", name):
+                standing[name] = unwish(name, revision)
+            case ("advance", seconds):
+                office.advance(seconds)
+            case ("offer", prefix, forced):
+                office.offer = offer(
+                    prefix, "2001:db8::/64", revision=revision, force_prefix=(prefix,) if forced else ()
+                )
+        before = snapshot(office.state)
+        terms = Terms(office.now, office.offer, office.defaults, office.agents)
+        decide(office.state, standing.values(), terms)
+        assert snapshot(office.state) == before, "a decision changed the state"
+        events = office.settle(*standing.values())
+        plan = office.state.plan
+        for event in events:
+            if isinstance(event, AddressAllocated) and event.choice != "shared":
+                assert refusal_of(plan, event.address) is None
+        check_invariants(office.state)
+        for name, intent in standing.items():
+            held = [h for h in office.fold.holdings_of(name) if h.state == "held"]
+            if intent.type == "withdraw":
+                assert held == []
+            elif not office.fold.refusals_of(name):
+                assert {h.family for h in held} >= set(intent.required)
+                if intent.requested and set(intent.families) == set(intent.required):
+                    assert set(intent.requested) <= {h.address for h in held}
+    return office
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(steps, max_size=25))
+def test_any_history_keeps_the_invariants_and_refolds_to_the_same_state(history):
+    office = run(history)
+    again = office.refold()
+    assert snapshot(again.network(NETWORK)) == snapshot(office.state)
+    assert again.rejected == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, min_size=3, max_size=15), st.data())
+def test_duplicated_and_replayed_entries_change_nothing(history, data):
+    office = run(history)
+    noisy: list[bytes] = []
+    for raw in office.raw:
+        noisy.append(raw)
+        noisy += data.draw(st.lists(st.sampled_from(noisy), max_size=2))
+    fold = LedgerFold()
+    for raw in noisy:
+        fold.take(NETWORK, raw)
+    assert snapshot(fold.network(NETWORK)) == snapshot(office.state)
+    assert fold.rejected == len(noisy) - len(office.raw)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_racing_writers_never_allocate_twice_and_all_readers_agree(data):
+    """Writers decide on stale heads, append in any order, some twice: whoever extends the head first wins."""
+    wanted = [wish(f"s{n}") for n in range(12)]
+    log: list[bytes] = []
+    writers = [LedgerFold() for _ in range(3)]
+    seen = [0, 0, 0]
+    network_offer = offer("10.0.0.0/27")
+    for _ in range(60):
+        at = data.draw(st.integers(0, 2))
+        catch_up = data.draw(st.integers(0, len(log) - seen[at])) if len(log) > seen[at] else 0
+        for raw in log[seen[at] : seen[at] + catch_up]:
+            writers[at].take(NETWORK, raw)
+        seen[at] += catch_up
+        state = writers[at].network(NETWORK)
+        some = data.draw(st.lists(st.sampled_from(wanted), max_size=4, unique_by=lambda w: w.service))
+        decision = decide(state, some, Terms(START, network_offer))
+        if decision.events:
+            raw = encode_entry(
+                Entry(
+                    1,
+                    NETWORK,
+                    state.head.seq + 1,
+                    state.head.digest,
+                    START,
+                    f"w{at}",
+                    decision.causes,
+                    decision.events,
+                )
+            )
+            log += [raw] * data.draw(st.integers(1, 2))
+    heads = set()
+    for _ in range(2):
+        fold = LedgerFold()
+        for raw in log:
+            fold.take(NETWORK, raw)
+        state = fold.network(NETWORK)
+        check_invariants(state)
+        heads.add(state.head)
+        assert len({h.address for h in state.holdings()}) == len({h.service for h in state.holdings()})
+    assert len(heads) == 1
+
+
+@given(st.binary(min_size=1, max_size=3), st.integers(0, 400))
+def test_any_altered_byte_breaks_the_chain_behind_it(change, position):
+    office = Office(offer("10.0.0.0/28"))
+    for n in range(4):
+        office.settle(wish(f"s{n}"))
+    victim = bytearray(office.raw[1])
+    at = position % len(victim)
+    victim[at : at + len(change)] = change
+    if bytes(victim) == office.raw[1]:
+        return
+    assert digest(bytes(victim)) != digest(office.raw[1])
+    fold = LedgerFold()
+    accepted = 0
+    for raw in [office.raw[0], bytes(victim), *office.raw[2:]]:
+        try:
+            accepted += isinstance(fold.take(NETWORK, raw), Accepted)
+        except Exception:  # noqa: BLE001 - bytes that no longer decode are rejected too
+            continue
+    assert accepted <= 2
+    assert fold.network(NETWORK).head.digest != office.state.head.digest
+
+
+def test_first_entry_names_genesis_and_each_next_the_hash_of_the_bytes_before():
+    office = Office(offer("10.0.0.0/28"))
+    office.settle(wish("a"))
+    office.settle(wish("b"))
+    assert f'"prev":"{GENESIS}"'.encode() in office.raw[0]
+    assert f'"prev":"{digest(office.raw[0])}"'.encode() in office.raw[1]
+
+
+values = st.integers(0, 60)
+interval_lists = st.lists(st.tuples(values, values), max_size=6)
+
+
+def members(pairs) -> set[int]:
+    return {n for low, high in pairs for n in range(low, high + 1)}
+
+
+@given(interval_lists, interval_lists)
+def test_interval_algebra_is_set_algebra(left, right):
+    assert members(normalise(left)) == members(left)
+    assert members(subtract(left, right)) == members(left) - members(right)
+    assert members(intersect(left, right)) == members(left) & members(right)
+    assert all(contains(normalise(left), n) == (n in members(left)) for n in range(62))
+
+
+@given(st.lists(st.tuples(st.booleans(), values), max_size=60), values, values)
+def test_interval_set_is_a_set(changes, low, high):
+    mine, reference = IntervalSet(), set()
+    for add, value in changes:
+        (mine.add if add else mine.discard)(value)
+        (reference.add if add else reference.discard)(value)
+    assert members(mine.intervals()) == reference
+    assert mine.intervals() == normalise(mine.intervals())
+    assert mine.first_absent(low, high) == next((n for n in range(low, high + 1) if n not in reference), None)
+
+
+@given(st.integers(0, 32), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_reserved_addresses_are_never_usable(length, base, probe):
+    from ipaddress import IPv4Address, IPv4Network
+
+    network = IPv4Network((base, length), strict=False)
+    prefix = Prefix(4, str(network))
+    state = NetworkState("a/b")
+    state.plan = (prefix,)
+    lowest = state.lowest_never_used(4)
+    if length <= 30:
+        assert refusal_of((prefix,), str(network.network_address)) == "RequestedAddressReserved"
+        assert refusal_of((prefix,), str(network.broadcast_address)) == "RequestedAddressReserved"
+        assert lowest == int(network.network_address) + 2
+    else:
+        assert lowest == int(network.network_address)
+    inside = IPv4Address(probe) in network
+    assert (refusal_of((prefix,), str(IPv4Address(probe))) == "RequestedAddressOutsideNetwork") == (not inside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -240,8 +242,6 @@ def test_interval_set_is_a_set(changes, low, high):
 
 @given(st.integers(0, 32), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_reserved_addresses_are_never_usable(length, base, probe):
-    from ipaddress import IPv4Address, IPv4Network
-
     network = IPv4Network((base, length), strict=False)
     prefix = Prefix(4, str(network))
     state = NetworkState("a/b")

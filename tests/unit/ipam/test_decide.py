@@ -349,7 +349,7 @@ def test_shrink_that_would_cut_holders_off_is_refused_with_their_list():
     assert ("10.0.0.8", "default/s6") in event.holders
     office.settle(unwish("s0"))
     office.settle(wish("newcomer"))
-    assert office.held("newcomer") in (["10.0.0.2"],)
+    assert office.held("newcomer") == ["10.0.0.2"]
 
 
 def test_forced_shrink_strands_the_holder_and_keeps_its_address():

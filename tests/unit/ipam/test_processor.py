@@ -1,0 +1,208 @@
+"""The IPAM service on a log in memory: racing replicas, lost acknowledgements, restarts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
+from ledgerlb.core.intents import IntentsSynced, encode_intent, intent_key
+from ledgerlb.core.ledger.fold import LedgerFold
+from ledgerlb.core.pathset import Heartbeat, Report, encode_report, report_key
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.embedded import MemoryLog
+from ledgerlb.eventlog.port import NewRecord
+from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS
+from ledgerlb.ipam.processor import Ipam
+from tests.support.ledger import NETWORK, START, offer, unwish, wish
+
+
+class Replica:
+    """One IPAM with its reader; ``turn`` is one round of the service loop."""
+
+    def __init__(self, log, name, clock):
+        self.log, self.ipam = log, Ipam(DomainSettings(), clock, name)
+        self.reader = None
+
+    async def read(self):
+        if self.reader is None:
+            self.reader = await self.log.open(self.ipam.reads)
+        records = await self.reader.poll(0.0)
+        for record in records:
+            self.ipam.take(record)
+        return records
+
+    async def turn(self):
+        return await self.read(), await self.ipam.settle(self.log)
+
+
+class World:
+    def __init__(self):
+        self.now = START
+        self.log = MemoryLog(clock=lambda: self.now)
+        self.clock = lambda: self.now
+
+    def replica(self, name="ipam-0"):
+        return Replica(self.log, name, self.clock)
+
+    async def say(self, *intents):
+        await self.log.append(INTENTS, [NewRecord(intent_key(i), encode_intent(i)) for i in intents])
+
+    async def report(self, *records):
+        await self.log.append(REPORTS, [NewRecord(report_key(r), encode_report(r)) for r in records])
+
+    async def run(self, *replicas, turns=30):
+        for _ in range(turns):
+            before = await self.log.end(LEDGER)
+            idle = [not await replica.read() for replica in replicas]
+            for replica in replicas:  # all decide on what all have read: the race
+                await replica.ipam.settle(self.log)
+            if all(idle) and await self.log.end(LEDGER) == before:
+                return
+        raise AssertionError("never came to rest")
+
+    async def fold(self):
+        fold = LedgerFold()
+        async with await self.log.open([LEDGER]) as reader:
+            for record in await reader.poll(0.0, 100_000):
+                fold.take(record.key, record.value)
+        return fold
+
+
+@pytest.fixture
+async def world():
+    world = World()
+    async with world.log:
+        yield world
+
+
+async def test_decides_nothing_before_everything_known_was_said(world):
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/24"), wish("a"))
+    await world.run(ipam)
+    assert await world.log.end(LEDGER) == 0
+    await world.say(IntentsSynced())
+    await world.run(ipam)
+    assert [h.address for h in (await world.fold()).holdings_of("default/a")] == ["10.0.0.2"]
+
+
+async def test_two_replicas_on_one_log_allocate_each_address_once(world):
+    one, two = world.replica("one"), world.replica("two")
+    await world.say(offer("10.0.0.0/16"), IntentsSynced(), *(wish(f"s{n}") for n in range(300)))
+    await world.run(one, two)
+    fold = await world.fold()
+    held = [h.address for h in fold.holdings()]
+    assert len(held) == len(set(held)) == 300
+    assert fold.rejected > 0, "the race never happened"
+    assert one.ipam.fold.network(NETWORK).head == two.ipam.fold.network(NETWORK).head
+
+
+async def test_restart_and_redelivery_write_nothing_new(world):
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"), wish("b"))
+    await world.run(world.replica())
+    end = await world.log.end(LEDGER)
+    await world.say(wish("a"), wish("b"), offer("10.0.0.0/24"))
+    await world.run(world.replica("again"))
+    assert await world.log.end(LEDGER) == end
+
+
+async def test_lost_acknowledgement_of_an_entry_that_was_written_allocates_once(world):
+    replica = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    append = world.log.append
+
+    async def lose(topic, records):
+        await append(topic, records)
+        world.log.append = append
+        raise LogUnavailable("no answer in time")
+
+    world.log.append = lose
+    with pytest.raises(LogUnavailable):
+        await world.run(replica)
+    await world.run(replica)
+    fold = await world.fold()
+    assert [h.address for h in fold.holdings()] == ["10.0.0.2"]
+
+
+async def test_append_that_never_arrived_is_decided_again(world):
+    replica = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    append = world.log.append
+
+    async def fail(topic, records):
+        world.log.append = append
+        raise LogUnavailable("broker gone")
+
+    world.log.append = fail
+    with pytest.raises(LogUnavailable):
+        await world.run(replica)
+    await world.run(replica)
+    assert len(list((await world.fold()).holdings())) == 1
+
+
+async def test_freed_address_goes_to_the_one_who_waits_longest(world):
+    replica = world.replica()
+    await world.say(offer("10.0.0.0/30"), IntentsSynced(), wish("a", created="1"))
+    await world.run(replica)
+    await world.say(wish("late", created="3"), wish("early", created="2"))
+    await world.run(replica)
+    await world.say(unwish("a"))
+    await world.run(replica)
+    fold = await world.fold()
+    assert [h.service for h in fold.holdings()] == ["default/early"]
+    assert [r.reason for r in fold.refusals_of("default/late")] == ["NetworkFull"]
+
+
+async def test_release_waits_for_the_report_and_wakes_up_when_a_silent_agent_is_dead(world):
+    replica = world.replica()
+    await world.report(Heartbeat(agent="n1", at=START, started=START))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.run(replica)
+    await world.say(unwish("a"))
+    await world.run(replica)
+    (holding,) = (await world.fold()).holdings_of("default/a")
+    assert holding.state == "releasing"
+    _, wake_up = await replica.turn()
+    assert wake_up == pytest.approx(300.001)
+    world.now += timedelta(seconds=wake_up)
+    await world.run(replica)
+    assert (await world.fold()).holdings_of("default/a") == ()
+
+
+async def test_confirmed_release_completes_and_quarantine_ends_by_itself(world):
+    replica = world.replica()
+    await world.report(Heartbeat(agent="n1", at=START, started=START))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.run(replica)
+    await world.say(unwish("a"))
+    await world.run(replica)
+    (holding,) = (await world.fold()).holdings_of("default/a")
+    await world.report(
+        Report(address="10.0.0.2", agent="n1", state="withdrawn", path="x", release=holding.release, at=START)
+    )
+    await world.run(replica)
+    state = (await world.fold()).network(NETWORK)
+    assert state.records["10.0.0.2"].status == "quarantined"
+    _, wake_up = await replica.turn()
+    assert wake_up == pytest.approx(300)
+    world.now += timedelta(seconds=300)
+    await world.run(replica)
+    assert (await world.fold()).network(NETWORK).records["10.0.0.2"].status == "leased"
+
+
+async def test_lost_intents_topic_releases_nothing(world):
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.run(world.replica())
+    world.log.store.topics[INTENTS.name].clear()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced())
+    await world.run(world.replica("new"))
+    assert [h.state for h in (await world.fold()).holdings_of("default/a")] == ["held"]
+
+
+@pytest.mark.parametrize("topic", [INTENTS, LEDGER, REPORTS])
+async def test_undecodable_record_is_told_with_its_key_and_changes_nothing(world, topic):
+    replica = world.replica()
+    await world.log.append(topic, [NewRecord("x/y|z", b"{broken")])
+    with pytest.raises(UndecodableRecord, match=r"x/y\|z"):
+        await replica.turn()

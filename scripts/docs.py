@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """docs.py [--check]: write what follows from the code into the documentation, between its markers.
 
-``<!-- generated: NAME -->`` … ``<!-- end -->`` in docs/*.md. With ``--check`` nothing is written, and the exit status is 1 where
-a page does not say what the code says.
+``<!-- generated: NAME -->`` … ``<!-- end -->`` in docs/*.md. With ``--check`` nothing is written, and the exit status
+is 1 where a page does not say what the code says.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-import click
 import typer.main
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ledgerlb.cli.main import app
 from ledgerlb.core.reasons import REASONS
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.topics import ALL_TOPICS
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.settings import PREFIX, ProcessSettings
@@ -27,13 +29,23 @@ from ledgerlb.runtime.settings import PREFIX, ProcessSettings
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _DAY = 24 * 3600 * 1000
+# Settings whose name says it all in the code.
+_PLAIN = {
+    "http_host": "Where health and metrics are served.",
+    "log_level": "What is logged.",
+    "backend": "What the agent programs.",
+    "heartbeat_interval": "Seconds (or text such as `5s`) between two signs of life of the agent.",
+    "reconcile_interval": "Seconds between two comparisons of what is programmed with what should be.",
+    "fabric_table": "The kernel's routing table (254: main).",
+}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
     head = list(head)
     lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines)
+    escaped = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
 def code(text: object) -> str:
@@ -45,7 +57,7 @@ def reasons() -> str:
     """Every reason word."""
     return table(
         ("Reason", "About", "What it means", "What to do"),
-        ((code(r.word), r.subject, r.meaning, r.remedy or "–") for r in REASONS.values()),
+        ((code(r.word), r.subject, r.meaning, r.remedy or "-") for r in REASONS.values()),
     )
 
 
@@ -65,10 +77,22 @@ def topics() -> str:
 
 def process_settings() -> str:
     """The settings of every process."""
-    described = _attribute_docs(ProcessSettings)
+    return _variables(ProcessSettings)
+
+
+def programmer_settings() -> str:
+    """The settings of the ecmp-programmer alone."""
+    return _variables(ProgrammerSettings)
+
+
+def _variables(model: Any) -> str:
+    described = _attribute_docs(model)
     rows = []
-    for name, field in ProcessSettings.model_fields.items():
-        rows.append((code(PREFIX + name.upper()), code(_default(field)) or "–", described.get(name, "–")))
+    for name, field in model.model_fields.items():
+        meaning = [described.get(name) or _PLAIN.get(name, "")]
+        if get_origin(field.annotation) is Literal:
+            meaning.append(f"One of {', '.join(map(code, get_args(field.annotation)))}.")
+        rows.append((code(PREFIX + name.upper()), code(_default(field)) or "-", " ".join(filter(None, meaning))))
     return table(("Variable", "Default", "Meaning"), rows)
 
 
@@ -83,16 +107,18 @@ def domain_settings() -> str:
 def _flat(model: Any, place: str) -> Iterable[tuple[str, str, object]]:
     for name, field in type(model).model_fields.items():
         value, key = getattr(model, name), place + str(field.alias or name)
-        if hasattr(value, "model_fields"):
+        if isinstance(value, BaseModel):
             for inner, variable, default in _flat(value, f"{key}."):
                 yield inner, variable.replace(PREFIX, f"{PREFIX}{name.upper()}__", 1), default
         else:
-            shown = "{}" if value == {} else "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
             yield key, PREFIX + name.upper(), shown
 
 
 def _default(field: FieldInfo) -> object:
     value = field.get_default()
+    if isinstance(value, tuple):
+        return ",".join(value)
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
@@ -144,8 +170,9 @@ def _command(command: Any, path: str) -> str:
 
 def _option(parameter: Any) -> tuple[str, str]:
     meaning = parameter.help or ""
-    if isinstance(parameter.type, click.Choice):
-        meaning += f" One of {', '.join(code(getattr(c, 'value', c)) for c in parameter.type.choices)}."
+    kind = parameter.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        meaning += f" One of {', '.join(code(member.value) for member in kind)}."
     if parameter.envvar:
         meaning += f" Also {code(parameter.envvar)}."
     default = parameter.default
@@ -157,6 +184,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reasons": reasons,
     "topics": topics,
     "process-settings": process_settings,
+    "programmer-settings": programmer_settings,
     "domain-settings": domain_settings,
     "metrics": metrics,
     "cli": cli,

@@ -3,7 +3,7 @@
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 
-STATE=$CACHE/compose
+STATE=$CACHE/compose/${COMPOSE_PROJECT_NAME:-ledgerlb}
 files=(-f "$ROOT/docker-compose.yml")
 [ ! -r "$STATE/files" ] || mapfile -t files <"$STATE/files"
 "$ROOT/scripts/docker-engine.sh" ensure || exit 1

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """kubeconfig.py SOURCE TARGET: make a kubeconfig that needs nothing but itself, for a container to mount.
 
-Keeps the current context alone and takes in the files that it names (authority, certificate, key, token). Prints ``loopback`` when the
-server is on this machine's loopback address, else ``remote``. Exit status 2, with the reason, when it cannot be used.
+Keeps the current context alone and takes in the files that it names (authority, certificate, key, token). Prints
+``loopback`` when the server is on this machine's loopback address, else ``remote``. Exit status 2, with the reason,
+when it cannot be used.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import yaml
 _FILES = {"cluster": ("certificate-authority",), "user": ("client-certificate", "client-key")}
 
 
-class Unusable(Exception):  # noqa: N818 - says what the kubeconfig is
+class Unusable(Exception):
     """The kubeconfig cannot be used in a container; the message says why and what to do."""
 
 
-def flatten(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def flatten(config: Any, folder: Path) -> dict[str, Any]:
     """The current context alone, with every file's content in place of its path (relative ones are in ``folder``)."""
+    if not isinstance(config, dict):
+        raise Unusable("is not a mapping")
     context = _named(config, "contexts", str(config.get("current-context") or ""), "context")
     parts = {
         "cluster": _named(config, "clusters", str(context.get("cluster", "")), "cluster"),
@@ -70,7 +73,9 @@ def _named(config: dict[str, Any], listing: str, name: str, body: str) -> dict[s
     for item in config.get(listing) or []:
         if item.get("name") == name:
             return dict(item.get(body) or {})
-    raise Unusable(f"has no entry {name!r} in {listing}" if name else "has no current-context: kubectl config use-context NAME")
+    if not name:
+        raise Unusable("has no current-context: kubectl config use-context NAME")
+    raise Unusable(f"has no entry {name!r} in {listing}")
 
 
 def _read(path: Path, key: str) -> bytes:
@@ -84,10 +89,7 @@ def main(arguments: list[str]) -> int:
     """See module."""
     source, target = Path(arguments[0]), Path(arguments[1])
     try:
-        config = yaml.safe_load(_read(source, "the file"))
-        if not isinstance(config, dict):
-            raise Unusable("is not a mapping")
-        flat = flatten(config, source.parent)
+        flat = flatten(yaml.safe_load(_read(source, "the file")), source.parent)
     except (Unusable, yaml.YAMLError) as error:
         print(f"kubeconfig {source}: {error}", file=sys.stderr)
         return 2
@@ -103,6 +105,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:  # noqa: PLR2004 - two paths
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     sys.exit(main(sys.argv[1:]))

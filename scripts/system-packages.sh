@@ -6,7 +6,7 @@
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 
-NEEDS=(ip:iproute2 nft:nftables unshare:util-linux nsenter:util-linux flock:util-linux) # command:package
+NEEDS=(ip:iproute2 nft:nftables unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux) # command:package
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where a user's PATH may not look
 
 missing=() packages=()

@@ -3,7 +3,7 @@
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 
-STATE=$CACHE/compose
+STATE=$CACHE/compose/${COMPOSE_PROJECT_NAME:-ledgerlb}
 WAIT_SECONDS=180
 SERVICES=(cli watcher network-selector ipam ecmp-programmer)
 PREFIX=${LEDGERLB_IMAGE_PREFIX:-ledgerlb} TAG=${LEDGERLB_TAG:-0.1.0}

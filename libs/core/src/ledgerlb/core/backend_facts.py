@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol, TypeVar
 
@@ -200,6 +201,7 @@ class Lookups:
         return self._facts.node(name)
 
 
+@lru_cache(maxsize=1 << 16)
 def parsed(address: str) -> IPv4Address | IPv6Address | None:
     """The address, None for text that is none."""
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final, Literal
 
 from ledgerlb.core.backend_facts import BackendFacts, parsed
@@ -150,5 +149,6 @@ def _state(endpoints: Sequence[Endpoint]) -> State:
 
 def address_order(address: str) -> tuple[int, int]:
     """Sort key of a canonical address: IPv4 first, then by number."""
-    number = ip_address(address)
+    number = parsed(address)
+    assert number is not None, f"{address} was to be canonical"
     return number.version, int(number)

@@ -24,6 +24,10 @@ Protocol = str
 """``TCP``, ``UDP``, ``SCTP``; anything else is carried along so that it can be refused visibly."""
 
 FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
+OWN_CONDITIONS: Final = "ledgerlb.io/"
+"""What the types of our own Service conditions begin with."""
+PORTS_ERROR: Final = "LoadBalancerPortsError"
+"""The Service API's own condition type for ports that a load balancer cannot serve."""
 EXCLUDE_NODE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 

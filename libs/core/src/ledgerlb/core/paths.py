@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Protocol
 
-from ledgerlb.core.backend_facts import BackendFacts, Lookups
+from ledgerlb.core.backend_facts import BackendFacts, Lookups, parsed
 from ledgerlb.core.backends import Backend, address_order, backends_of
 from ledgerlb.core.facts import Family, NodeFact, ServiceFact
 from ledgerlb.core.pathset import Frontend, NextHop, PathSet
@@ -243,12 +243,9 @@ class _HopTable:
 
 def _via(node: NodeFact | None, family: Family) -> str:
     for address in node.addresses if node is not None else ():
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            continue
-        if parsed.version == family:
-            return str(parsed)
+        found = parsed(address)
+        if found is not None and found.version == family:
+            return str(found)
     return ""
 
 

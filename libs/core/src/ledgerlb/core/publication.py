@@ -17,7 +17,7 @@ from netaddr import AddrFormatError, IPNetwork
 from ledgerlb.core import reasons
 from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import Condition, Family, ServiceFact
+from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, Family, ServiceFact
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS, families_of, is_ours, requested_addresses
@@ -27,11 +27,14 @@ State = Literal["Ready", "Moving", "Pending", "Ignored", "Deleted"]
 """``Ready``: holds every address it wants. ``Moving``: holds some, but not yet what it wants now. ``Pending``: holds
 none. ``Ignored``: not ours. ``Deleted``: on its way out."""
 
-NETWORK_SELECTED: Final = "ledgerlb.io/NetworkSelected"
-ADDRESS_ALLOCATED: Final = "ledgerlb.io/AddressAllocated"
-SELECTION_DRIFTED: Final = "ledgerlb.io/SelectionDrifted"
-PORTS_ERROR: Final = "LoadBalancerPortsError"
-OWN_PREFIX: Final = "ledgerlb.io/"
+NETWORK_SELECTED: Final = f"{OWN_CONDITIONS}NetworkSelected"
+ADDRESS_ALLOCATED: Final = f"{OWN_CONDITIONS}AddressAllocated"
+SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}SelectionDrifted"
+
+SELECTION_CURRENT: Final = "SelectionCurrent"
+PORTS_SUPPORTED: Final = "PortsSupported"
+MENDED: Final = (SELECTION_CURRENT, PORTS_SUPPORTED)
+"""Reasons of conditions that say that something is well again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,7 @@ def bad_source_ranges(service: ServiceFact) -> tuple[str, ...]:
 
 def _is_cidr(text: str) -> bool:
     address, slash, length = text.partition("/")
-    if not slash or not length.isdecimal() or (":" not in address and address.count(".") != 3):  # noqa: PLR2004
+    if not slash or not length.isdecimal() or (":" not in address and address.count(".") != 3):
         return False
     try:
         IPNetwork(text)
@@ -300,12 +303,12 @@ def _conditions(
         text = f"keeps {publication.wanted}; a fresh choice would take {publication.drift}"
         found.append(Condition(type=SELECTION_DRIFTED, status="True", reason=reasons.SELECTION_DRIFTED, message=text))
     elif SELECTION_DRIFTED in shown:
-        found.append(Condition(type=SELECTION_DRIFTED, status="False", reason="SelectionCurrent"))
+        found.append(Condition(type=SELECTION_DRIFTED, status="False", reason=SELECTION_CURRENT))
     if bad := unsupported_ports(service):
         text = f"not forwarded: {', '.join(bad)}; TCP, UDP and SCTP are supported"
         found.append(Condition(type=PORTS_ERROR, status="True", reason=reasons.UNSUPPORTED_PROTOCOL, message=text))
     elif PORTS_ERROR in shown:
-        found.append(Condition(type=PORTS_ERROR, status="False", reason="PortsSupported"))
+        found.append(Condition(type=PORTS_ERROR, status="False", reason=PORTS_SUPPORTED))
     named = (condition.model_copy(update={"observed_generation": service.generation}) for condition in found)
     return tuple(sorted(named, key=lambda condition: condition.type))
 

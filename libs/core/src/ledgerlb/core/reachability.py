@@ -32,6 +32,15 @@ def canonical(address: str) -> str:
         return address
 
 
+def is_address(text: str) -> bool:
+    """Whether the text is an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class RouteTargets:
     """The three lists of a network, each without duplicates, in the order in which they are written."""

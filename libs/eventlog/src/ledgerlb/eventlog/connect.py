@@ -1,10 +1,10 @@
 """From a URL to a log.
 
-    memory:                          in this process only, gone with it
-    sqlite:///var/lib/ledgerlb.db    the file /var/lib/ledgerlb.db
-    sqlite:///.ledgerlb/ledger.db    a path whose first part begins with a dot is relative to the working directory
-    sqlite:ledger.db                 relative as well
-    kafka://host:9092,other:9092     bootstrap servers of a Kafka cluster
+memory:                          in this process only, gone with it
+sqlite:///var/lib/ledgerlb.db    the file /var/lib/ledgerlb.db
+sqlite:///.ledgerlb/ledger.db    a path whose first part begins with a dot is relative to the working directory
+sqlite:ledger.db                 relative as well
+kafka://host:9092,other:9092     bootstrap servers of a Kafka cluster
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def connect(url: str) -> EventLog:
         raise InvalidSetting("log URL", "", f"{url!r} has no scheme", _FORMS)
     if scheme == "memory":
         if rest:
-            raise InvalidSetting("log URL", "", f"{url!r} names something after memory:", "a memory log has no name: write memory:")
+            raise InvalidSetting(
+                "log URL", "", f"{url!r} names something after memory:", "a memory log has no name: write memory:"
+            )
         return MemoryLog()
     if scheme == "sqlite":
         return SqliteLog(sqlite_path(url))
@@ -44,7 +46,9 @@ def sqlite_path(url: str) -> Path:
     if rest.startswith("//"):
         rest = rest.removeprefix("//")
         if not rest.startswith("/"):
-            raise InvalidSetting("log URL", "", f"{url!r} has a host", "write sqlite:///path/to/file, with three slashes")
+            raise InvalidSetting(
+                "log URL", "", f"{url!r} has a host", "write sqlite:///path/to/file, with three slashes"
+            )
         rest = "/" + rest.lstrip("/")
         if rest.startswith("/."):
             rest = rest.removeprefix("/")
@@ -62,5 +66,7 @@ def _bootstrap_servers(url: str, rest: str) -> tuple[str, ...]:
     for server in servers:
         host, colon, port = server.rpartition(":")
         if not colon or not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
-            raise InvalidSetting("log URL", "", f"{server!r} in {url!r} is not host:port", "write kafka://host:port,host:port")
+            raise InvalidSetting(
+                "log URL", "", f"{server!r} in {url!r} is not host:port", "write kafka://host:port,host:port"
+            )
     return servers

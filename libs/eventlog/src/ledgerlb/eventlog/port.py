@@ -1,12 +1,12 @@
 """The event-log port: all that LedgerLB asks of a log.
 
-A log holds named topics; a topic is one ordered sequence of records with offsets from 0 upwards (gaps are allowed after compaction).
-Every topic has exactly one partition: the order of all decisions is the order of the audit, and one partition carries far more
-than any cluster decides.
+A log holds named topics; a topic is one ordered sequence of records with offsets from 0 upwards (gaps are allowed
+after compaction). Every topic has exactly one partition: the order of all decisions is the order of the audit, and one
+partition carries far more than any cluster decides.
 
-Concurrency: one reader is used by one task; appends may come from several tasks and are kept in the order of their calls.
-Every call is bounded in time and raises ``LogUnavailable`` past its bound. After ``LogUnavailable`` from ``append`` nobody knows
-whether the records are in the log: the caller catches up and decides again, and never resends.
+Concurrency: one reader is used by one task; appends may come from several tasks and are kept in the order of their
+calls. Every call is bounded in time and raises ``LogUnavailable`` past its bound. After ``LogUnavailable`` from
+``append`` nobody knows whether the records are in the log: the caller catches up and decides again, and never resends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ MAX_KEY_BYTES: Final = 16 * 1024
 
 class PositionLost(LogUnavailable):
     """The log no longer holds the position to read on from (records before it were removed, or the log was replaced):
-    forget what was folded and read from the beginning."""
+    forget what was folded and read from the beginning.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,10 @@ class NewRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as read. ``key`` is decoded leniently (undecodable bytes are replaced) so that no record can stop a reader;
-    ``raw_key`` is what stood there. ``timestamp`` is milliseconds since the epoch, from the log: for people, not for decisions."""
+    """A record as read. ``key`` is decoded leniently (undecodable bytes are replaced) so that no record can stop a
+    reader; ``raw_key`` is what stood there. ``timestamp`` is milliseconds since the epoch, from the log: for people,
+    not for decisions.
+    """
 
     topic: str
     offset: int
@@ -52,10 +55,11 @@ class Record:
 class Reader(Protocol):
     """A tailing reader of one or more topics, each from its own offset.
 
-    ``poll`` raises LogUnavailable when the log has not answered for a few seconds; the same reader may be polled again and
-    recovers by itself. PositionLost is final for the reader."""
+    ``poll`` raises LogUnavailable when the log has not answered for a few seconds; the same reader may be polled again
+    and recovers by itself. PositionLost is final for the reader.
+    """
 
-    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:
+    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109
         """The next records (per topic in order), waiting up to ``timeout`` seconds for the first; [] when none came."""
         ...
 
@@ -83,13 +87,15 @@ class EventLog(Protocol):
     """A connection to a log. Use as an async context manager: entering connects, leaving closes."""
 
     async def append(self, topic: Topic, records: Sequence[NewRecord]) -> list[int]:
-        """Append in order and return the offsets. Durable when it returns. Raises RecordTooLarge before anything is sent,
-        LogUnavailable when the outcome is unknown (a part may have been appended)."""
+        """Append in order and return the offsets. Durable when it returns. Raises RecordTooLarge before anything is
+        sent, LogUnavailable when the outcome is unknown (a part may have been appended).
+        """
         ...
 
     async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
-        """A reader that begins at ``start[topic.name]`` (default, or 0: the earliest record there is). Raises LogUnavailable;
-        PositionLost where the log does not hold that offset."""
+        """A reader that begins at ``start[topic.name]`` (default, or 0: the earliest record there is). Raises
+        LogUnavailable; PositionLost where the log does not hold that offset.
+        """
         ...
 
     async def end(self, topic: Topic) -> int:
@@ -111,16 +117,19 @@ class EventLog(Protocol):
     ) -> None: ...
 
 
-async def latest(log: EventLog, topic: Topic, timeout: float = 30.0) -> dict[str, Record]:
+async def latest(log: EventLog, topic: Topic, timeout: float = 30.0) -> dict[str, Record]:  # noqa: ASYNC109
     """The last record under each key (tombstoned keys are left out), read to the end that the topic has now.
-    Raises LogUnavailable past ``timeout`` seconds."""
+    Raises LogUnavailable past ``timeout`` seconds.
+    """
     deadline = time.monotonic() + timeout
     found: dict[str, Record] = {}
     async with await log.open([topic]) as reader:
         while not reader.caught_up:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise LogUnavailable(f"topic {topic.name} could not be read to its end within {timeout:g} s; is the log reachable?")
+                raise LogUnavailable(
+                    f"topic {topic.name} could not be read to its end within {timeout:g} s; is the log reachable?"
+                )
             for record in await reader.poll(min(remaining, 1.0)):
                 if record.value is None:
                     found.pop(record.key, None)
@@ -145,8 +154,9 @@ def encode_records(topic: Topic, records: Sequence[NewRecord]) -> list[tuple[byt
 
 
 def check_start(topic: Topic, start: int, beginning: int, end: int) -> int:
-    """The offset to read from when ``start`` is asked of a topic that holds ``beginning``..``end``; raises PositionLost.
-    0 always means the earliest record there is."""
+    """The offset to read from when ``start`` is asked of a topic that holds ``beginning``..``end``; raises
+    PositionLost. 0 always means the earliest record there is.
+    """
     if start <= 0:
         return beginning
     if start < beginning or start > end:

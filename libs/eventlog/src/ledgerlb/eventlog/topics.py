@@ -13,8 +13,9 @@ ENVELOPE_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic. ``cleanup`` is Kafka's ``cleanup.policy``; ``retention_ms`` -1 keeps for ever (meaningless for compacted ones);
-    ``min_compaction_lag_ms`` keeps history for that long; ``max_bytes`` bounds one record's value."""
+    """A topic. ``cleanup`` is Kafka's ``cleanup.policy``; ``retention_ms`` -1 keeps for ever (meaningless for
+    compacted ones); ``min_compaction_lag_ms`` keeps history for that long; ``max_bytes`` bounds one record's value.
+    """
 
     name: str
     key: str
@@ -65,7 +66,8 @@ HEADS: Final = Topic(
     "ledgerlb.heads.v1", "network", "delete", "ipam", "signed heads of the chains",
 )  # fmt: skip
 DEAD_LETTERS: Final = Topic(
-    "ledgerlb.dead-letters.v1", "original key", "delete", "anyone", "raw bytes of records that could not be used, where from, why",
+    "ledgerlb.dead-letters.v1", "original key", "delete", "anyone",
+    "raw bytes of records that could not be used, where from, why",
     retention_ms=90 * _DAY_MS, max_bytes=2 * 1024 * 1024,
 )  # fmt: skip
 

@@ -37,7 +37,7 @@ from ledgerlb.core.ledger.state import NetworkState
 from ledgerlb.core.pathset import Heartbeat, Report, decode_report
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
-from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS
+from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.ipam.desk import NetworkDesk
 
 ENTRIES: Final = Counter("ledgerlb_ipam_entries", "Own ledger entries by fate", ["fate"])
@@ -58,7 +58,7 @@ class Ipam:
     """See module. ``decider`` names this process in every entry that it writes."""
 
     name = "ipam"
-    reads = (INTENTS, LEDGER, REPORTS)
+    reads: tuple[Topic, ...] = (INTENTS, LEDGER, REPORTS)
 
     def __init__(self, settings: DomainSettings, clock: Callable[[], datetime], decider: str) -> None:
         self._settings = settings

@@ -120,7 +120,7 @@ def _begin(entry: Entry, entry_hash: str, event: AddressAllocated | AddressAdopt
         choice=event.choice if isinstance(event, AddressAllocated) else "adopted",
         requester=cause.requester,
         rung=cause.rung,
-        cause=cause.intent,
+        cause=f"{cause.intent}@{cause.revision}" if cause.revision else cause.intent,
         explanation=cause.explanation,
         decider=entry.decider,
         seq=entry.seq,

@@ -27,7 +27,9 @@ from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.networks.parse import Cidr, Span, address_text, parse_address, parse_cidr, parse_range
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.reachability import RouteTargets
+from ledgerlb.core.reasons import INVALID_ANNOTATION, MULTUS_REQUIRES_NAD
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.text import MAX_LINE, shortened
 from ledgerlb.core.view import ClusterView
 
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"
@@ -120,7 +122,7 @@ class _Draft:
             targets=targets,
             problem=problem,
             message=message,
-            warnings=tuple(self._warnings),
+            warnings=tuple(shortened(warning, MAX_LINE) for warning in self._warnings),
             allowed_namespaces=terms.allowed_namespaces,
             quota_per_namespace=terms.quota_per_namespace,
             quarantine=terms.quarantine,
@@ -131,12 +133,12 @@ class _Draft:
 
     def _verdict(self, owner: Fact) -> tuple[str | None, str]:
         if self._settings.multus and self._nad is None:
-            return "MultusRequiresNAD", (
+            return MULTUS_REQUIRES_NAD, (
                 f"VirtualNetwork {owner.full_name} cannot be an external network: with Multus only "
                 "NetworkAttachmentDefinitions define them; create a NetworkAttachmentDefinition for it"
             )
         if self._problems:
-            return "InvalidAnnotation", "; also: ".join(str(problem) for problem in self._problems)
+            return INVALID_ANNOTATION, shortened("; also: ".join(str(problem) for problem in self._problems))
         return None, ""
 
     # -- the NAD's annotation ----------------------------------------------------------------------------------------

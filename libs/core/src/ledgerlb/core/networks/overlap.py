@@ -18,6 +18,7 @@ from typing import Final
 from ledgerlb.core.facts import Family
 from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.networks.parse import parse_cidr
+from ledgerlb.core.reasons import MULTUS_REQUIRES_NAD, NETWORK_CONFLICT
 
 _BITS: Final[dict[Family, int]] = {4: 32, 6: 128}
 _Place = tuple[Family, int, int]
@@ -55,7 +56,7 @@ def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str]
     takes part only while it has holders: otherwise nothing of it is ever given out.
     """
     ranked = sorted(
-        (network for network in found.values() if network.problem != "MultusRequiresNAD" or network.name in holders),
+        (network for network in found.values() if network.problem != MULTUS_REQUIRES_NAD or network.name in holders),
         key=lambda network: (network.name not in holders, *network.age),
     )
     exact: dict[_Place, _Filed] = {}
@@ -105,7 +106,7 @@ def _marked(network: ExternalNetwork, older: ExternalNetwork | None) -> External
     return replace(
         network,
         conflict=older.name,
-        problem=network.problem or "NetworkConflict",
+        problem=network.problem or NETWORK_CONFLICT,
         message=network.message
         or f"network {network.name} ({mine}) overlaps with the older network {older.name} ({theirs}); "
         "change one of the prefixes, or give both networks route targets that have nothing in common",

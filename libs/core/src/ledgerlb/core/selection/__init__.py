@@ -1,7 +1,7 @@
 """Which external network serves a Service, and why.
 
 - ``rungs``: the priority order, as data.
-- ``landscape``: everything that a choice depends on besides the Service: networks, selectors, annotations of namespaces.
+- ``landscape``: everything that a choice depends on besides the Service (networks, selectors, namespaces).
 - ``candidates``: whether a network can serve a Service, and which of several does.
 - ``decide``: ``select``, which walks the rungs and keeps holders where they are.
 - ``stick``: the network that a holder stays with.

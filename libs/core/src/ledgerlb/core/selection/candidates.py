@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from ledgerlb.core.facts import Family
 from ledgerlb.core.intents import CandidateLook
 from ledgerlb.core.networks import ExternalNetwork
+from ledgerlb.core.reasons import FAMILY_UNAVAILABLE, NETWORK_NOT_ALLOWED
+from ledgerlb.core.text import MAX_LINE, shortened
 
 MAX_LOOKS: Final = 50
 """Most candidates that an explanation lists."""
@@ -42,7 +44,7 @@ def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
     allowed = network.allowed_namespaces
     if allowed is not None and not allowed.matches(needs.namespace_labels):
         return Obstacle(
-            "NetworkNotAllowed",
+            NETWORK_NOT_ALLOWED,
             f"namespace {needs.namespace} is not allowed on network {network.name} "
             f"(ledgerlb.io/allowed-namespaces: {allowed}); label the namespace so, or choose another network",
         )
@@ -50,7 +52,7 @@ def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
     if missing:
         lacks = " and ".join(f"IPv{family}" for family in missing)
         return Obstacle(
-            "FamilyUnavailable",
+            FAMILY_UNAVAILABLE,
             f"network {network.name} has no {lacks} prefix; add one, or change the Service's "
             "ipFamilies or ipFamilyPolicy",
         )
@@ -85,7 +87,11 @@ def first_usable(
             ]
             return network, None, tuple((looks + later)[:MAX_LOOKS])
         first = first or found
-        passed.append(CandidateLook(network=network.name, taken=False, why=f"{found.reason}: {found.message}"))
+        passed.append(
+            CandidateLook(
+                network=network.name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE)
+            )
+        )
     return None, first, tuple(passed[:MAX_LOOKS])
 
 

@@ -11,12 +11,20 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.intents import CandidateLook, RungLook
 from ledgerlb.core.networks import ExternalNetwork, why_absent
+from ledgerlb.core.reasons import (
+    INVALID_ANNOTATION,
+    NETWORK_NOT_FOUND,
+    NO_DEFAULT_NETWORK,
+    NO_NETWORK_MATCHES,
+    SELECTOR_NOT_FOUND,
+)
 from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
 from ledgerlb.core.selection.choice import Choice, Verdict
 from ledgerlb.core.selection.landscape import Landscape
 from ledgerlb.core.selection.rungs import RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor
 from ledgerlb.core.services import families_of, requested_addresses
+from ledgerlb.core.text import MAX_LINE, shortened
 
 _NETWORK_NAME: Final = re.compile(r"(?:[^\s/]+/)?[^\s/]+\Z")
 _SELECTOR_NAME: Final = re.compile(r"\S+\Z")
@@ -39,7 +47,7 @@ def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = N
         requested = requested_addresses(service)
     except BadInput as problem:
         requested = ()
-        verdict = replace(verdict, network=None, reason="InvalidAnnotation", message=str(problem))
+        verdict = replace(verdict, network=None, reason=INVALID_ANNOTATION, message=str(problem))
         anchor = None
     choice = Choice(
         service=service.full_name,
@@ -47,7 +55,7 @@ def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = N
         network=verdict.network,
         rung=verdict.rung,
         reason=verdict.reason,
-        message=verdict.message,
+        message=shortened(verdict.message),
         families=families,
         required=required,
         requested=requested,
@@ -65,7 +73,7 @@ def _still_serves(landscape: Landscape, anchor: Anchor, needs: Needs) -> bool:
     if network is None:
         return False
     # What a network has cannot be told while its annotations do not parse: holders keep what they have.
-    return network.problem == "InvalidAnnotation" or not missing_families(network, needs)
+    return network.problem == INVALID_ANNOTATION or not missing_families(network, needs)
 
 
 def _kept(choice: Choice, anchor: Anchor) -> Choice:
@@ -76,7 +84,7 @@ def _kept(choice: Choice, anchor: Anchor) -> Choice:
         network=anchor.network,
         rung=anchor.rung or choice.rung,
         reason=None,
-        message=f"keeps network {anchor.network}, of which it holds an address; a fresh choice {instead}",
+        message=shortened(f"keeps network {anchor.network}, of which it holds an address; a fresh choice {instead}"),
         drift=fresh,
         drift_reason=choice.reason,
     )
@@ -101,9 +109,16 @@ def _walk(landscape: Landscape, service: ServiceFact, needs: Needs) -> Verdict:
         elif verdict is None:
             verdict = _decide(landscape, service, needs, rung, value)
             outcome = f"takes {verdict.network}" if verdict.network is not None else f"decides: {verdict.reason}"
-            looks.append(RungLook(rung=rung.name, present=True, value=value, outcome=outcome))
+            looks.append(RungLook(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome))
         elif rung.meaning != "nothing":
-            looks.append(RungLook(rung=rung.name, present=True, value=value, outcome=f"outranked by {verdict.rung}"))
+            looks.append(
+                RungLook(
+                    rung=rung.name,
+                    present=True,
+                    value=shortened(value, MAX_LINE),
+                    outcome=f"outranked by {verdict.rung}",
+                )
+            )
     assert verdict is not None, "the last rung is always present"
     return replace(verdict, rungs=tuple(looks))
 
@@ -118,7 +133,7 @@ def _decide(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung
             return Verdict(
                 None,
                 None,
-                "NoDefaultNetwork",
+                NO_DEFAULT_NETWORK,
                 f"nothing chooses a network for Service {service.full_name}: no annotation, and {landscape.source} "
                 "defines no selector default-external; annotate the Service or its Namespace, or define the selector",
             )
@@ -131,19 +146,19 @@ def _by_name(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Run
         problem = BadInput(
             carrier, f"annotation {rung.key}", f"{value!r} names no network", "write namespace/name, or a name alone"
         )
-        return Verdict(None, rung.name, "InvalidAnnotation", str(problem), objects=objects)
+        return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
     home = landscape.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
     name = value if "/" in value else f"{home}/{value}"
     network = landscape.networks.get(name)
     if network is None:
         message = f"{why_absent(landscape.view, name)}, but {carrier} names it (annotation {rung.key}); "
         return Verdict(
-            None, rung.name, "NetworkNotFound", message + _remedy_for_missing(landscape, name), objects=objects
+            None, rung.name, NETWORK_NOT_FOUND, message + _remedy_for_missing(landscape, name), objects=objects
         )
     found = obstacle(network, needs)
     objects = (*objects, *network.objects)
     if found is not None:
-        look = CandidateLook(network=name, taken=False, why=f"{found.reason}: {found.message}")
+        look = CandidateLook(network=name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE))
         return Verdict(None, rung.name, found.reason, found.message, candidates=(look,), objects=objects)
     message = f"{rung.name} of {carrier} names {name}"
     look = CandidateLook(network=name, taken=True, why="named by the annotation")
@@ -165,16 +180,16 @@ def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung:
         problem = BadInput(
             carrier, f"annotation {rung.key}", f"{value!r} names no selector", "write the name of a defined selector"
         )
-        return Verdict(None, rung.name, "InvalidAnnotation", str(problem), objects=objects)
+        return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
     selector = landscape.selectors.get(value)
     if selector is None:
         message = (
             f"{landscape.source} defines no selector {value!r}, but {carrier} names it (annotation {rung.key}); "
             f"define it, or name one of: {_known(landscape)}"
         )
-        return Verdict(None, rung.name, "SelectorNotFound", message, objects=objects)
+        return Verdict(None, rung.name, SELECTOR_NOT_FOUND, message, objects=objects)
     if isinstance(selector, BadInput):
-        return Verdict(None, rung.name, "InvalidAnnotation", str(selector), objects=objects)
+        return Verdict(None, rung.name, INVALID_ANNOTATION, str(selector), objects=objects)
     matches = landscape.matches(selector, service.namespace)
     if not matches.networks:
         more = f" ({matches.elsewhere} elsewhere match)" if matches.elsewhere else ""
@@ -182,7 +197,7 @@ def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung:
             f"selector {value} ({landscape.source}) matches no network: none in {matches.scope} has labels "
             f"{str(selector.networks) or '{}'}{more}; label a network so, or correct the selector"
         )
-        return Verdict(None, rung.name, "NoNetworkMatches", message, objects=objects)
+        return Verdict(None, rung.name, NO_NETWORK_MATCHES, message, objects=objects)
     taken, first, looks = first_usable(matches.networks, needs)
     if taken is None:
         assert first is not None, "every candidate was passed over for some reason"

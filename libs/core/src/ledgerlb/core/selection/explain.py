@@ -6,6 +6,7 @@ from typing import Final
 
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.selection.choice import Choice
+from ledgerlb.core.text import shortened
 
 MAX_BRIEF: Final = 600
 """Characters of an explanation that goes into a ledger entry, which holds those of many Services."""
@@ -19,7 +20,7 @@ def explain(choice: Choice | Selection) -> str:
 def explain_briefly(choice: Choice) -> str:
     """The explanation for a ledger entry: what decided and the candidates, within ``MAX_BRIEF`` characters."""
     text = " ".join((choice.message + ".", *_candidates(choice)))
-    return text if len(text) <= MAX_BRIEF else text[: MAX_BRIEF - 1] + "…"
+    return shortened(text, MAX_BRIEF)
 
 
 def _outcome(choice: Choice | Selection) -> str:

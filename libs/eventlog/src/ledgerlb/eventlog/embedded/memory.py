@@ -1,8 +1,8 @@
 """A log in memory: for the simulator and for tests.
 
-Concurrency: one event loop, no threads. An append never yields, so that a run is as deterministic as its caller; a poll
-yields only where it has to wait. Several ``MemoryLog`` on one ``MemoryStore`` are several connections to one log: what is
-stored outlives each of them.
+Concurrency: one event loop, no threads. An append never yields, so that a run is as deterministic as its caller; a
+poll yields only where it has to wait. Several ``MemoryLog`` on one ``MemoryStore`` are several connections to one log:
+what is stored outlives each of them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class MemoryStore:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def changed(self, timeout: float) -> None:
-        """Return at the next append, or after ``timeout`` seconds."""
+    async def changed(self, seconds: float) -> None:
+        """Return at the next append, or after ``seconds``."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
             pass
@@ -72,9 +72,7 @@ class MemoryLog:
         self._assert_open()
         wanted = start or {}
         ends = {topic.name: await self.end(topic) for topic in topics}
-        positions = {
-            topic.name: check_start(topic, wanted.get(topic.name, 0), 0, ends[topic.name]) for topic in topics
-        }
+        positions = {topic.name: check_start(topic, wanted.get(topic.name, 0), 0, ends[topic.name]) for topic in topics}
         return _MemoryReader(self, positions, ends)
 
     async def end(self, topic: Topic) -> int:
@@ -120,7 +118,7 @@ class _MemoryReader:
         self._names = list(positions)
         self._closed = False
 
-    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:
+    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109 - the port's
         self._assert_open()
         batch = self._read(max_records)
         if batch or timeout <= 0:

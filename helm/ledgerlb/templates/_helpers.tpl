@@ -1,0 +1,156 @@
+{{/* The name that everything begins with: the release's, which says ledgerlb in any case. */}}
+{{- define "ledgerlb.name" -}}
+{{- $name := ternary .Release.Name (printf "%s-ledgerlb" .Release.Name) (contains "ledgerlb" .Release.Name) -}}
+{{- $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "ledgerlb.serviceAccount" -}}
+{{- default (printf "%s-watcher" (include "ledgerlb.name" .)) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* Labels of every object; takes (dict "root" $ "component" "ipam"). */}}
+{{- define "ledgerlb.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{ include "ledgerlb.selector" . }}
+{{- end -}}
+
+{{- define "ledgerlb.selector" -}}
+app.kubernetes.io/name: ledgerlb
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* An image; takes (dict "root" $ "image" "ipam"). */}}
+{{- define "ledgerlb.image" -}}
+{{- $image := .root.Values.image -}}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.prefix }}/{{ .image }}:{{ default .root.Chart.AppVersion $image.tag }}
+{{- end -}}
+
+{{/* Environment that all processes share. */}}
+{{- define "ledgerlb.environment" -}}
+- {name: LEDGERLB_LOG, value: {{ printf "kafka://%s" (join "," .Values.kafka.bootstrapServers) | quote }}}
+- {name: LEDGERLB_LOG_PROVISION, value: "false"}
+- {name: LEDGERLB_LOG_REPLICATION, value: {{ .Values.kafka.replication | quote }}}
+- {name: LEDGERLB_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
+- {name: LEDGERLB_LOG_FORMAT, value: {{ .Values.log.format | quote }}}
+- {name: LEDGERLB_SETTINGS, value: /etc/ledgerlb/settings.yaml}
+{{- end -}}
+
+{{/* What every pod's spec says but for its containers; takes (dict "root" $ "component" …). */}}
+{{- define "ledgerlb.pod" -}}
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: settings
+    configMap: {name: {{ include "ledgerlb.name" .root }}-settings}
+  - name: tmp
+    emptyDir: {}
+{{- end -}}
+
+{{- define "ledgerlb.podAnnotations" -}}
+checksum/settings: {{ toYaml .root.Values.settings | sha256sum }}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ .port | default 8080 | quote }}
+{{- with .root.Values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "ledgerlb.mounts" -}}
+- {name: settings, mountPath: /etc/ledgerlb, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{/* Alive: answers at all. Ready: has read the log to its end, and follows it. */}}
+{{- define "ledgerlb.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 10
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 5
+{{- end -}}
+
+{{- define "ledgerlb.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "ledgerlb.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* A service as a Deployment; takes (dict "root" $ "component" "ipam" "image" "ipam" "values" .Values.ipam
+     and, where wanted, "environment" (dict "NAME" "value" …), "serviceAccount" "…", "strategy" "Recreate"). */}}
+{{- define "ledgerlb.deployment" -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ include "ledgerlb.name" .root }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{- include "ledgerlb.labels" . | nindent 4 }}
+spec:
+  replicas: {{ .values.replicas }}
+  strategy: {type: {{ .strategy | default "RollingUpdate" }}}
+  selector:
+    matchLabels: {{- include "ledgerlb.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "ledgerlb.labels" . | nindent 8 }}
+        {{- with .root.Values.podLabels }}{{ toYaml . | nindent 8 }}{{ end }}
+      annotations: {{- include "ledgerlb.podAnnotations" . | nindent 8 }}
+    spec:
+      {{- if .serviceAccount }}
+      serviceAccountName: {{ .serviceAccount }}
+      automountServiceAccountToken: true
+      {{- else }}
+      automountServiceAccountToken: false
+      {{- end }}
+      securityContext: {{- include "ledgerlb.podSecurity" . | nindent 8 }}
+      terminationGracePeriodSeconds: 30
+      {{- with .root.Values.nodeSelector }}
+      nodeSelector: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .root.Values.tolerations }}
+      tolerations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- include "ledgerlb.pod" . | nindent 6 }}
+      containers:
+        - name: {{ .component }}
+          image: {{ include "ledgerlb.image" . | quote }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          env: {{- include "ledgerlb.environment" .root | nindent 12 }}
+            - {name: LEDGERLB_HTTP_HOST, value: "0.0.0.0"}
+            - {name: LEDGERLB_HTTP_PORT, value: "8080"}
+            {{- range $name, $value := .environment }}
+            - {name: {{ $name }}, value: {{ $value | quote }}}
+            {{- end }}
+          ports:
+            - {name: http, containerPort: 8080}
+          {{- include "ledgerlb.probes" . | nindent 10 }}
+          resources: {{- toYaml .values.resources | nindent 12 }}
+          securityContext: {{- include "ledgerlb.containerSecurity" . | nindent 12 }}
+          volumeMounts: {{- include "ledgerlb.mounts" . | nindent 12 }}
+{{- end -}}

@@ -1,0 +1,103 @@
+"""One SQLite connection in a thread of its own.
+
+Concurrency: calls run one after the other in the order in which they were made; each is bounded in time. A caller that
+gave up does not stop the call in the thread: its outcome is unknown, as LogUnavailable says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured
+from ledgerlb.eventlog.embedded import statements
+
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds that SQLite waits for another process's lock."""
+CALL_TIMEOUT: Final = 20.0
+"""Seconds that a caller waits for its call, queueing included."""
+
+T = TypeVar("T")
+
+
+class Connection:
+    """See module. Opened, used and closed by one event loop; may be opened again after it was closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread: ThreadPoolExecutor | None = None
+        self._database: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Make the file where it is missing; raises LogUnavailable, TopicMisconfigured for a file that is something
+        else.
+        """
+        if self._thread is not None:
+            return
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{self._path.name}")
+        try:
+            self._database = await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def run(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of ``call``, run in the thread; raises LogUnavailable for whatever SQLite did not manage."""
+        thread, database = self._thread, self._database
+        if thread is None or database is None:
+            raise LogUnavailable(f"{self._path} is not open")
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await asyncio.get_running_loop().run_in_executor(thread, call, database)
+        except TimeoutError as error:
+            raise LogUnavailable(
+                f"{self._path} did not answer within {CALL_TIMEOUT:g} s; is the disk stuck?"
+            ) from error
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"{self._path}: {error}; {_remedy(error)}") from error
+
+    async def close(self) -> None:
+        """Close after the calls that are under way; idempotent."""
+        thread, database = self._thread, self._database
+        self._thread = self._database = None
+        if thread is None:
+            return
+        if database is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, database.close)
+        thread.shutdown(wait=False)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise LogUnavailable(
+                f"{self._path} cannot be opened: {error}; make its folder writable for this user"
+            ) from error
+        try:
+            statements.prepare(database, self._path)
+        except sqlite3.OperationalError as error:
+            database.close()
+            raise LogUnavailable(f"{self._path} cannot be prepared: {error}; {_remedy(error)}") from error
+        except sqlite3.DatabaseError as error:
+            database.close()
+            raise TopicMisconfigured(f"{self._path} is not a LedgerLB log: {error}; name another file") from error
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return "free disk space"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "another process holds the file: end it if it hangs"
+    if name.startswith("SQLITE_READONLY"):
+        return "make the file and its folder writable for this user"
+    return "check the disk and the file"

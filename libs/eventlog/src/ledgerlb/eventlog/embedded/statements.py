@@ -1,0 +1,161 @@
+"""The SQL of the SQLite log: plain functions on a connection, each one transaction or less."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ledgerlb.core.errors import TopicMisconfigured
+from ledgerlb.eventlog.port import Record
+from ledgerlb.eventlog.topics import Topic
+
+SCHEMA_VERSION: Final = 1
+APPLICATION_ID: Final = 0x4C4C4231
+"""``LLB1``: tells this file from any other SQLite file."""
+SYNCHRONOUS_FULL: Final = 2
+MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
+"""A read stops after this many bytes of values."""
+TOMBSTONE_MS: Final = 24 * 3600 * 1000
+"""How long a tombstone stays at least, so that a reader that is behind sees it."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS record (
+  topic TEXT NOT NULL, offset INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, timestamp INTEGER NOT NULL,
+  PRIMARY KEY (topic, offset)
+)
+"""
+
+
+def prepare(database: sqlite3.Connection, path: Path) -> None:
+    """Set up the connection, and the file where it is new; raises TopicMisconfigured for one of another kind or
+    version.
+    """
+    application = database.execute("PRAGMA application_id").fetchone()[0]
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise TopicMisconfigured(f"{path} is a database of another application; name another file")
+    if version > SCHEMA_VERSION:
+        raise TopicMisconfigured(f"{path} was written by a newer LedgerLB (format {version}); upgrade this one")
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    if version < SCHEMA_VERSION:
+        with _Transaction(database):
+            database.execute(_SCHEMA)
+            database.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK where something is raised."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            try:
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        else:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
+
+def append(
+    database: sqlite3.Connection, topic: str, records: Sequence[tuple[bytes, bytes | None]], timestamp: int
+) -> int:
+    """Append (key, value) pairs and return the offset of the first."""
+    with _Transaction(database):
+        first: int = bounds(database, topic)[1]
+        database.executemany(
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
+            ((topic, offset, key, value, timestamp) for offset, (key, value) in enumerate(records, first)),
+        )
+    return first
+
+
+def bounds(database: sqlite3.Connection, topic: str) -> tuple[int, int]:
+    """The first offset that is held, and the one after the last (0, 0 for an empty topic)."""
+    # Two queries: SQLite answers a lone min() or max() from the index, but scans for both together.
+    first = database.execute("SELECT min(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
+    last = database.execute("SELECT max(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
+    return (0, 0) if first is None or last is None else (first, last + 1)
+
+
+def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records: int) -> list[Record]:
+    """The next records of each topic from its position on, as many as fit."""
+    batch: list[Record] = []
+    size = 0
+    for topic, position in positions.items():
+        rows = database.execute(
+            "SELECT offset, key, value, timestamp FROM record WHERE topic=? AND offset>=? ORDER BY offset LIMIT ?",
+            (topic, position, max_records - len(batch)),
+        )
+        for offset, key, value, timestamp in rows:
+            batch.append(Record(topic, offset, key.decode("utf-8", "replace"), value, timestamp, key))
+            size += len(value or b"")
+            if size >= MAX_BATCH_BYTES:
+                rows.close()
+                return batch
+    return batch
+
+
+def data_version(database: sqlite3.Connection) -> int:
+    """A number that differs once another connection has committed."""
+    version: int = database.execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
+def durability(database: sqlite3.Connection) -> tuple[str, int]:
+    """(journal mode, synchronous level)."""
+    journal: str = database.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous: int = database.execute("PRAGMA synchronous").fetchone()[0]
+    return journal, synchronous
+
+
+def maintain(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int) -> int:
+    """Remove at most ``limit`` records that the topic's declaration lets go; returns how many."""
+    if topic.cleanup == "delete":
+        return 0 if topic.retention_ms < 0 else _expire(database, topic, now_ms, limit)
+    return _compact(database, topic, now_ms, limit)
+
+
+def _expire(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int) -> int:
+    with _Transaction(database):
+        last = bounds(database, topic.name)[1] - 1
+        # From the oldest on, without gaps: a clock that went back must not make holes.
+        return database.execute(
+            "DELETE FROM record WHERE topic=?1 AND offset IN ("
+            " SELECT offset FROM record WHERE topic=?1 AND offset<?2 AND offset<coalesce("
+            "  (SELECT min(offset) FROM record WHERE topic=?1 AND timestamp>=?3), ?2) ORDER BY offset LIMIT ?4)",
+            (topic.name, last, now_ms - topic.retention_ms, limit),
+        ).rowcount
+
+
+def _compact(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int) -> int:
+    # A record goes when its successor is itself older than the lag: until then history shows what was true in between.
+    settled = now_ms - topic.min_compaction_lag_ms
+    buried = min(settled, now_ms - TOMBSTONE_MS)
+    with _Transaction(database):
+        last = bounds(database, topic.name)[1] - 1
+        return database.execute(
+            "DELETE FROM record WHERE topic=?1 AND offset IN ("
+            " SELECT offset FROM ("
+            "  SELECT offset, timestamp, value IS NULL AS tombstone,"
+            "   max(CASE WHEN timestamp<?2 THEN offset END) OVER (PARTITION BY key) AS newest"
+            "  FROM record WHERE topic=?1)"
+            " WHERE offset<?4 AND (offset<newest OR (tombstone AND offset=newest AND timestamp<?3))"
+            " ORDER BY offset LIMIT ?5)",
+            (topic.name, settled, buried, last, limit),
+        ).rowcount

@@ -1,0 +1,174 @@
+"""A tailing reader on Kafka: a consumer without a group, with every topic's only partition assigned by hand.
+
+The consumer fetches in the background and retries by itself when brokers go away, without a word: whether they answer
+is seen from the time of its last fetch. ``poll`` raises LogUnavailable when no fetch of some topic was answered for
+SILENCE seconds, and goes on by itself when they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.kafka.stop import stop_client
+from ledgerlb.eventlog.port import PositionLost, Record
+from ledgerlb.eventlog.topics import Topic
+
+SILENCE: Final = 4.0
+"""Seconds without an answer to a fetch after which ``poll`` says so."""
+FETCH_WAIT_MS: Final = 100
+"""How long a broker holds a fetch that has nothing to say. New records are answered at once; but a topic whose records
+were taken late waits for the fetch of the others that is under way."""
+PARTITION_FETCH_BYTES: Final = 4 * 1024 * 1024
+REQUEST_TIMEOUT_MS: Final = 4000
+
+
+def new_consumer(servers: Sequence[str]) -> AIOKafkaConsumer:
+    """A consumer as every reader and every question about offsets uses it; not started."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=list(servers),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+
+
+class KafkaReader:
+    """See module. ``positions`` and ``ends`` are offsets by topic name."""
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        positions: Mapping[str, int],
+        ends: Mapping[str, int],
+        on_close: Callable[[KafkaReader], None],
+    ) -> None:
+        self._servers = list(servers)
+        self._positions = dict(positions)
+        self._behind = {name: end for name, end in ends.items() if positions[name] < end}
+        self._partitions = [TopicPartition(name, 0) for name in positions]
+        self._on_close = on_close
+        self._consumer: AIOKafkaConsumer | None = None
+        self._fetched_at: dict[TopicPartition, int | None] = {}
+        self._answered: dict[TopicPartition, float] = {}
+        self._polled_at = 0.0
+        self._closed = False
+
+    async def start(self) -> None:
+        """Connect; raises KafkaError."""
+        consumer = new_consumer(self._servers)
+        try:
+            await consumer.start()
+            consumer.assign(self._partitions)
+            for partition in self._partitions:
+                consumer.seek(partition, self._positions[partition.topic])
+        except BaseException:
+            await stop_client(consumer)
+            raise
+        self._consumer = consumer
+        self._resume()
+
+    async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109 - the port's
+        """See Reader."""
+        consumer = self._consumer
+        if consumer is None or self._closed:
+            raise LogUnavailable("the reader is closed; open a new one")
+        began = time.monotonic()
+        if began - self._polled_at > SILENCE / 2:
+            self._resume()  # nobody looked: the silence of that time says nothing
+        try:
+            found = await self._get(consumer, timeout, max_records)
+        except OffsetOutOfRangeError as error:
+            raise PositionLost(
+                f"topics {', '.join(self._positions)}: the log no longer holds the position of the reader ({error}); "
+                "read it from the beginning"
+            ) from error
+        except KafkaError as error:
+            raise LogUnavailable(
+                f"reading {', '.join(self._positions)}: {str(error) or type(error).__name__}"
+            ) from error
+        await self._advance(consumer)
+        self._polled_at = time.monotonic()
+        if not found:
+            self._require_answers(consumer)
+            return []
+        return [_record(message) for messages in found.values() for message in messages]
+
+    async def _get(self, consumer: AIOKafkaConsumer, seconds: float, max_records: int) -> dict[TopicPartition, Any]:
+        # The consumer may return early, and with nothing: wait on for what is left.
+        deadline = time.monotonic() + seconds
+        while True:
+            remaining = max(0.0, deadline - time.monotonic())
+            found: dict[TopicPartition, Any] = await consumer.getmany(
+                timeout_ms=int(remaining * 1000), max_records=max_records
+            )
+            if found or remaining <= 0 or self._closed:
+                return found
+            await asyncio.sleep(0.001)
+
+    async def _advance(self, consumer: AIOKafkaConsumer) -> None:
+        # Asked of the consumer, not counted from records: it also steps over offsets that compaction has emptied.
+        for partition in self._partitions:
+            self._positions[partition.topic] = await consumer.position(partition)
+        if self._behind:
+            self._behind = {name: end for name, end in self._behind.items() if self._positions[name] < end}
+
+    def _resume(self) -> None:
+        now = time.monotonic()
+        self._polled_at = now
+        self._answered = dict.fromkeys(self._partitions, now)
+
+    def _require_answers(self, consumer: AIOKafkaConsumer) -> None:
+        now = time.monotonic()
+        for partition in self._partitions:
+            fetched_at = consumer.last_poll_timestamp(partition)
+            if fetched_at != self._fetched_at.get(partition):
+                self._fetched_at[partition] = fetched_at
+                self._answered[partition] = now
+            silence = now - self._answered[partition]
+            if silence > SILENCE:
+                raise LogUnavailable(
+                    f"topic {partition.topic}: no answer from {','.join(self._servers)} for {silence:.0f} s; "
+                    "is it up?"
+                )
+
+    @property
+    def caught_up(self) -> bool:
+        """See Reader."""
+        return not self._behind
+
+    def position(self, topic: Topic) -> int:
+        """See Reader."""
+        return self._positions[topic.name]
+
+    async def close(self) -> None:
+        """See Reader."""
+        if self._closed:
+            return
+        self._closed = True
+        self._on_close(self)
+        if self._consumer is not None:
+            await stop_client(self._consumer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _record(message: Any) -> Record:
+    key = message.key or b""
+    return Record(message.topic, message.offset, key.decode("utf-8", "replace"), message.value, message.timestamp, key)

@@ -1,0 +1,51 @@
+"""An API server as a source of objects: one list-and-watch loop a kind, side by side on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from ledgerlb.kube.discovery import Discovery
+from ledgerlb.kube.kinds import WATCHED, Kind
+from ledgerlb.kube.listwatch import Api, ListWatch, WatchSettings
+from ledgerlb.kube.source import ProblemLog, Sink
+
+
+class ApiSource:
+    """See module and ``source.ObjectSource``; the connection stays the caller's to close."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        kinds: Sequence[Kind] = WATCHED,
+        settings: WatchSettings | None = None,
+        problems: ProblemLog | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._api = api
+        self._kinds = tuple(kinds)
+        self._settings = settings or WatchSettings()
+        self._problems = problems or ProblemLog()
+        self._jitter = jitter
+
+    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
+        """Feed ``sink`` until ``stop``; raises only where a loop has a bug."""
+        discovery = Discovery(self._api)
+        loops = [
+            ListWatch(
+                kind, self._api, discovery, sink, self._problems, settings=self._settings, jitter=self._jitter
+            ).run()
+            for kind in self._kinds
+        ]
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            for task in (*tasks, stopping):
+                task.cancel()
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)

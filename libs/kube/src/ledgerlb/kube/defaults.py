@@ -1,0 +1,104 @@
+"""What an API server fills into a Service when it takes one: families, cluster addresses, port defaults. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+DUAL_STACK: Final = ("PreferDualStack", "RequireDualStack")
+_OTHER: Final = {"IPv4": "IPv6", "IPv6": "IPv4"}
+_ALLOCATED: Final = ("ClusterIP", "NodePort", "LoadBalancer")
+
+Allocate = Callable[[str], str]
+"""A fresh cluster address of a family (``IPv4`` or ``IPv6``)."""
+
+
+def service_spec(spec: Mapping[str, Any], before: Mapping[str, Any], allocate: Allocate) -> dict[str, Any]:
+    """The spec as a dual-stack API server would store it, given the stored one (empty for a new Service).
+
+    Values of the wrong type are left alone: the normaliser names them.
+    """
+    result = dict(spec)
+    result.setdefault("type", "ClusterIP")
+    result.setdefault("sessionAffinity", "None")
+    if result["type"] == "ExternalName":
+        return {key: value for key, value in result.items() if key not in {"clusterIP", "clusterIPs"}}
+    if isinstance(result.get("ports"), list):
+        result["ports"] = [_port(entry) for entry in result["ports"]]
+    if result["type"] in {"NodePort", "LoadBalancer"}:
+        result.setdefault("externalTrafficPolicy", "Cluster")
+    if result["type"] == "LoadBalancer":
+        result.setdefault("allocateLoadBalancerNodePorts", True)
+    _families(result, before)
+    if result["type"] in _ALLOCATED and result.get("clusterIP") != "None":
+        _cluster_addresses(result, before, allocate)
+    return result
+
+
+def _port(entry: Any) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    filled = {**entry}
+    filled.setdefault("protocol", "TCP")
+    filled.setdefault("targetPort", entry.get("port"))
+    return filled
+
+
+def _families(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
+    listed = spec.get("ipFamilies")
+    if listed is not None and not isinstance(listed, list):
+        return
+    families = list(listed or ())
+    given = [
+        a for a in spec.get("clusterIPs") or [spec.get("clusterIP")] if isinstance(a, str) and a not in {"", "None"}
+    ]
+    policy = spec.get("ipFamilyPolicy")
+    if not isinstance(policy, str) or not policy:
+        policy = "RequireDualStack" if max(len(families), len(given)) > 1 else "SingleStack"
+        spec["ipFamilyPolicy"] = policy
+    if not families:
+        stored = before.get("ipFamilies")
+        primary = stored[0] if isinstance(stored, list) and stored else "IPv4"
+        families = [_family_of(given[0])] if given else [primary]
+    if policy in DUAL_STACK and len(families) == 1 and families[0] in _OTHER:
+        families.append(_OTHER[families[0]])
+    spec["ipFamilies"] = families
+
+
+def _family_of(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
+
+
+def _cluster_addresses(spec: dict[str, Any], before: Mapping[str, Any], allocate: Allocate) -> None:
+    """One address a family: the one given, else the one that the Service had, else a fresh one."""
+    known: dict[str, str] = {}
+    for source in (before, spec):
+        for address in [source.get("clusterIP"), *_strings(source.get("clusterIPs"))]:
+            if isinstance(address, str) and address not in {"", "None"}:
+                known[_family_of(address)] = address
+    families = [family for family in _strings(spec.get("ipFamilies")) if family in _OTHER]
+    addresses = [known.get(family) or allocate(family) for family in families]
+    if addresses:
+        spec["clusterIP"] = addresses[0]
+        spec["clusterIPs"] = addresses
+
+
+def _strings(value: Any) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
+class ClusterAddresses:
+    """Fresh cluster addresses: 10.96.0.0/16 and fd00:10:96::/112, upwards from .10, in the order of the calls."""
+
+    def __init__(self) -> None:
+        self._next = {
+            "IPv4": int(ipaddress.ip_address("10.96.0.10")),
+            "IPv6": int(ipaddress.ip_address("fd00:10:96::a")),
+        }
+
+    def __call__(self, family: str) -> str:
+        """The next address of the family."""
+        value = self._next[family]
+        self._next[family] = value + 1
+        return str(ipaddress.IPv4Address(value) if family == "IPv4" else ipaddress.IPv6Address(value))

@@ -1,0 +1,104 @@
+"""Reading raw JSON: every value is checked where it is taken, and what is wrong is named by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+Raw = Mapping[str, Any]
+_EMPTY: Final[Mapping[str, Any]] = {}
+
+
+class WrongField(Exception):
+    """Never leaves this library: the normaliser turns it into BadInput.
+
+    ``field`` is the path in the object, ``problem`` what stands there.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{field}: {problem}")
+
+
+def _wrong(value: object, field: str, expected: str) -> WrongField:
+    shown = repr(value)
+    return WrongField(field, f"{shown if len(shown) <= 60 else shown[:57] + '...'} is not {expected}")
+
+
+def mapping(value: Any, field: str) -> Raw:
+    """A JSON object; None counts as empty."""
+    if value is None:
+        return _EMPTY
+    if isinstance(value, dict):
+        return value
+    raise _wrong(value, field, "a mapping")
+
+
+def text(value: Any, field: str) -> str:
+    """A string; None counts as empty."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    raise _wrong(value, field, "a string (quote it)")
+
+
+def number(value: Any, field: str, default: int = 0) -> int:
+    """A whole number; None gives the default."""
+    if value is None:
+        return default
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _wrong(value, field, "a whole number")
+
+
+def flag(value: Any, field: str, default: bool) -> bool:
+    """A boolean; None gives the default."""
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise _wrong(value, field, "true or false")
+
+
+def items(value: Any, field: str) -> list[Any]:
+    """A list; None counts as empty."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return value
+    raise _wrong(value, field, "a list")
+
+
+def mappings(value: Any, field: str) -> Iterator[tuple[Raw, str]]:
+    """The mappings of a list, each with its path."""
+    for position, entry in enumerate(items(value, field)):
+        path = f"{field}[{position}]"
+        if not isinstance(entry, dict):
+            raise _wrong(entry, path, "a mapping")
+        yield entry, path
+
+
+def texts(value: Any, field: str) -> tuple[str, ...]:
+    """The strings of a list."""
+    return tuple(text(entry, f"{field}[{position}]") for position, entry in enumerate(items(value, field)))
+
+
+def text_map(value: Any, field: str) -> dict[str, str]:
+    """A mapping of strings to strings (labels, annotations), sorted by key; null values count as empty."""
+    found = mapping(value, field)
+    for key, entry in found.items():
+        if not isinstance(key, str):
+            raise _wrong(key, field, "a string key (quote it)")
+        if not (isinstance(entry, str) or entry is None):
+            raise _wrong(entry, f"{field}[{key}]", "a string (quote it)")
+    return {key: found[key] or "" for key in sorted(found)}
+
+
+def port_number(value: Any, field: str) -> int:
+    """A port, 1 to 65535; None gives 0."""
+    found = number(value, field)
+    if value is not None and not 1 <= found <= 65535:
+        raise _wrong(value, field, "a port number (1 to 65535)")
+    return found

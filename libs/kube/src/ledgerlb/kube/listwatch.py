@@ -1,0 +1,279 @@
+"""List and watch one kind: everything there is, then every change, and everything again whenever something may have
+been missed.
+
+    discover the version ──► list, page by page ──► watch from the list's version ──┐
+         ▲                           ▲                 ▲                            │
+         │                           │                 └─ ended, silent, broken ────┤ from the last version seen
+         │                           └─────────────────── 410, unreadable ──────────┤
+         └── absent: look again every few seconds ──────── 404 ─────────────────────┘
+
+Nothing is kept here but the last version: a sink compares each full list with what it knows. Every wait has a bound:
+requests by time-outs, silent streams by ``idle`` (the server sends bookmarks about once a minute), retries by a growing
+pause with jitter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.kube.discovery import Discovery
+from ledgerlb.kube.kinds import Kind
+from ledgerlb.kube.lines import LineTooLong, lines_of
+from ledgerlb.kube.normalise import name_of, version_of
+from ledgerlb.kube.refusals import EXPIRED, NOT_FOUND, ApiRefused, ApiUnavailable
+from ledgerlb.kube.source import Batch, Listed, Name, ProblemLog, Sink, seen
+
+_log: Final = logging.getLogger("ledgerlb.kube")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """Times in seconds. A watch is asked to end after a random time in ``watch``, so that not all end together;
+    ``pause`` is the first and the longest pause between tries; ``absent`` is how often an absent kind is looked for.
+    """
+
+    page: int = 500
+    watch: tuple[float, float] = (240.0, 480.0)
+    idle: float = 90.0
+    pause: tuple[float, float] = (0.2, 30.0)
+    absent: float = 5.0
+    healthy: float = 5.0
+    """A stream that lasted this long was well: the next try follows at once."""
+
+
+class Api(Protocol):
+    """What a loop needs of a connection (see ``client.ApiConnection``)."""
+
+    async def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+        """The decoded body; raises ApiUnavailable, ApiRefused."""
+        ...
+
+    def stream(
+        self, path: str, query: dict[str, str], idle: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The body as it arrives; raises ApiUnavailable, ApiRefused."""
+        ...
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: dict[str, Any]
+
+
+_EVENT: Final = msgspec.json.Decoder(_Event)
+
+
+class _Relist(Exception):
+    """The watch cannot go on from where it is."""
+
+
+class Pause:
+    """Growing pauses: each between half and all of a length that doubles up to the longest."""
+
+    def __init__(self, first: float, longest: float, jitter: Callable[[], float]) -> None:
+        self._first = first
+        self._longest = longest
+        self._jitter = jitter
+        self._length = first
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._length = self._first
+
+    async def wait(self, at_least: float = 0.0) -> None:
+        """Sleep."""
+        length = max(self._length * (0.5 + self._jitter() / 2), min(at_least, self._longest))
+        self._length = min(self._longest, self._length * 2)
+        await asyncio.sleep(length)
+
+
+class ListWatch:
+    """The loop of one kind; ``run`` ends only by cancellation."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        api: Api,
+        discovery: Discovery,
+        sink: Sink,
+        problems: ProblemLog,
+        *,
+        settings: WatchSettings | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._kind = kind
+        self._api = api
+        self._discovery = discovery
+        self._sink = sink
+        self._problems = problems
+        self._settings = settings or WatchSettings()
+        self._jitter = jitter
+        self._pause = Pause(*self._settings.pause, jitter)
+        self._absent = False
+        self._version = ""
+
+    async def run(self) -> None:
+        """See module."""
+        while True:
+            began = time.monotonic()
+            try:
+                served = await self._discovery.version_of(self._kind)
+                if served is None:
+                    await self._wait_for_definition()
+                    continue
+                await self._list(served)
+                await self._watch(served)
+            except _Relist as why:
+                _log.info("%s: listing again (%s)", self._kind.plural, why)
+                await self._rest(began, 0.0)
+            except ApiRefused as refused:
+                if refused.status == NOT_FOUND:
+                    await self._wait_for_definition()
+                    continue
+                if refused.status != EXPIRED:
+                    self._complain(str(refused), "grant the watcher get, list and watch on it")
+                await self._pause.wait()
+            except ApiUnavailable as error:
+                self._complain(str(error), "it is tried again")
+                await self._pause.wait(error.retry_after)
+            except BadInput as problem:  # an answer without the names that every object has: no API server says that
+                self._problems(problem)
+                await self._pause.wait()
+
+    def _complain(self, problem: str, remedy: str) -> None:
+        self._problems(BadInput(f"API server, {self._kind.plural}", "", problem, remedy))
+
+    async def _wait_for_definition(self) -> None:
+        if not self._absent:
+            self._absent = True
+            _log.info("%s are not served by this cluster", self._kind.plural)
+            self._sink(Batch(self._kind.kind, listed=Listed(frozenset(), present=False)))
+        await asyncio.sleep(self._settings.absent * (0.75 + self._jitter() / 4))
+
+    # List
+
+    async def _list(self, served: str) -> None:
+        names: set[Name] = set()
+        token = ""
+        while True:
+            query = {"limit": str(self._settings.page)}
+            if token:
+                query["continue"] = token
+            page = await self._api.get(self._kind.path(served), self._selected(query))
+            meta = page.get("metadata") or {}
+            token = meta.get("continue") or ""
+            self._version = str(meta.get("resourceVersion") or "")
+            items = page.get("items") or []
+            facts, silent = seen(self._kind.kind, items, self._problems)
+            # A broken object stays in the list of what there is: its last good fact must not be taken for gone.
+            names |= {self._name(entry) for entry in items} - set(silent)
+            if token:
+                self._sink(Batch(self._kind.kind, tuple(facts)))
+                continue
+            self._absent = False
+            self._problems.mended(f"API server, {self._kind.plural}")
+            self._sink(Batch(self._kind.kind, tuple(facts), listed=Listed(frozenset(names))))
+            return
+
+    def _selected(self, query: dict[str, str]) -> dict[str, str]:
+        return {**query, "labelSelector": self._kind.selector} if self._kind.selector else query
+
+    def _name(self, obj: dict[str, Any]) -> Name:
+        return name_of(obj, self._kind.kind)
+
+    # Watch
+
+    async def _watch(self, served: str) -> None:
+        """Follow changes; ends by raising _Relist, or ApiRefused (404: the definition went)."""
+        while True:
+            began = time.monotonic()
+            try:
+                await self._stream(served)
+            except ApiRefused as refused:
+                if refused.status == EXPIRED:
+                    raise _Relist(str(refused)) from refused
+                raise
+            except ApiUnavailable as error:
+                _log.debug("%s: watching again (%s)", self._kind.plural, error)
+                await self._rest(began, error.retry_after)
+            else:
+                await self._rest(began, 0.0)
+
+    async def _rest(self, began: float, at_least: float) -> None:
+        if time.monotonic() - began >= self._settings.healthy and not at_least:
+            self._pause.reset()
+            return
+        await self._pause.wait(at_least)
+
+    async def _stream(self, served: str) -> None:
+        shortest, longest = self._settings.watch
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(max(1, round(shortest + (longest - shortest) * self._jitter()))),
+        }
+        async with self._api.stream(self._kind.path(served), self._selected(query), self._settings.idle) as chunks:
+            try:
+                async for lines in lines_of(chunks):
+                    self._take(lines)
+            except LineTooLong as error:
+                raise _Relist(str(error)) from error
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Hand over the changes of one chunk, the last one of each name, also when the chunk ends in an error."""
+        changed: dict[Name, dict[str, Any] | None] = {}
+        deleted: dict[Name, int] = {}
+        try:
+            for line in lines:
+                event = _decoded(line)
+                if event.type == "ERROR":
+                    _raise_status(event.object)
+                if event.type != "BOOKMARK":
+                    name = self._name(event.object)
+                    changed.pop(name, None)
+                    changed[name] = None if event.type == "DELETED" else event.object
+                    if event.type == "DELETED":
+                        deleted[name] = version_of(event.object)
+                self._version = _version_text(event.object) or self._version
+        finally:
+            if changed:
+                self._hand_over(changed, deleted)
+
+    def _hand_over(self, changed: dict[Name, dict[str, Any] | None], deleted: dict[Name, int]) -> None:
+        standing = [obj for obj in changed.values() if obj is not None]
+        facts, silent = seen(self._kind.kind, standing, self._problems)
+        gone = [(name, deleted[name]) for name, obj in changed.items() if obj is None]
+        gone += [(name, 0) for name in silent]
+        self._sink(Batch(self._kind.kind, tuple(facts), tuple(gone)))
+
+
+def _decoded(line: bytes) -> _Event:
+    try:
+        return _EVENT.decode(line)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise _Relist(f"an event that cannot be read: {error}") from error
+
+
+def _version_text(obj: dict[str, Any]) -> str:
+    meta = obj.get("metadata")
+    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+    return version if isinstance(version, str) else ""
+
+
+def _raise_status(status: dict[str, Any]) -> None:
+    code = status.get("code")
+    message = str(status.get("message") or status)
+    if code == EXPIRED or status.get("reason") in {"Expired", "Gone"}:
+        raise _Relist(message)
+    raise ApiUnavailable(f"the watch ended with an error: {message}")

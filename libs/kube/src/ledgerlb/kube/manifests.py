@@ -1,0 +1,242 @@
+"""A folder of manifests that stands for a cluster: what the files say is applied to a MemoryCluster, and their
+changes are followed.
+
+A file that cannot be read keeps its last good content; an object that cannot be used keeps its last good state;
+each gives one message with file and line, and stops nothing else. An object that no file names any more is deleted,
+finalizers and all. What was broken from the start hides what it once held, so until it is mended (or removed) the
+folder is not complete, and nothing that was known before may be taken for gone.
+
+Concurrency: files are read in a worker thread, the cluster is changed on the event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from ledgerlb.core.errors import BadInput, InvalidManifest
+from ledgerlb.kube.cluster import Key, MemoryCluster
+from ledgerlb.kube.manifest_files import SUFFIXES, Document, read_documents
+from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.source import ClusterSource, ProblemLog, Sink
+
+Signature = tuple[int, int, int]
+"""(mtime in ns, size, inode)"""
+
+SETTLE: Final = 0.1
+"""Seconds over which a file must stay the same before it is read: an editor may be in the middle of writing it."""
+
+
+@dataclass(slots=True)
+class _File:
+    signature: Signature
+    documents: dict[Key, Document] = field(default_factory=dict)
+    whole: bool = False
+    """Whether it was read without a problem at least once."""
+
+
+class ManifestFolder:
+    """Follows ``root`` (a folder, read recursively, or one file) into ``cluster``, looking every ``poll`` seconds."""
+
+    def __init__(
+        self, root: Path, cluster: MemoryCluster, problems: ProblemLog | None = None, poll: float = 0.5
+    ) -> None:
+        self.root = root
+        self.cluster = cluster
+        self.problems = problems or ProblemLog()
+        self.poll = poll
+        self.on_look: Callable[[], None] = lambda: None
+        """Called after changed files were taken up."""
+        self._files: dict[Path, _File] = {}
+        self._applied: dict[Key, Document] = {}
+        self._leaving: set[Key] = set()
+        self._refused: set[Key] = set()
+        """Objects that could not be applied and of which no earlier state stands."""
+        self._found = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the folder means to say is in the cluster."""
+        return self._found and not self._refused and all(entry.whole for entry in self._files.values())
+
+    def load(self) -> int:
+        """Look once and apply what changed; returns how many objects were applied or deleted."""
+        signatures = self._look()
+        return 0 if signatures is None else self._take(self._read(signatures), set(signatures))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until ``stop``."""
+        while not stop.is_set():
+            await self._follow()
+            try:
+                await asyncio.wait_for(stop.wait(), self.poll)
+            except TimeoutError:
+                continue
+
+    async def _follow(self) -> None:
+        first = await asyncio.to_thread(self._look)
+        if first is None or (self._found and not self._differs(first) and not self._leaving):
+            return
+        await asyncio.sleep(SETTLE)
+        second = await asyncio.to_thread(self._look)
+        if second is None:
+            return
+        settled = {path: signature for path, signature in second.items() if first.get(path) == signature}
+        read = await asyncio.to_thread(self._read, settled)
+        # A file that is only now gone, or still being written, is looked at again next time.
+        self._take(read, set(second) | (set(first) & set(self._files)))
+        self.on_look()
+
+    # Looking (worker thread)
+
+    def _look(self) -> dict[Path, Signature] | None:
+        """What stands there, or None where the folder itself is missing: that deletes nothing."""
+        if not self.root.exists():
+            self.problems(InvalidManifest(str(self.root), "", "does not exist", "name a folder of manifests"))
+            return None
+        self.problems.mended(str(self.root))
+        found: dict[Path, Signature] = {}
+        for path in self._paths():
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return found
+
+    def _paths(self) -> Iterator[Path]:
+        if self.root.is_file():
+            yield self.root
+            return
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                if name.endswith(SUFFIXES) and not name.startswith("."):
+                    yield Path(folder) / name
+
+    def _differs(self, signatures: dict[Path, Signature]) -> bool:
+        known = {path: entry.signature for path, entry in self._files.items()}
+        return known != signatures
+
+    def _read(self, signatures: dict[Path, Signature]) -> dict[Path, _File]:
+        """The files that changed, with what they hold now (their last good content where they cannot be read)."""
+        changed: dict[Path, _File] = {}
+        for path, signature in signatures.items():
+            known = self._files.get(path)
+            if known is not None and known.signature == signature:
+                continue
+            changed[path] = self._read_file(path, signature, known or _File(signature))
+        return changed
+
+    def _read_file(self, path: Path, signature: Signature, before: _File) -> _File:
+        try:
+            documents, problems = read_documents(path)
+        except InvalidManifest as error:
+            self.problems(error)
+            return _File(signature, before.documents, whole=before.whole)
+        found: dict[Key, Document] = {}
+        for document in documents:
+            try:
+                key = self.cluster.key_of(document.obj)
+            except BadInput as error:
+                problems.append(_placed(document, error))
+                continue
+            if key in found:
+                problems.append(_twice(document, found[key]))
+            found[key] = document
+        for problem in problems:
+            self.problems(problem)
+        if not problems:
+            self.problems.mended(str(path))
+            return _File(signature, found, whole=True)
+        # Which object a broken document used to be is not known, so while there is one nothing of this file is deleted.
+        return _File(signature, {**before.documents, **found}, whole=before.whole)
+
+    # Applying (event loop)
+
+    def _take(self, read: dict[Path, _File], standing: set[Path]) -> int:
+        self._files = {path: entry for path, entry in {**self._files, **read}.items() if path in standing}
+        self._found = True
+        wanted = self._wanted()
+        changed = 0
+        for key in [key for key in self._applied if key not in wanted]:
+            del self._applied[key]
+            self.cluster.delete(*key)
+            changed += 1
+        for key, document in wanted.items():
+            known = self._applied.get(key)
+            if known is not None and known.obj == document.obj:
+                continue
+            if self._still_leaving(key):
+                continue
+            changed += self._apply(key, document)
+        self._refused &= wanted.keys()
+        self._leaving = {key for key in self._leaving if key in wanted and key not in self._applied}
+        return changed
+
+    def _wanted(self) -> dict[Key, Document]:
+        wanted: dict[Key, Document] = {}
+        for path in sorted(self._files):
+            for key, document in self._files[path].documents.items():
+                if key in wanted:
+                    self.problems(_twice(document, wanted[key]))
+                wanted[key] = document
+        return wanted
+
+    def _still_leaving(self, key: Key) -> bool:
+        """Whether the deleted object of this name is held back by a finalizer: the new one must wait for its end."""
+        stored = self.cluster.get(*key)
+        if stored is None or "deletionTimestamp" not in stored["metadata"]:
+            return False
+        self._leaving.add(key)
+        return True
+
+    def _apply(self, key: Key, document: Document) -> int:
+        kind, namespace, _ = key
+        obj = document.obj
+        if namespace:
+            obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+        self._applied[key] = document
+        try:
+            fact_of(obj, kind, every_pod=True)
+            age = datetime.fromtimestamp(self._files[document.path].signature[0] / 1e9, UTC)
+            self.cluster.apply(obj, created=age)
+        except BadInput as problem:
+            self.problems(_placed(document, problem))
+            if self.cluster.get(*key) is None:
+                self._refused.add(key)
+            return 0
+        self._refused.discard(key)
+        return 1
+
+
+class ManifestSource:
+    """A ManifestFolder as a source of objects (see ``source.ObjectSource``)."""
+
+    def __init__(self, folder: ManifestFolder) -> None:
+        self.folder = folder
+
+    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
+        """Read the folder, hand over everything, then follow files and writes until ``stop``."""
+        self.folder.load()
+        source = ClusterSource(self.folder.cluster, self.folder.problems, lambda: self.folder.complete)
+        self.folder.on_look = source.wake
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.folder.run(stop))
+            group.create_task(source.run(sink, stop))
+
+
+def _placed(document: Document, problem: BadInput) -> InvalidManifest:
+    field = ", ".join(part for part in (problem.subject, problem.field) if part)
+    return InvalidManifest(document.place, field, problem.problem, problem.remedy)
+
+
+def _twice(document: Document, other: Document) -> InvalidManifest:
+    return InvalidManifest(
+        document.place, "", f"names the same object as {other.place}", "keep one of them; the later wins"
+    )

@@ -1,0 +1,198 @@
+"""Where objects come from: the port between a cluster (an API server, a folder, memory) and whoever keeps facts
+about it.
+
+A source calls a *sink* with batches. Per kind it says everything there is once (``upserts`` in one or more batches,
+then ``Listed``), then changes as they come, and again everything whenever it may have missed something. So a sink
+that compares ``Listed`` with what it knows finds every deletion, also those from before it was started.
+
+Concurrency: sinks are plain functions that keep at most one pending state a key, so a source never waits for them
+and one stream cannot hold up another; memory is bounded by the number of objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.facts import AnyFact
+from ledgerlb.kube.cluster import Key, MemoryCluster
+from ledgerlb.kube.kinds import WATCHED
+from ledgerlb.kube.normalise import fact_of, name_of, version_of
+
+Name = tuple[str, str]
+"""(namespace, name)"""
+
+_log: Final = logging.getLogger("ledgerlb.kube")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A fact as it was seen, at a resourceVersion (0 where that is no number)."""
+
+    fact: AnyFact
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A full list of a kind ended: ``names`` is everything that existed.
+
+    ``present`` False: the cluster does not serve the kind. ``complete`` False: more may exist that cannot be read now
+    (a broken file), so nothing may be taken for gone; another list follows once it can.
+    """
+
+    names: frozenset[Name]
+    present: bool = True
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes of one kind. In order: upserts, then ``gone`` (names with the version of the deletion), then
+    ``listed``. A name stands in a batch at most once.
+    """
+
+    kind: str
+    upserts: tuple[Seen, ...] = ()
+    gone: tuple[tuple[Name, int], ...] = ()
+    listed: Listed | None = None
+
+
+Sink = Callable[[Batch], None]
+Problems = Callable[[BadInput], None]
+
+
+class ObjectSource(Protocol):
+    """Anything that feeds a sink until told to stop."""
+
+    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
+        """Feed ``sink`` until ``stop`` is set. Never raises for what the cluster holds or for a cluster that does
+        not answer.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class ProblemLog:
+    """Logs a problem once a subject until its text changes; remembers at most ``limit`` subjects."""
+
+    limit: int = 1000
+    _said: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    def __call__(self, problem: BadInput) -> None:
+        """Log it unless it was the last thing said about its subject."""
+        if self._said.get(problem.subject) == str(problem):
+            return
+        self._said[problem.subject] = str(problem)
+        self._said.move_to_end(problem.subject)
+        if len(self._said) > self.limit:
+            self._said.popitem(last=False)
+        _log.warning("%s", problem)
+
+    def mended(self, subject: str) -> None:
+        """The subject is well again."""
+        self._said.pop(subject, None)
+
+
+def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) -> tuple[list[Seen], list[Name]]:
+    """(facts of the objects, names of objects that concern nobody any more). A broken object is reported and in
+    neither: whatever was known about it stays.
+    """
+    facts: list[Seen] = []
+    silent: list[Name] = []
+    for obj in objects:
+        try:
+            fact = fact_of(obj, kind, every_pod=True)
+            if fact is None:
+                silent.append(name_of(obj, kind))
+            else:
+                facts.append(Seen(fact, version_of(obj)))
+        except BadInput as problem:
+            problems(problem)
+    return facts, silent
+
+
+class ClusterSource:
+    """The objects of a MemoryCluster. ``pump`` hands over what changed since the last call, without an event loop.
+
+    ``complete`` says whether the cluster holds everything that it should (see ``Listed``).
+    """
+
+    def __init__(
+        self,
+        cluster: MemoryCluster,
+        problems: Problems | None = None,
+        complete: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._cluster = cluster
+        self._problems = problems or ProblemLog()
+        self._complete = complete
+        self._subscription = cluster.subscribe()
+        self._woken = asyncio.Event()
+        self._subscription.on_change = self._woken.set
+        self._listed = False
+        self._listed_in_full = False
+
+    def wake(self) -> None:
+        """Let ``run`` look again although no object changed: ``complete`` may have."""
+        self._woken.set()
+
+    def pump(self, sink: Sink) -> int:
+        """Everything the first time and once it is complete, else what changed; returns how many batches that made."""
+        changed = self._subscription.drain()
+        complete = self._complete()
+        if self._listed and (self._listed_in_full or not complete):
+            batches = self._changes(changed)
+        else:
+            batches = self._everything(complete)
+            self._listed = True
+            self._listed_in_full = complete
+        for batch in batches:
+            sink(batch)
+        return len(batches)
+
+    def _everything(self, complete: bool) -> list[Batch]:
+        batches = []
+        for entry in WATCHED:
+            objects = self._cluster.list(entry.kind)
+            facts, silent = seen(entry.kind, objects, self._problems)
+            names = frozenset(name_of(obj, entry.kind) for obj in objects) - frozenset(silent)
+            batches.append(Batch(entry.kind, tuple(facts), listed=Listed(names, complete=complete)))
+        return batches
+
+    def _changes(self, changed: Sequence[tuple[Key, Mapping[str, Any] | None]]) -> list[Batch]:
+        by_kind: dict[str, tuple[list[Mapping[str, Any]], list[tuple[Name, int]]]] = {}
+        for (kind, namespace, name), obj in changed:
+            upserts, gone = by_kind.setdefault(kind, ([], []))
+            if obj is None:
+                gone.append(((namespace, name), self._cluster.resource_version))
+            else:
+                upserts.append(obj)
+        batches = []
+        for entry in WATCHED:
+            if entry.kind not in by_kind:
+                continue
+            upserts, gone = by_kind[entry.kind]
+            facts, silent = seen(entry.kind, upserts, self._problems)
+            gone += [(name, self._cluster.resource_version) for name in silent]
+            batches.append(Batch(entry.kind, tuple(facts), tuple(gone)))
+        return batches
+
+    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
+        """Pump at every change until ``stop``."""
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                self.pump(sink)
+                waking = asyncio.ensure_future(self._woken.wait())
+                await asyncio.wait({waking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                waking.cancel()
+        finally:
+            stopping.cancel()
+            self._subscription.close()

@@ -1,0 +1,143 @@
+"""What LedgerLB writes into a cluster: one write at a time, to an API server or to a cluster in memory.
+
+A patch is a *strategic merge patch*: ``metadata.finalizers`` merges as a set and ``status.conditions`` by ``type``,
+so that a write needs no read before it, never drops what somebody else put there, and may be repeated. Everything
+else that is given replaces what was there, and null removes it. ``uid`` is a precondition: an object of the same name
+that was made anew is left alone.
+
+Errors of ``ClusterWriter.write``: ClusterUnavailable (no answer, 429, 5xx: come back later; ``retry_after`` where
+the server names it) and ClusterRefused (it will not take this write: admission, permissions, an invalid field).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, Protocol
+
+from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
+
+Object = Mapping[str, Any]
+Verb = Literal["patch-status", "patch-metadata", "create", "delete"]
+
+FIELD_MANAGER: Final = "ledgerlb"
+MAX_EVENT_MESSAGE: Final = 1024
+_MAX_NAME: Final = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write. ``body`` is the patch, or the object to create; ``uid`` the object's, empty where any will do."""
+
+    kind: str
+    namespace: str
+    name: str
+    verb: Verb
+    body: Object
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The object that an Event is about."""
+
+    kind: str
+    api_version: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+class ClusterWriter(Protocol):
+    """See module. Writes may run concurrently; each is bounded in time."""
+
+    async def write(self, write: Write) -> Object | None:
+        """Do it. Returns the object as it stands afterwards; None where it does not exist (any more), or where an
+        object to create exists already. Raises ClusterUnavailable, ClusterRefused.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; idempotent."""
+        ...
+
+
+def status_write(
+    service: ServiceFact,
+    addresses: Sequence[str] | None,
+    conditions: Iterable[Condition],
+    dropped: Iterable[str] = (),
+) -> Write:
+    """The Service's status: ``addresses`` become the ingress (None leaves it alone), ``conditions`` are set, those
+    of the types ``dropped`` removed.
+    """
+    status: dict[str, Any] = {}
+    if addresses is not None:
+        status["loadBalancer"] = {"ingress": [{"ip": a, "ipMode": "VIP"} for a in addresses] or None}
+    entries: list[dict[str, Any]] = [_condition(condition) for condition in conditions]
+    entries += [{"$patch": "delete", "type": name} for name in dropped]
+    if entries:
+        status["conditions"] = entries
+    return _of_service(service, "patch-status", {"status": status})
+
+
+def _condition(condition: Condition) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": condition.since,
+    }
+    if condition.observed_generation:
+        entry["observedGeneration"] = condition.observed_generation
+    return entry
+
+
+def add_finalizer(service: ServiceFact) -> Write:
+    """Put our finalizer on; those of others stay."""
+    return _of_service(service, "patch-metadata", {"metadata": {"finalizers": [FINALIZER]}})
+
+
+def remove_finalizer(service: ServiceFact) -> Write:
+    """Take our finalizer off; those of others stay."""
+    return _of_service(service, "patch-metadata", {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}})
+
+
+def _of_service(service: ServiceFact, verb: Verb, body: Object) -> Write:
+    return Write("Service", service.namespace, service.name, verb, body, service.uid)
+
+
+def event_write(about: About, reason: str, message: str, *, warning: bool, at: datetime, identity: str) -> Write:
+    """An Event whose name follows from what it says and ``identity`` (what led to it, such as ``network#seq``):
+    said twice, it is created once.
+    """
+    said = repr((about, reason, message, identity))
+    suffix = hashlib.sha256(said.encode()).hexdigest()[:16]
+    namespace = about.namespace or "default"
+    name = f"{about.name[: _MAX_NAME - len(suffix) - 1]}.{suffix}"
+    stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": namespace, "name": name},
+        "involvedObject": {
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "name": about.name,
+            **({"namespace": about.namespace} if about.namespace else {}),
+            **({"uid": about.uid} if about.uid else {}),
+        },
+        "reason": reason,
+        "message": message if len(message) <= MAX_EVENT_MESSAGE else message[: MAX_EVENT_MESSAGE - 1] + "…",
+        "type": "Warning" if warning else "Normal",
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "reportingInstance": FIELD_MANAGER,
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+    return Write("Event", namespace, name, "create", body)

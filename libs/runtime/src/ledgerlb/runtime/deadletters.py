@@ -1,0 +1,160 @@
+"""Dead letters: records that a processor could not use, kept with their raw bytes so that nothing is lost unseen.
+
+The value of a letter is JSON: ``topic``, ``offset``, ``key`` of the record, ``raw`` (its value in base64; null for a
+tombstone), ``raw_key`` (base64), ``sha256`` of the value, ``truncated``, ``service`` that could not use it, ``error``
+(class), ``message``, ``at`` (RFC 3339).
+
+Every start reads the log from its beginning and meets the same bad records again. A letter is therefore written once
+for a processor, topic, offset and content: before writing, the dead letters that already stand in the log are read
+(only once there is something to write, and from where the last reading ended). Their number is bounded twice: by that,
+and by ``HOURLY_LIMIT`` for each processor (and ``MAX_PENDING_BYTES`` while the log does not answer); beyond it bad
+records are counted and logged but not kept, until the hour is over.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.port import EventLog, NewRecord, Record
+from ledgerlb.eventlog.topics import DEAD_LETTERS
+from ledgerlb.runtime.metrics import Metrics
+
+HOURLY_LIMIT: Final = 1000
+KNOWN_LIMIT: Final = 100_000
+"""How many letters a processor remembers as written."""
+MAX_RAW_BYTES: Final = 1024 * 1024
+MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
+"""Bad records held in memory until they are written."""
+MAX_MESSAGE: Final = 2000
+BATCH: Final = 100
+READ_TIMEOUT: Final = 20.0
+_HOUR: Final = 3600.0
+
+Identity = tuple[str, str, int, str]
+"""(processor, topic, offset, sha256 of the value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that could not be used, and why (the error's class and text: the error itself would keep its frames)."""
+
+    record: Record
+    error: str
+    message: str
+
+
+class DeadLetters:
+    """The dead letters of one processor. ``clock`` is monotonic seconds, ``now`` aware UTC."""
+
+    def __init__(
+        self, log: EventLog, service: str, metrics: Metrics, clock: Callable[[], float], now: Callable[[], datetime]
+    ) -> None:
+        self._log = log
+        self._service = service
+        self._metrics = metrics
+        self._clock = clock
+        self._now = now
+        self._known: OrderedDict[Identity, None] = OrderedDict()
+        self._read_to = 0
+        self._pending: OrderedDict[Identity, Letter] = OrderedDict()
+        self._pending_bytes = 0
+        self._hour_began = clock()
+        self._this_hour = 0
+
+    def add(self, record: Record, error: BaseException) -> None:
+        """Note a bad record; ``flush`` writes it."""
+        letter = Letter(record, type(error).__name__, str(error)[:MAX_MESSAGE])
+        identity = self._identity(record)
+        if identity in self._known or identity in self._pending:
+            self._count("known")
+        elif self._pending_bytes < MAX_PENDING_BYTES and self._within_limit():
+            self._pending[identity] = letter
+            self._pending_bytes += len(record.value or b"")
+        else:
+            self._count("held back")
+
+    async def flush(self) -> None:
+        """Write what was noted and does not stand in the log yet. Raises LogUnavailable: what was not written stays
+        noted, and is compared with the log again before the next try.
+        """
+        if not self._pending:
+            return
+        await self._read_known()
+        for identity in [identity for identity in self._pending if identity in self._known]:
+            self._drop(identity)
+            self._count("known")
+        while self._pending:
+            some = list(self._pending.items())[:BATCH]
+            await self._log.append(DEAD_LETTERS, [self._encode(identity, letter) for identity, letter in some])
+            for identity, _ in some:
+                self._drop(identity)
+                self._remember(identity)
+                self._count("written")
+
+    def _drop(self, identity: Identity) -> None:
+        self._pending_bytes -= len(self._pending.pop(identity).record.value or b"")
+
+    async def _read_known(self) -> None:
+        deadline = self._clock() + READ_TIMEOUT
+        async with await self._log.open([DEAD_LETTERS], {DEAD_LETTERS.name: self._read_to}) as reader:
+            while not reader.caught_up:
+                for record in await reader.poll(1.0):
+                    identity = _identity_of_letter(record)
+                    if identity is not None and identity[0] == self._service:
+                        self._remember(identity)
+                self._read_to = reader.position(DEAD_LETTERS)
+                if self._clock() > deadline:
+                    raise LogUnavailable(f"topic {DEAD_LETTERS.name} could not be read within {READ_TIMEOUT:g} s")
+
+    def _remember(self, identity: Identity) -> None:
+        self._known[identity] = None
+        if len(self._known) > KNOWN_LIMIT:
+            self._known.popitem(last=False)
+
+    def _within_limit(self) -> bool:
+        if self._clock() - self._hour_began >= _HOUR:
+            self._hour_began = self._clock()
+            self._this_hour = 0
+        self._this_hour += 1
+        return self._this_hour <= HOURLY_LIMIT
+
+    def _identity(self, record: Record) -> Identity:
+        return (self._service, record.topic, record.offset, hashlib.sha256(record.value or b"").hexdigest())
+
+    def _encode(self, identity: Identity, letter: Letter) -> NewRecord:
+        record = letter.record
+        raw = record.value
+        value = {
+            "topic": record.topic,
+            "offset": record.offset,
+            "key": record.key,
+            "raw_key": base64.b64encode(record.raw_key).decode(),
+            "raw": None if raw is None else base64.b64encode(raw[:MAX_RAW_BYTES]).decode(),
+            "sha256": identity[3],
+            "truncated": len(raw or b"") > MAX_RAW_BYTES,
+            "service": self._service,
+            "error": letter.error,
+            "message": letter.message,
+            "at": self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        return NewRecord(record.key, json.dumps(value).encode())
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.dead_letters.labels(self._service, outcome).inc()
+
+
+def _identity_of_letter(record: Record) -> Identity | None:
+    """Whose letter it is; None for one that does not decode (a letter is never a reason to stop)."""
+    try:
+        data: Any = json.loads(record.value or b"")
+        return (str(data["service"]), str(data["topic"]), int(data["offset"]), str(data["sha256"]))
+    except (ValueError, KeyError, TypeError):
+        return None

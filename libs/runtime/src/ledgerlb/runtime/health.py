@@ -1,0 +1,145 @@
+"""Health of a process: what its parts last did, and the HTTP server that shows it.
+
+``/healthz`` (live): every part's loop has turned within its bound; if not, restart the process.
+``/readyz``: every part has read the log to its end and heard from it in the last seconds.
+``/metrics``: Prometheus.
+
+Concurrency: parts are updated and read by one event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final, Self
+
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.runtime.metrics import Metrics
+
+CONTACT_BOUND: Final = 5.0
+"""Seconds without an answer of the log after which a process is not ready."""
+TURN_BOUND: Final = 120.0
+"""Seconds without a turn of its loop after which a process is not live. More than the slowest bounded step takes:
+several appends of 20 s each."""
+
+
+class Part:
+    """One loop of the process. It calls ``turned`` each time round, ``contact`` whenever the log has answered, and sets
+    ``caught_up``.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float], contact_bound: float, turn_bound: float) -> None:
+        self.name = name
+        self.caught_up = False
+        self.why = "has not read the log to its end yet"
+        """What stands in the way, for people."""
+        self._clock = clock
+        self.contact_bound = contact_bound
+        self.turn_bound = turn_bound
+        self._turned_at = clock()
+        self._contact_at: float | None = None
+
+    def turned(self) -> None:
+        """The loop goes round."""
+        self._turned_at = self._clock()
+
+    def contact(self) -> None:
+        """The log (or whatever the part depends on) has answered."""
+        self._contact_at = self._clock()
+
+    def not_live(self) -> str:
+        """Why the part is not live; empty if it is."""
+        silence = self._clock() - self._turned_at
+        return f"{self.name}: no turn of its loop for {silence:.0f} s" if silence > self.turn_bound else ""
+
+    def not_ready(self) -> str:
+        """Why the part is not ready; empty if it is."""
+        if not self.caught_up or self._contact_at is None:
+            return f"{self.name}: {self.why}"
+        silence = self._clock() - self._contact_at
+        if silence <= self.contact_bound:
+            return ""
+        return f"{self.name}: no answer for {silence:.0f} s" + (f": {self.why}" if self.why else "")
+
+
+class Health:
+    """The parts of a process. ``clock`` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, metrics: Metrics | None = None) -> None:
+        self.metrics = metrics if metrics is not None else Metrics()
+        self.clock = clock
+        self._parts: dict[str, Part] = {}
+
+    def part(self, name: str, contact_bound: float = CONTACT_BOUND, turn_bound: float = TURN_BOUND) -> Part:
+        """Add a part (or get the one of that name). The process is not ready before every part is."""
+        if name not in self._parts:
+            self._parts[name] = Part(name, self.clock, contact_bound, turn_bound)
+        return self._parts[name]
+
+    def not_live(self) -> list[str]:
+        """A line per part that is not live."""
+        return [why for part in self._parts.values() if (why := part.not_live())]
+
+    def not_ready(self) -> list[str]:
+        """A line per part that is not ready; a process without parts is not ready either."""
+        if not self._parts:
+            return ["starting"]
+        return [why for part in self._parts.values() if (why := part.not_ready())]
+
+
+class HealthServer:
+    """Serves ``/healthz``, ``/readyz``, ``/metrics``. Use as an async context manager; ``port`` is then the bound
+    one.
+    """
+
+    def __init__(self, health: Health, host: str, port: int) -> None:
+        self._health = health
+        self._host = host
+        self.port = port
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        application = web.Application()
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port, shutdown_timeout=1.0)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise InvalidSetting(
+                "health server",
+                f"{self._host}:{self.port}",
+                f"cannot be bound: {error.strerror or error}",
+                "choose another address with LEDGERLB_HTTP_HOST and LEDGERLB_HTTP_PORT",
+            ) from error
+        address = self._runner.addresses[0]
+        self.port = int(address[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _answer(self._health.not_live())
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self._health.not_ready())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body = generate_latest(self._health.metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _answer(problems: list[str]) -> web.Response:
+    body = json.dumps({"ok": not problems, "problems": problems})
+    return web.Response(status=503 if problems else 200, text=body, content_type="application/json")

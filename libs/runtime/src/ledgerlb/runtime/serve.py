@@ -1,0 +1,227 @@
+"""Run processors as one process: log, health server, signals, and an exit status.
+
+    def main() -> None:
+        settings = process_settings()
+        domain = domain_settings(settings)
+        raise SystemExit(run(serve("ipam", [Ipam(domain, …)], settings)))
+
+Concurrency: one event loop; each processor and each extra task is a task of it. The first that fails ends the process:
+what it knows comes from the log, so a new start is the safest answer to a bug.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from ledgerlb.core.errors import LedgerLBError, LogUnavailable
+from ledgerlb.eventlog.connect import connect
+from ledgerlb.eventlog.embedded import SqliteLog
+from ledgerlb.eventlog.port import EventLog
+from ledgerlb.runtime.backoff import Backoff
+from ledgerlb.runtime.health import Health, HealthServer
+from ledgerlb.runtime.logging import configure
+from ledgerlb.runtime.loop import run_processor
+from ledgerlb.runtime.processor import Processor
+from ledgerlb.runtime.settings import ProcessSettings
+
+ExtraTask = Callable[[EventLog, Health, asyncio.Event], Awaitable[None]]
+"""Something else that runs beside the processors: gets the log, the health registry and the stop; returns when stopped
+(or when it is done) and raises to end the process."""
+
+CHECK_INTERVAL: Final = 3600.0
+"""Seconds between two checks of the topics."""
+STUCK_TIMEOUT: Final = 10.0
+"""Seconds that something which should end at once gets for it."""
+
+_logger = structlog.get_logger(__name__)
+
+
+async def serve(
+    name: str,
+    processors: Sequence[Processor],
+    settings: ProcessSettings,
+    extra_tasks: Sequence[ExtraTask] = (),
+    *,
+    log: EventLog | None = None,
+    health: Health | None = None,
+    stop: asyncio.Event | None = None,
+) -> int:
+    """Run everything until SIGTERM, SIGINT or ``stop``; returns the exit status: 0, or 1 where a part failed.
+
+    ``log`` defaults to the one that the settings name; a given one is entered and left here. Raises InvalidSetting for
+    a log URL, or an address of the health server, that cannot be used.
+    """
+    names = [processor.name for processor in processors]
+    assert len(set(names)) == len(names), f"two processors of the same name: {names}"
+    configure(name, settings.log_level, settings.log_format)
+    stop = stop if stop is not None else asyncio.Event()
+    health = health if health is not None else Health()
+    log = log if log is not None else connect(settings.log)
+    with _signals(stop):
+        async with HealthServer(health, settings.http_host, settings.http_port) as server:
+            _logger.info("started", log=settings.log, health=f"http://{settings.http_host}:{server.port}/readyz")
+            if not await _connect(log, settings, health, stop):
+                return 0
+            try:
+                parts: dict[str, Awaitable[None]] = {}
+                for processor in processors:
+                    parts[processor.name] = run_processor(log, processor, health, stop)
+                for number, extra in enumerate(extra_tasks, 1):
+                    parts[f"{getattr(extra, '__name__', 'task')} ({number})"] = extra(log, health, stop)
+                return await _run_parts(parts, _look_after(log, health, stop), stop, settings.stop_timeout)
+            finally:
+                await _leave(log)
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """The exit status of ``main``, with errors of ours told in one line each instead of a traceback (status 2: a
+    setting).
+    """
+    try:
+        return asyncio.run(main)
+    except LedgerLBError as error:
+        print(f"ledgerlb: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _connect(log: EventLog, settings: ProcessSettings, health: Health, stop: asyncio.Event) -> bool:
+    """Connect and make the topics ready, however long it takes; False when stopped meanwhile."""
+    part = health.part("log", contact_bound=math.inf)
+    backoff = Backoff()
+    while not stop.is_set():
+        part.turned()
+        try:
+            await log.__aenter__()
+            try:
+                await _prepare(log, settings, health)
+            except BaseException:
+                await _leave(log)
+                raise
+        except (LogUnavailable, OSError) as error:
+            part.why = str(error)
+            wait = backoff.next()
+            _logger.warning("the log cannot be reached; trying again", error=str(error), seconds=round(wait, 2))
+            await _wait(stop, wait)
+        else:
+            part.contact()
+            part.caught_up = True
+            part.turn_bound = math.inf
+            return True
+    return False
+
+
+async def _prepare(log: EventLog, settings: ProcessSettings, health: Health) -> None:
+    if settings.log_provision:
+        for line in await log.provision(replication=settings.log_replication):
+            _logger.info("topic provisioned", what=line)
+    await _check(log, health)
+
+
+async def _check(log: EventLog, health: Health) -> None:
+    """An alarm, not a stop: what is in the log can still be read, and people decide about settings."""
+    problems = await log.check()
+    health.metrics.log_problems.set(len(problems))
+    for problem in problems:
+        _logger.error("topic misconfigured", problem=problem)
+
+
+async def _look_after(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+    """Check the topics every hour, and let an embedded log drop what it need not keep."""
+    while not stop.is_set():
+        await _wait(stop, CHECK_INTERVAL)
+        if stop.is_set():
+            return
+        try:
+            await _check(log, health)
+            if isinstance(log, SqliteLog):
+                removed = await log.maintain()
+                _logger.info("log maintained", removed=removed)
+        except (LogUnavailable, OSError) as error:
+            _logger.warning("the topics could not be checked", error=str(error))
+
+
+async def _run_parts(
+    parts: Mapping[str, Awaitable[None]], keeper: Coroutine[Any, Any, None], stop: asyncio.Event, seconds: float
+) -> int:
+    """Run everything until the stop, or until a part fails; then give the rest ``seconds`` to end."""
+    tasks: dict[asyncio.Future[Any], str] = {asyncio.ensure_future(part): name for name, part in parts.items()}
+    keeping = asyncio.create_task(keeper)
+    stopping = asyncio.create_task(stop.wait())
+    failed = False
+    pending: set[asyncio.Future[Any]] = set(tasks)
+    while pending and not stop.is_set():
+        done, _ = await asyncio.wait({*pending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        done.discard(stopping)
+        pending -= done
+        if _any_failed(done, tasks):
+            failed = True
+            stop.set()
+    stop.set()
+    if pending:
+        done, pending = await asyncio.wait(pending, timeout=seconds)
+        failed = _any_failed(done, tasks) or failed
+    for task in pending:
+        _logger.error("did not stop in time", part=tasks[task], seconds=seconds)
+        task.cancel()
+    failed = failed or bool(pending)
+    await asyncio.wait({*pending, keeping, stopping}, timeout=STUCK_TIMEOUT)
+    _logger.info("stopped", failed=failed)
+    return 1 if failed else 0
+
+
+def _any_failed(done: Iterable[asyncio.Future[Any]], names: Mapping[asyncio.Future[Any], str]) -> bool:
+    """Whether some part failed; tells every one that did."""
+    failures = [name for task, name in names.items() if task in done and _failed(task, name)]
+    return bool(failures)
+
+
+def _failed(task: asyncio.Future[Any], name: str) -> bool:
+    if task.cancelled():
+        _logger.error("part was cancelled; the process ends", part=name)
+        return True
+    error = task.exception()
+    if error is not None:
+        _logger.error("part failed; the process ends", part=name, error=repr(error), exc_info=error)
+    return error is not None
+
+
+async def _leave(log: EventLog) -> None:
+    try:
+        async with asyncio.timeout(STUCK_TIMEOUT):
+            await log.__aexit__(None, None, None)
+    except (TimeoutError, LedgerLBError, OSError) as error:
+        _logger.warning("the log did not close properly", error=repr(error))
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set ``stop`` (only where the event loop runs in the main thread)."""
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

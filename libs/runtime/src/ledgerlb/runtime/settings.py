@@ -1,0 +1,189 @@
+"""Settings of a process: where its log is, where it serves health, how it logs; and the domain's settings.
+
+Everything is set by environment variables beginning with ``LEDGERLB_``. The domain's settings may also stand in a YAML
+file (``LEDGERLB_SETTINGS``), with the keys of ``DomainSettings`` (``contrailNamespace``, ``defaults: {quarantine:
+5m}``); their variables are the same names in capitals (``LEDGERLB_CONTRAIL_NAMESPACE``), with two underscores before a
+nested key (``LEDGERLB_DEFAULTS__QUARANTINE``) and JSON for mappings (``LEDGERLB_EXTERNAL_NETWORK_SELECTORS``). The
+environment wins over the file. Other variables with this prefix are left alone: Kubernetes itself sets some in every
+pod (service links).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.core.settings import DomainSettings
+
+PREFIX: Final = "LEDGERLB_"
+_MAX_FILE_BYTES: Final = 1024 * 1024
+
+
+class ProcessSettings(BaseSettings):
+    """See module. Build it with ``process_settings()``, which raises InvalidSetting instead of pydantic's error."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    log: str = "sqlite:///.ledgerlb/ledger.db"
+    """``kafka://host:port,host:port``, ``sqlite:///path`` or ``memory:``."""
+    log_provision: bool = True
+    """Whether missing topics are made, and wrong settings mended, at start."""
+    log_replication: int = Field(default=1, ge=1, le=9)
+    """Copies of each topic that is made (Kafka)."""
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    """0 takes a free one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """``auto``: console on a terminal, JSON elsewhere."""
+    stop_timeout: float = Field(default=20.0, gt=0, le=600)
+    """Seconds that a stopping process may take to finish what it is doing."""
+    settings: Path | None = None
+    """The YAML file of the domain's settings."""
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object, info: ValidationInfo) -> object:
+        del info
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _unset(cls, value: object, info: ValidationInfo) -> object:
+        del info
+        return value or None
+
+
+def process_settings(**overrides: Any) -> ProcessSettings:
+    """The settings from the environment, with ``overrides`` (by field name) above it; raises InvalidSetting."""
+    try:
+        return ProcessSettings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        raise InvalidSetting(
+            "environment",
+            f"{PREFIX}{field.upper()}",
+            f"{first['msg']} (it is {first['input']!r})",
+            "correct or unset it",
+        ) from error
+
+
+def domain_settings(process: ProcessSettings, environ: Mapping[str, str] | None = None) -> DomainSettings:
+    """The domain's settings from file and environment; raises InvalidSetting naming the key and where it stands."""
+    found = _from_file(process.settings) if process.settings is not None else {}
+    origin: dict[tuple[str, ...], str] = {}
+    for path, variable, value in _from_environment(os.environ if environ is None else environ):
+        origin[path] = variable
+        _put(found, path, value)
+    try:
+        return DomainSettings.model_validate(found)
+    except ValidationError as error:
+        raise _invalid(error, origin, process.settings) from error
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    subject = f"settings file {path}"
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise InvalidSetting(subject, "", f"is larger than {_MAX_FILE_BYTES} bytes", "name the right file")
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(subject, "", f"cannot be read: {error}", f"correct {PREFIX}SETTINGS") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}" if mark is not None else ""
+        raise InvalidSetting(subject, line, "is not valid YAML", "correct it") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise InvalidSetting(
+            subject, "", "is not a mapping of settings", "write keys such as contrailNamespace: contrail"
+        )
+    return _camel(data, DomainSettings)
+
+
+def _camel(data: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The keys of the model as in YAML, whichever of their two spellings the file has: one value per key."""
+    return {
+        (to_camel(key) if key in model.model_fields else key): (
+            _camel(value, nested)
+            if isinstance(value, dict) and (nested := _nested_model(model, key)) is not None
+            else value
+        )
+        for key, value in data.items()
+    }
+
+
+def _nested_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    for name, field in model.model_fields.items():
+        if key in {name, field.alias}:
+            kind = field.annotation
+            return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return None
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[tuple[str, ...], str, Any]]:
+    """(path of YAML keys, variable, value) of every variable that names a setting of the domain."""
+    found: list[tuple[tuple[str, ...], str, Any]] = []
+    for name, field in DomainSettings.model_fields.items():
+        variable = PREFIX + name.upper()
+        nested = _nested_model(DomainSettings, name)
+        if nested is not None:
+            found.extend(_nested_from_environment(environ, name, nested))
+        elif variable in environ:
+            text = environ[variable]
+            is_mapping = get_origin(field.annotation) is Mapping
+            found.append(((to_camel(name),), variable, _json(variable, text) if is_mapping else text))
+    return found
+
+
+def _nested_from_environment(
+    environ: Mapping[str, str], name: str, model: type[BaseModel]
+) -> list[tuple[tuple[str, ...], str, Any]]:
+    prefix = f"{PREFIX}{name.upper()}__"
+    known = {prefix + key.upper(): key for key in model.model_fields}
+    found: list[tuple[tuple[str, ...], str, Any]] = []
+    for variable in sorted(variable for variable in environ if variable.startswith(prefix)):
+        if variable not in known:
+            raise InvalidSetting("environment", variable, "is no setting", f"use one of {', '.join(sorted(known))}")
+        found.append(((to_camel(name), to_camel(known[variable])), variable, environ[variable]))
+    return found
+
+
+def _json(variable: str, text: str) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except ValueError as error:
+        raise InvalidSetting("environment", variable, f"is not valid JSON: {error}", "write a JSON object") from error
+
+
+def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for key in path[:-1]:
+        inner = data.get(key)
+        data[key] = inner if isinstance(inner, dict) else {}
+        data = data[key]
+    data[path[-1]] = value
+
+
+def _invalid(error: ValidationError, origin: Mapping[tuple[str, ...], str], file: Path | None) -> InvalidSetting:
+    first = error.errors()[0]
+    # pydantic tells union members and the like as further parts of the place: only the keys are of interest.
+    path = tuple(str(part) for part in first["loc"])
+    for length in range(len(path), 0, -1):
+        if (variable := origin.get(path[:length])) is not None:
+            return InvalidSetting(
+                "environment", variable, f"{first['msg']} (it is {first['input']!r})", "correct or unset it"
+            )
+    remedy = "remove it" if first["type"] == "extra_forbidden" else "correct it"
+    problem = "is no setting" if first["type"] == "extra_forbidden" else f"{first['msg']} (it is {first['input']!r})"
+    return InvalidSetting(f"settings file {file}", ".".join(path), problem, remedy)

@@ -1,0 +1,205 @@
+"""``ledgerlb run``: every service in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from ledgerlb.cli.commands.services import COLUMNS, NETWORK_COLUMNS, network_row, row
+from ledgerlb.cli.console import (
+    DEFAULT_LOG,
+    FINDINGS,
+    LogOption,
+    Output,
+    OutputOption,
+    SettingsOption,
+    console,
+    guarded,
+    print_json,
+    print_table,
+    settings_from,
+    table,
+)
+from ledgerlb.cli.follower import Follower
+from ledgerlb.cli.pipeline import BackendName, open_pipeline
+from ledgerlb.cli.view import ServiceLine
+from ledgerlb.eventlog.port import EventLog
+from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.serve import ExtraTask
+from ledgerlb.runtime.settings import process_settings
+
+REFRESH: Final = 0.25
+"""Seconds between two looks of the live table."""
+MAX_ROWS: Final = 100
+"""Rows of the live table; ``ledgerlb services`` shows them all."""
+
+_logger = structlog.get_logger(__name__)
+
+
+@guarded
+async def run(  # noqa: PLR0917 - options of the command line, always given by name
+    manifests: Annotated[
+        Path | None,
+        typer.Option("--manifests", metavar="DIR", help="A folder of manifests in place of a cluster."),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", metavar="FILE", help="The API server. Default: the pod's own, else kubectl's."),
+    ] = None,
+    log: LogOption = DEFAULT_LOG,
+    settings: SettingsOption = None,
+    backend: Annotated[
+        BackendName, typer.Option("--backend", envvar="LEDGERLB_BACKEND", help="What is programmed.")
+    ] = BackendName.record,
+    until_settled: Annotated[
+        bool, typer.Option("--until-settled", help="End once every Service has its verdict and nothing moves.")
+    ] = False,
+    within: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long --until-settled may take.")
+    ] = 60.0,
+    http_port: Annotated[
+        int, typer.Option("--http-port", envvar="LEDGERLB_HTTP_PORT", help="Health and metrics; 0 takes a free port.")
+    ] = 0,
+    output: OutputOption = Output.text,
+) -> int:
+    """Run all services in one process, against an API server or a folder of manifests."""
+    domain = settings_from(settings)
+    live = sys.stdout.isatty() and output is Output.text
+    level = {"log_level": "warning"} if live else {}
+    process = process_settings(log=log, settings=settings, http_port=http_port, **level)
+    stop = asyncio.Event()
+    outcome = _Outcome()
+    async with open_pipeline(domain, manifests=manifests, kubeconfig=kubeconfig, backend=backend) as pipeline:
+        follower = pipeline.follower
+        shown = _live_table(follower) if live else _log_lines(follower)
+        more = [shown, _until_settled(follower, within, outcome)] if until_settled else [shown]
+        status = await pipeline.serve(process, *more, stop=stop)
+    if live or until_settled:
+        report(follower, output)
+    for line in outcome.unsettled:
+        typer.echo(f"not settled after {within:g} s: {line}", err=True)
+    for line in follower.dead_letters:
+        typer.echo(f"dead letter: {line}", err=True)
+    return status or (FINDINGS if outcome.unsettled else 0)
+
+
+class _Outcome:
+    def __init__(self) -> None:
+        self.unsettled: list[str] = []
+
+
+def _until_settled(follower: Follower, within: float, outcome: _Outcome) -> ExtraTask:
+    async def until_settled(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        del log, health
+        settling = asyncio.create_task(follower.settled(within))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({settling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if settling.done():
+            outcome.unsettled = settling.result()
+        else:
+            outcome.unsettled = ["stopped before everything was at rest"]
+            settling.cancel()
+        stopping.cancel()
+        stop.set()
+
+    return until_settled
+
+
+def _live_table(follower: Follower) -> ExtraTask:
+    async def live_table(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        del log
+        with Live(console=console(), auto_refresh=False, transient=True) as display:
+            # The log's handler was made before the display took standard error over: now lines go above the table.
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler):
+                    handler.setStream(sys.stderr)
+            while not stop.is_set():
+                display.update(_picture(follower, health), refresh=True)
+                await _pause(stop, REFRESH)
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler):
+                    handler.setStream(sys.__stderr__)
+
+    return live_table
+
+
+def _picture(follower: Follower, health: Health) -> RenderableType:
+    lines = follower.lines()
+    ready = sum(line.publication.state == "Ready" for line in lines)
+    waiting = health.not_ready()
+    progress = "; ".join(waiting[:2]) if waiting else "all services are ready"
+    ledger = follower.view.ledger
+    head = Text(f"{ready} of {len(lines)} Services ready · {ledger.accepted} ledger entries · {progress}", style="bold")
+    shown = table(COLUMNS, map(row, lines[:MAX_ROWS]))
+    rest = [Text(f"… and {len(lines) - MAX_ROWS} more")] if len(lines) > MAX_ROWS else []
+    return Group(head, shown, *rest)
+
+
+def _log_lines(follower: Follower) -> ExtraTask:
+    """One log line whenever a Service stands differently than before."""
+
+    async def log_lines(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        del log, health
+        before: dict[str, tuple[object, ...]] = {}
+        while not stop.is_set():
+            if follower.changed.is_set():
+                follower.changed.clear()
+                before = _log_changes(follower.lines(), before)
+            await _pause(stop, REFRESH)
+
+    return log_lines
+
+
+def _log_changes(lines: Iterable[ServiceLine], before: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
+    now: dict[str, tuple[object, ...]] = {}
+    for line in lines:
+        shown = line.publication
+        now[line.name] = (shown.state, shown.network, shown.addresses, shown.reason)
+        if before.get(line.name) != now[line.name]:
+            _logger.info(
+                "service",
+                name=line.name,
+                state=shown.state,
+                network=shown.network,
+                addresses=list(shown.addresses),
+                reason=shown.reason,
+            )
+    for name in before:
+        if name not in now:
+            _logger.info("service", name=name, state="Deleted")
+    return now
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def report(follower: Follower, output: Output) -> None:
+    """Print where everything stands."""
+    lines, networks = follower.lines(), list(follower.view.networks())
+    if output is Output.json:
+        print_json(
+            {
+                "services": {line.name: line.as_json() for line in lines},
+                "networks": {line.name: line.as_json() for line in networks},
+            }
+        )
+        return
+    print_table(COLUMNS, map(row, lines))
+    if networks:
+        typer.echo()
+        print_table(NETWORK_COLUMNS, map(network_row, networks))

@@ -1,0 +1,168 @@
+"""What every command shares: options, output, and how errors reach the user.
+
+Exit status: 0 all well, 1 findings (``verify``, an unmet ``expect``, an unsettled ``run``), 2 bad input or usage, 3
+something needed did not answer (log, API server, kernel).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ledgerlb.core.errors import BadInput, InvalidSetting, LedgerLBError, NotSupported
+from ledgerlb.core.settings import DomainSettings, parse_duration
+from ledgerlb.runtime.settings import domain_settings, process_settings
+
+DEFAULT_LOG: Final = "sqlite:///.ledgerlb/ledger.db"
+FINDINGS: Final = 1
+BAD_INPUT: Final = 2
+UNAVAILABLE: Final = 3
+INTERRUPTED: Final = 130
+
+_P = ParamSpec("_P")
+
+
+class Output(StrEnum):
+    """How a command answers."""
+
+    text = "text"
+    json = "json"
+
+
+LogOption = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        envvar="LEDGERLB_LOG",
+        metavar="URL",
+        help="The event log: sqlite:///path/to/file, kafka://host:port,host:port.",
+    ),
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
+
+
+def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
+    """Run a command (plain or async): an error on purpose becomes one line and an exit status, never a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            outcome = command(*args, **kwargs)
+            if inspect.iscoroutine(outcome):
+                outcome = asyncio.run(outcome)
+        except LedgerLBError as error:
+            typer.echo(f"error: {one_line(error)}", err=True)
+            raise typer.Exit(exit_status(error)) from error
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader of our output (head, less) went away: that is no failure, and nothing more can be written.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        if isinstance(outcome, int) and outcome:
+            raise typer.Exit(outcome)
+
+    # typer reads the parameters off the signature; what it calls returns nothing.
+    run.__signature__ = inspect.signature(command, eval_str=True)  # type: ignore[attr-defined]
+    return run
+
+
+def exit_status(error: LedgerLBError) -> int:
+    """The exit status that tells what the user must do."""
+    return BAD_INPUT if isinstance(error, BadInput | NotSupported) else UNAVAILABLE
+
+
+def one_line(error: BaseException) -> str:
+    """The error's message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def print_json(data: Any) -> None:
+    """One JSON object on one line."""
+    typer.echo(json.dumps(data, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, with microseconds where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def console(*, err: bool = False) -> Console:
+    """Make a console that never breaks lines which a program may read: piped output is as wide as it needs to be."""
+    made = Console(stderr=err, highlight=False, markup=False)
+    return made if made.is_terminal else Console(stderr=err, highlight=False, markup=False, width=1000)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, title: str = "") -> Table:
+    """A plain table."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, title: str = "") -> None:
+    """Print a table to standard output, without blanks at the ends of lines."""
+    out = console()
+    with out.capture() as captured:
+        out.print(table(columns, rows, title=title))
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
+
+
+def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetime:
+    """A moment given as RFC 3339 (``2026-11-17T14:00:00Z``; without an offset: UTC) or as a duration ago (``2h``).
+
+    Raises InvalidSetting naming the option.
+    """
+    try:
+        return (now or datetime.now(UTC)) - _ago(text)
+    except BadInput:
+        pass
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InvalidSetting(
+            f"option {option}", "", f"{text!r} is no moment", "write 2026-11-17T14:00:00Z, or 2h for two hours ago"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _ago(text: str) -> timedelta:
+    return timedelta(seconds=parse_duration(text))
+
+
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings", envvar="LEDGERLB_SETTINGS", metavar="FILE", help="YAML file with the domain's settings."
+    ),
+]
+
+
+def settings_from(path: Path | None) -> DomainSettings:
+    """Read the domain's settings from file and environment; raises InvalidSetting."""
+    return domain_settings(process_settings(**({} if path is None else {"settings": path})))

@@ -1,0 +1,113 @@
+"""Follows a running pipeline's log into a view, and tells when everything is at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from ledgerlb.cli.view import LogView, ServiceLine
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import EventLog, Record
+from ledgerlb.eventlog.topics import DEAD_LETTERS, REPORTS
+from ledgerlb.runtime.health import Health
+
+QUIET: Final = 0.6
+"""Seconds without any change after which nothing more is expected."""
+POLL: Final = 0.1
+
+
+class Follower:
+    """See module. ``source_ready`` says whether the cluster's objects are all in the log. One task runs ``run``."""
+
+    def __init__(self, settings: DomainSettings, source_ready: Callable[[], bool]) -> None:
+        self.view = LogView(settings)
+        self.dead_letters: list[str] = []
+        """What was wrong with records that went to dead letters since the start."""
+        self.changed = asyncio.Event()
+        self._source_ready = source_ready
+        self._caught_up = False
+        self._changed_at = time.monotonic()
+        self._health: Health | None = None
+
+    async def run(self, log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        """Follow until ``stop``."""
+        self._health = health
+        start = {DEAD_LETTERS.name: await log.end(DEAD_LETTERS)}
+        async with await log.open([*LogView.READS, DEAD_LETTERS], start) as reader:
+            while not stop.is_set():
+                for record in await reader.poll(POLL):
+                    self._take(record)
+                self._caught_up = reader.caught_up
+                await asyncio.sleep(0)
+
+    def _take(self, record: Record) -> None:
+        if record.topic == DEAD_LETTERS.name:
+            self.dead_letters.append(_letter(record))
+        else:
+            try:
+                self.view.take(record)
+            except BadInput:
+                return  # the service that needs it says so, in dead letters
+        if not (record.topic == REPORTS.name and record.key.startswith("heartbeat/")):
+            self._changed_at = time.monotonic()
+            self.changed.set()
+
+    def lines(self) -> list[ServiceLine]:
+        """Every Service that is ours, or holds something."""
+        now = datetime.now(UTC)
+        return [line for line in self.view.services(now) if line.publication.state != "Ignored" or line.holdings]
+
+    def unsettled(self) -> list[str]:
+        """Say what is still under way, a line each; [] when every Service has its verdict and nothing moves."""
+        if not self._caught_up:
+            return ["the log is being read"]
+        if not self._source_ready():
+            return ["the cluster's objects are being read"]
+        waiting = self._health.not_ready() if self._health is not None else ["the services are starting"]
+        waiting += [f"{line.name}: {why}" for line in self.lines() if (why := self._under_way(line))]
+        if not waiting and time.monotonic() - self._changed_at < QUIET:
+            return ["something changed a moment ago"]
+        return waiting
+
+    def _under_way(self, line: ServiceLine) -> str:
+        shown = line.publication
+        if shown.state == "Ignored":
+            return ""
+        if shown.state in {"Deleted", "Moving"}:
+            return f"is {shown.state}" + (f" ({shown.message})" if shown.message else "")
+        if line.fact is not None and line.fact.ingress != shown.addresses:
+            return "its status is being written"
+        if shown.state == "Pending":
+            return "" if shown.decided and shown.reason else "has no verdict yet"
+        for address in shown.addresses:
+            if address not in line.path_sets:
+                return f"{address} has no path set yet"
+            if not self._programmed(address):
+                return f"{address} is not programmed on every node yet"
+        return ""
+
+    def _programmed(self, address: str) -> bool:
+        agents = self.view.agents
+        return agents.programmed(address, datetime.now(UTC), self.view.settings.agent_timeout)
+
+    async def settled(self, within: float) -> list[str]:
+        """Wait until everything is at rest; returns what was still under way after ``within`` seconds."""
+        deadline = time.monotonic() + within
+        while waiting := self.unsettled():
+            if time.monotonic() > deadline:
+                return waiting
+            await asyncio.sleep(POLL)
+        return []
+
+
+def _letter(record: Record) -> str:
+    try:
+        letter = json.loads(record.value or b"")
+        return f"{letter['topic']} offset {letter['offset']} key {letter['key']!r}: {letter['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{record.key!r}: a dead letter that cannot be read"

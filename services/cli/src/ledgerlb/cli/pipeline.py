@@ -1,0 +1,138 @@
+"""All services in one process: what ``run`` and the demo start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from ledgerlb.cli.follower import Follower
+from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ecmp_programmer.main import make_agent
+from ledgerlb.ecmp_programmer.planner import Planner
+from ledgerlb.ecmp_programmer.settings import programmer_settings
+from ledgerlb.eventlog.connect import sqlite_path
+from ledgerlb.eventlog.port import EventLog
+from ledgerlb.ipam.main import decider_name
+from ledgerlb.ipam.processor import Ipam
+from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.source import ObjectSource
+from ledgerlb.kube.writer import ClusterWriter
+from ledgerlb.kube.writer_memory import MemoryWriter
+from ledgerlb.network_selector.processor import NetworkSelector
+from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.processor import Processor
+from ledgerlb.runtime.serve import ExtraTask, serve
+from ledgerlb.runtime.settings import ProcessSettings
+from ledgerlb.watcher.observer import Observer
+from ledgerlb.watcher.publisher import Publisher
+
+NAME: Final = "ledgerlb"
+
+
+class BackendName(StrEnum):
+    """What the agent programs."""
+
+    record = "record"
+    fabric_linux = "fabric-linux"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Every processor and task of one process. ``follower`` sees what they do, once ``serve`` runs it with them."""
+
+    processors: tuple[Processor, ...]
+    tasks: tuple[ExtraTask, ...]
+    follower: Follower
+
+    async def serve(self, process: ProcessSettings, *more: ExtraTask, stop: asyncio.Event | None = None) -> int:
+        """Run everything until stopped; returns the exit status."""
+        prepare_log(process.log)
+        return await serve(NAME, self.processors, process, [*self.tasks, *more], stop=stop)
+
+
+@asynccontextmanager
+async def open_pipeline(
+    settings: DomainSettings, *, manifests: Path | None, kubeconfig: Path | None, backend: BackendName
+) -> AsyncIterator[Pipeline]:
+    """Put the pipeline together, on a folder of manifests or on an API server; raises InvalidSetting."""
+    if manifests is not None:
+        _check_folder(manifests, kubeconfig)
+        cluster = MemoryCluster(_now)
+        async with _assembled(
+            settings, ManifestSource(ManifestFolder(manifests, cluster)), MemoryWriter(cluster), backend
+        ) as pipeline:
+            yield pipeline
+        return
+    # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
+    from ledgerlb.kube.api_source import ApiSource  # noqa: PLC0415
+    from ledgerlb.kube.client import ApiConnection  # noqa: PLC0415
+    from ledgerlb.kube.writer_api import ApiWriter  # noqa: PLC0415
+
+    async with (
+        ApiConnection(kubeconfig) as connection,
+        _assembled(settings, ApiSource(connection), ApiWriter(connection.client), backend) as pipeline,
+    ):
+        yield pipeline
+
+
+def _check_folder(manifests: Path, kubeconfig: Path | None) -> None:
+    if kubeconfig is not None:
+        raise InvalidSetting("options --manifests and --kubeconfig", "", "exclude each other", "give one of them")
+    if not manifests.exists():
+        raise InvalidSetting("option --manifests", str(manifests), "does not exist", "name a folder of manifests")
+
+
+@asynccontextmanager
+async def _assembled(
+    settings: DomainSettings, source: ObjectSource, writer: ClusterWriter, backend: BackendName
+) -> AsyncIterator[Pipeline]:
+    observer = Observer(source)
+    publisher = Publisher(settings, writer, _now, on_object=observer.observe)
+    agent = make_agent(programmer_settings().model_copy(update={"backend": backend.value}))
+    follower = Follower(settings, lambda: observer.synced)
+
+    async def observe(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        del health
+        await observer.run(log, stop)
+
+    await agent.open()
+    try:
+        yield Pipeline(
+            processors=(
+                NetworkSelector(settings, _now),
+                Ipam(settings, _now, decider_name()),
+                Planner(settings),
+                agent,
+                publisher,
+            ),
+            tasks=(observe, follower.run),
+            follower=follower,
+        )
+    finally:
+        await publisher.close()
+        await agent.close()
+
+
+def prepare_log(url: str) -> None:
+    """Make the folder of an embedded log's file; raises InvalidSetting where that cannot be done."""
+    if not url.startswith("sqlite:"):
+        return
+    path = sqlite_path(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidSetting(
+            "option --log", str(path.parent), f"cannot be made: {error.strerror}", "name another file"
+        ) from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

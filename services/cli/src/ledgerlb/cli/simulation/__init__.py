@@ -1,0 +1,1 @@
+"""Scenarios: the whole decision path in one process, in virtual time, without a cluster."""

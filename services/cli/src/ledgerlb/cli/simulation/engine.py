@@ -1,0 +1,283 @@
+"""The simulator: the real processors on a log in memory, in virtual time, stepped one after the other until all rest.
+
+Nothing here runs by itself: an action changes the cluster, the clock or a part, and ``pump`` then lets every part take
+its turn in a fixed order, round after round, until a round changes nothing. So a scenario has one outcome, whatever the
+machine.
+
+While time advances it hops from one wake-up to the next. Agents send their heartbeats at every hop, before anyone asks
+for them, and cause no hops themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from ledgerlb.cli.simulation.clock import VirtualClock
+from ledgerlb.cli.simulation.scenario import Part, Reference
+from ledgerlb.cli.simulation.unit import Fault, FaultyLog, FaultyWriter, Unit
+from ledgerlb.cli.view import LogView
+from ledgerlb.core.errors import BadInput, LedgerLBError
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ecmp_programmer.agent import Agent
+from ledgerlb.ecmp_programmer.backends.record import RecordBackend
+from ledgerlb.ecmp_programmer.planner import Planner
+from ledgerlb.eventlog.embedded import MemoryLog
+from ledgerlb.eventlog.port import EventLog, Reader, Record
+from ledgerlb.eventlog.topics import Topic
+from ledgerlb.ipam.processor import Ipam
+from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.kinds import CLUSTER_SCOPED
+from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.source import Batch, ClusterSource, ProblemLog, seen
+from ledgerlb.kube.writer import ClusterWriter
+from ledgerlb.kube.writer_memory import MemoryWriter
+from ledgerlb.network_selector.processor import NetworkSelector
+from ledgerlb.runtime.processor import Processor
+from ledgerlb.watcher.observer import Observer
+from ledgerlb.watcher.publisher import Publisher
+from ledgerlb.watcher.work import Limits
+
+FABRIC: Final = "fabric"
+MAX_ROUNDS: Final = 2000
+MAX_HOPS: Final = 100_000
+PATIENCE: Final = 20.0
+"""Seconds of real time in which the publisher's writes, all of them in memory, must be done."""
+_ONE_BY_ONE: Final = Limits(concurrency=1, quiet=0.0, patience=0.0)
+"""One write after the other, Events at once: the same order each time."""
+_CHECKED_BY_SERVER: Final = frozenset({"Service", "Namespace", "EndpointSlice", "Endpoints", "Pod", "Node"})
+"""Kinds of which an API server refuses a broken object; one of a CustomResourceDefinition may come through."""
+_DECIDER: Final = "simulation"
+_FAR: Final = 10 * 366 * 86400.0
+"""Seconds: agents of a simulation never reconcile for time's sake, since nothing but them touches their record."""
+
+
+class Restless(LedgerLBError):
+    """The parts did not come to rest, or time did not get on: two of them undo each other's work. Always a bug."""
+
+
+class Engine:
+    """See module. ``remember`` bounds what ``redeliver`` may ask for; ``fault`` kills parts after appends."""
+
+    def __init__(self, settings: DomainSettings, *, remember: int = 0, fault: Fault | None = None) -> None:
+        self.clock = VirtualClock()
+        self.view = LogView(settings)
+        self.view.accepted = []
+        self.writes: list[Mapping[str, Any]] = []
+        """Objects as they were written, in order, since the caller last cleared the list."""
+        self.problems: list[str] = []
+        """What was wrong with objects and records, each said once."""
+        self._settings = settings
+        self._remember = remember
+        self._fault = fault
+        self._log = MemoryLog(clock=self.clock)
+        self._cluster = MemoryCluster(self.clock)
+        self._writer: ClusterWriter = MemoryWriter(self._cluster, self.writes.append)
+        self._told = _Told(self.problems)
+        self._changed: deque[tuple[str, str, str]] = deque(maxlen=remember)
+        self._subscription = self._cluster.subscribe()
+        self._observer: Observer | None = None
+        self._source = ClusterSource(self._cluster, self._told)
+        self._known = False
+        self._silent = False
+        self._reader: Reader | None = None
+        self._selector = self._unit("network-selector", lambda: NetworkSelector(settings, self.clock))
+        self._ipam = self._unit("ipam", lambda: Ipam(settings, self.clock, _DECIDER))
+        self._planner = self._unit("planner", lambda: Planner(settings))
+        self._publisher = self._publisher_unit()
+        self._agents: dict[str, Unit] = {}
+
+    def _publisher_unit(self) -> Unit:
+        name = "publisher"
+        writer = self._writer if self._fault is None else FaultyWriter(self._writer, name, self._fault)
+
+        def make() -> Processor:
+            return Publisher(self._settings, writer, self.clock, limits=_ONE_BY_ONE)
+
+        async def finish(processor: Processor) -> bool:
+            assert isinstance(processor, Publisher)
+            if not await processor.idle(PATIENCE):
+                raise Restless(f"the publisher's writes were not done within {PATIENCE:g} s")
+            return isinstance(writer, FaultyWriter) and writer.revive()
+
+        async def end(processor: Processor) -> None:
+            assert isinstance(processor, Publisher)
+            await processor.close()
+
+        return Unit(name, make, self._log, self.clock, self._remember, finish=finish, end=end)
+
+    def _unit(self, name: str, make: Callable[[], Processor]) -> Unit:
+        return Unit(name, make, self._log_of(name), self.clock, self._remember)
+
+    def _log_of(self, name: str) -> EventLog:
+        return self._log if self._fault is None else FaultyLog(self._log, name, self._fault)
+
+    def records(self, topic: Topic) -> list[Record]:
+        """Return every record of a topic so far."""
+        return list(self._log.store.topics.get(topic.name, ()))
+
+    # Actions
+
+    async def apply(self, objects: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+        """Apply objects, each with the place where it stands; after the first time everything counts as known.
+
+        Raises BadInput, with that place, for an object that an API server would refuse.
+        """
+        for obj, place in objects:
+            try:
+                if obj.get("kind") in _CHECKED_BY_SERVER:
+                    fact_of(obj, every_pod=True)
+                self._cluster.apply(obj)
+            except BadInput as error:
+                subject = f"{place}: {error.subject}" if place else error.subject
+                raise BadInput(subject, error.field, error.problem, error.remedy) from error
+        self._known = True
+        await self.pump()
+
+    async def delete(self, references: Iterable[Reference]) -> list[Reference]:
+        """Delete objects; returns those that do not exist."""
+        missing = []
+        for reference in references:
+            namespace = "" if reference.kind in CLUSTER_SCOPED else reference.namespace or "default"
+            if not self._cluster.delete(reference.kind, namespace, reference.name):
+                missing.append(reference)
+        await self.pump()
+        return missing
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, honouring every wake-up on the way, in order of time."""
+        end = self.clock() + timedelta(seconds=seconds)
+        for _ in range(MAX_HOPS):
+            moments = [unit.due for unit in self._deciders() if unit.due is not None and unit.due <= end]
+            self.clock.move_to(max(self.clock(), min(moments, default=end)))
+            await self.pump()
+            if not moments:
+                return
+        raise Restless(f"more than {MAX_HOPS} wake-ups in {seconds:g} s of virtual time")
+
+    async def restart(self, parts: Iterable[Part]) -> None:
+        """Drop the memory of parts: they begin again from the log."""
+        for part in parts:
+            if part == "watcher":
+                self._observer = None
+                self._source = ClusterSource(self._cluster, self._told)
+            for unit in self._units_of(part):
+                await unit.restart()
+        await self.pump()
+
+    async def redeliver(self, count: int) -> None:
+        """Deliver the last ``count`` inputs of every part a second time."""
+        if count and self._observer is not None:
+            for kind, namespace, name in list(self._changed)[-count:]:
+                obj = self._cluster.get(kind, namespace, name)
+                if obj is not None:
+                    self._observer.take(Batch(kind, tuple(seen(kind, [obj], self._told)[0])))
+        units = [self._selector, self._ipam, self._planner, self._publisher]
+        for unit in units if self._silent else [*units, *self._agents.values()]:
+            await unit.deliver_again(count)
+        await self.pump()
+
+    async def agents(self, *, silent: bool) -> None:
+        """Make the agents silent (no report, no heartbeat), or let them catch up on everything that they missed."""
+        self._silent = silent
+        await self.pump()
+
+    def _units_of(self, part: Part) -> list[Unit]:
+        match part:
+            case "watcher":
+                return [self._publisher]
+            case "selector":
+                return [self._selector]
+            case "ipam":
+                return [self._ipam]
+            case "programmer":
+                return [self._planner, *self._agents.values()]
+
+    # Running
+
+    def _deciders(self) -> list[Unit]:
+        return [self._selector, self._ipam, self._planner, self._publisher]
+
+    async def pump(self) -> None:
+        """Let every part take its turn until nothing changes any more; raises Restless where that does not come."""
+        for _ in range(MAX_ROUNDS):
+            moved = await self._observe()
+            await self._look()
+            await self._follow_nodes()
+            if not self._silent:
+                for agent in list(self._agents.values()):
+                    moved |= await agent.step()
+            for unit in self._deciders():
+                moved |= await unit.step()
+            if not moved:
+                await self._look()
+                self._collect_problems()
+                return
+        raise Restless(f"the parts did not come to rest within {MAX_ROUNDS} rounds")
+
+    async def _observe(self) -> bool:
+        """Tell the log what changed in the cluster."""
+        self._changed.extend(key for key, _ in self._subscription.drain())
+        if not self._known:
+            return False
+        if self._observer is None:
+            self._observer = Observer(problems=self._told)
+            await self._observer.start(self._log)
+        self._source.pump(self._observer.take)
+        return bool(await self._observer.flush(self._log))
+
+    async def _look(self) -> None:
+        """Fold the log into the view."""
+        if self._reader is None:
+            self._reader = await self._log.open(LogView.READS)
+        while records := await self._reader.poll(0.0):
+            for record in records:
+                self.view.take(record)
+
+    async def _follow_nodes(self) -> None:
+        """Keep one agent per Node, or one named ``fabric`` where there is no Node."""
+        if not self._known:
+            return
+        wanted = [node.name for node in self.view.cluster.nodes()] or [FABRIC]
+        for name in [name for name in self._agents if name not in wanted]:
+            unit = self._agents.pop(name)
+            if name == FABRIC and isinstance(unit.processor, Agent):
+                # It stood for nodes that were not known: it hands over and is gone. A Node's agent dies with its Node.
+                await unit.processor.take_down(self._log)
+            await unit.close()
+        for name in wanted:
+            if name not in self._agents:
+                self._agents[name] = self._unit(f"agent/{name}", self._agent_maker(name))
+
+    def _agent_maker(self, name: str) -> Callable[[], Processor]:
+        beat = max(0.001, min(self._settings.agent_timeout / 3, 60.0))
+
+        def make() -> Processor:
+            return Agent(RecordBackend(), name, self.clock, heartbeat_seconds=beat, reconcile_seconds=_FAR)
+
+        return make
+
+    def _collect_problems(self) -> None:
+        for unit in [*self._deciders(), *self._agents.values()]:
+            for message in unit.unusable:
+                self._told.say(message)
+            unit.unusable.clear()
+
+
+class _Told(ProblemLog):
+    """Keeps what was said about bad objects and records, each message once."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def __call__(self, problem: BadInput) -> None:
+        """Keep the message."""
+        self.say(str(problem))
+
+    def say(self, message: str) -> None:
+        """Keep the message unless it was said."""
+        if message not in self._messages:
+            self._messages.append(message)

@@ -1,0 +1,97 @@
+"""What a step left behind, as JSON data, and how it compares with what was expected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ledgerlb.cli.console import timestamp
+from ledgerlb.cli.simulation.engine import Engine
+from ledgerlb.cli.simulation.scenario import Expect, Step
+from ledgerlb.cli.view import ServiceLine
+from ledgerlb.core.ledger.entry import encode_entry
+from ledgerlb.core.publication import Publication
+
+_SHOWN_VALUE: Final = 200
+
+
+class Snapshots:
+    """Takes a snapshot after each step of one engine; remembers what was there before, so that a Service that goes is
+    shown as ``Deleted`` in the step in which it goes, and not after.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._present: set[str] = set()
+        self._entries = 0
+
+    def lines(self) -> list[ServiceLine]:
+        """Every Service as it stands, by name, without those that went before."""
+        return list(self._engine.view.services(self._engine.clock()))
+
+    def take(self, step: Step) -> dict[str, Any]:
+        """Make the JSON object of the step that was just run."""
+        engine = self._engine
+        services = {line.name: line.as_json() for line in self.lines()}
+        went = sorted(self._present - set(services))
+        self._present = set(services)
+        for name in went:
+            gone = ServiceLine(name, Publication("Deleted", message="is gone"), None, None, ())
+            services[name] = gone.as_json()
+        networks = {line.name: line.as_json() for line in engine.view.networks()}
+        accepted = engine.view.accepted or []
+        entries = [{**json.loads(encode_entry(entry)), "hash": digest} for entry, digest in accepted[self._entries :]]
+        self._entries = len(accepted)
+        writes = list(engine.writes)
+        engine.writes.clear()
+        action = step.action
+        differs = compare(action, services, networks) if isinstance(action, Expect) else []
+        return {
+            "step": step.number,
+            "action": step.word,
+            "time": timestamp(engine.clock()),
+            "services": dict(sorted(services.items())),
+            "networks": networks,
+            "entries": entries,
+            "writes": writes,
+            "expect": differs or "met",
+        }
+
+
+def compare(
+    expect: Expect, services: Mapping[str, Mapping[str, Any]], networks: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Say what differs from what was expected, a line each; [] when it is met."""
+    found: list[str] = []
+    for kind, wanted, present in (("services", expect.services, services), ("networks", expect.networks, networks)):
+        for name, part in wanted.items():
+            place = f"{kind}.{name}"
+            actual = present.get(name)
+            if part is None:
+                if actual is not None:
+                    found.append(f"{place}: expected to be absent, is {_said(actual)}")
+            elif actual is None:
+                found.append(f"{place}: expected {_said(part)}, is absent")
+            else:
+                found += _differences(place, part, actual)
+    return found
+
+
+def _differences(place: str, wanted: Any, actual: Any) -> list[str]:
+    if isinstance(wanted, Mapping) and isinstance(actual, Mapping):
+        found: list[str] = []
+        for key, value in wanted.items():
+            if key in actual:
+                found += _differences(f"{place}.{key}", value, actual[key])
+            elif value is not None:
+                found.append(f"{place}.{key}: expected {_said(value)}, is absent")
+        return found
+    if wanted == actual and isinstance(wanted, bool) == isinstance(actual, bool):
+        return []
+    return [f"{place}: expected {_said(wanted)}, is {_said(actual)}"]
+
+
+def _said(value: Any) -> str:
+    text = "null" if value is None else repr(value) if not isinstance(value, str) else value or '""'
+    return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…"

@@ -1,0 +1,206 @@
+"""Everything that the log says, folded for people: Services, networks, agents, path sets.
+
+One fold serves the read-only commands, the live table of ``run`` and the snapshots of ``simulate``, so that all of
+them tell the same story in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.facts import ServiceFact, decode_fact
+from ledgerlb.core.intents import (
+    AddressIntent,
+    Dropped,
+    NetworkOffer,
+    Selection,
+    Withdrawal,
+    decode_intent,
+)
+from ledgerlb.core.ledger.entry import Entry
+from ledgerlb.core.ledger.events import Prefix
+from ledgerlb.core.ledger.fold import Accepted, Holding, LedgerFold
+from ledgerlb.core.ledger.plan import size_of
+from ledgerlb.core.networks import ExternalNetwork, networks
+from ledgerlb.core.pathset import PathSet, decode_path_set, decode_report
+from ledgerlb.core.publication import Publication, publish
+from ledgerlb.core.reasons import PREFIX_CHANGE_REFUSED
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.view import ClusterView
+from ledgerlb.eventlog.port import Record
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
+
+
+@dataclass(frozen=True)
+class ServiceLine:
+    """One Service as it stands.
+
+    ``selection`` None: the selector has not spoken; ``fact`` None: it is gone (an address may still be being released).
+    """
+
+    name: str
+    publication: Publication
+    fact: ServiceFact | None
+    selection: Selection | None
+    holdings: tuple[Holding, ...]
+    path_sets: dict[str, PathSet] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The Service as ``services -o json`` and scenarios show it."""
+        shown = self.publication
+        return {
+            "state": shown.state,
+            "network": shown.network,
+            "wanted": shown.wanted,
+            "addresses": list(shown.addresses),
+            "reason": shown.reason,
+            "message": shown.message,
+            "rung": shown.rung,
+            "path_set": {address: path_set_as_json(found) for address, found in self.path_sets.items()},
+        }
+
+
+def path_set_as_json(path_set: PathSet) -> dict[str, dict[str, Any]]:
+    """Next hops by node."""
+    shown: dict[str, dict[str, Any]] = {}
+    for hop in path_set.next_hops:
+        node: dict[str, Any] = {"weight": hop.weight, "backends": list(hop.backends)}
+        if hop.draining:
+            node["draining"] = list(hop.draining)
+        shown[hop.node] = node
+    return shown
+
+
+@dataclass(frozen=True)
+class NetworkLine:
+    """One external network as it stands. ``problem`` is a reason word; ``conflict`` names the one it overlaps."""
+
+    name: str
+    size: int
+    allocated: int
+    quarantined: int
+    conflict: str | None
+    problem: str | None
+    message: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The network as ``services -o json`` and scenarios show it."""
+        return {
+            "size": self.size,
+            "allocated": self.allocated,
+            "quarantined": self.quarantined,
+            "conflict": self.conflict,
+            "problem": self.problem,
+        }
+
+
+class LogView:
+    """See module. Takes records of ``READS``; one that does not decode raises BadInput and changes nothing."""
+
+    READS: Final = (FACTS, INTENTS, LEDGER, PATHS, REPORTS)
+
+    def __init__(self, settings: DomainSettings) -> None:
+        self.settings = settings
+        self.cluster = ClusterView()
+        self.ledger = LedgerFold()
+        self.agents = AgentTable()
+        self.selections: dict[str, Selection] = {}
+        self.offers: dict[str, NetworkOffer] = {}
+        self.path_sets: dict[str, PathSet] = {}
+        self.intents: dict[str, dict[str, AddressIntent | Withdrawal]] = {}
+        """By Service, then network."""
+        self.accepted: list[tuple[Entry, str]] | None = None
+        """Set to a list to keep every accepted entry with its hash."""
+
+    def take(self, record: Record) -> None:
+        """Fold one record."""
+        match record.topic:
+            case FACTS.name:
+                self.cluster.take(record.key, decode_fact(record.key, record.value))
+            case INTENTS.name:
+                self._take_intent(record)
+            case LEDGER.name:
+                outcome = self.ledger.take(record.key, record.value)
+                if isinstance(outcome, Accepted) and self.accepted is not None:
+                    self.accepted.append((outcome.entry, outcome.digest))
+            case PATHS.name:
+                path_set = decode_path_set(record.key, record.value)
+                if path_set is None:
+                    self.path_sets.pop(record.key, None)
+                else:
+                    self.path_sets[record.key] = path_set
+            case REPORTS.name:
+                self.agents.take(record.key, decode_report(record.key, record.value))
+
+    def _take_intent(self, record: Record) -> None:
+        intent = decode_intent(record.key, record.value)
+        match intent:
+            case Selection():
+                self.selections[intent.service] = intent
+            case NetworkOffer():
+                self.offers[intent.network] = intent
+            case AddressIntent() | Withdrawal():
+                self.intents.setdefault(intent.service, {})[intent.network] = intent
+            case Dropped():
+                if not intent.network:
+                    self.selections.pop(intent.service, None)
+                elif not intent.service:
+                    self.offers.pop(intent.network, None)
+                else:
+                    self.intents.get(intent.service, {}).pop(intent.network, None)
+
+    def service_names(self) -> list[str]:
+        """Every Service of type LoadBalancer or with an address, sorted."""
+        names = {fact.full_name for fact in self.cluster.services()}
+        names.update(holding.service for holding in self.ledger.holdings())
+        return sorted(names)
+
+    def services(self, now: datetime) -> Iterator[ServiceLine]:
+        """Every Service, by name."""
+        for name in self.service_names():
+            yield self.service(name, now)
+
+    def service(self, name: str, now: datetime) -> ServiceLine:
+        """One Service; one that nobody knows is ``Deleted``."""
+        fact = self.cluster.service(name)
+        holdings = self.ledger.holdings_of(name)
+        selection = self.selections.get(name)
+        if fact is None:
+            publication = Publication("Deleted", message="no longer exists")
+        else:
+            wanting = any(isinstance(intent, AddressIntent) for intent in self.intents.get(name, {}).values())
+            refusals = self.ledger.refusals_of(name)
+            publication = publish(fact, selection, holdings, refusals, self.agents, now, self.settings, wanting=wanting)
+        path_sets = {
+            holding.address: found
+            for holding in holdings
+            if holding.state == "held" and (found := self.path_sets.get(holding.address)) and not found.withdraw
+        }
+        return ServiceLine(name, publication, fact, selection, holdings, path_sets)
+
+    def networks(self) -> Iterator[NetworkLine]:
+        """Every external network that there is, and those that are gone but still have addresses out; by name."""
+        holders = {holding.network for holding in self.ledger.holdings()}
+        known = networks(self.cluster, self.settings, holders)
+        for name in sorted({*known, *holders}):
+            yield self._network(name, known.get(name))
+
+    def _network(self, name: str, network: ExternalNetwork | None) -> NetworkLine:
+        state = self.ledger.network(name)
+        size = state.size() if state.plan and not state.gone else 0
+        if not size and network is not None:
+            size = size_of(
+                Prefix(part.family, part.prefix, part.gateway, part.ranges, part.excluded) for part in network.prefixes
+            )
+        problem = network.problem if network is not None else None
+        message = network.message if network is not None else "no longer exists"
+        if problem is None and state.change_refused is not None:
+            problem = PREFIX_CHANGE_REFUSED
+            holders = ", ".join(f"{address} {service}" for address, service in state.change_refused.holders)
+            message = f"the new prefixes would cut off {holders}"
+        conflict = network.conflict if network is not None else None
+        return NetworkLine(name, size, state.allocated(), state.quarantined(), conflict, problem, message)

@@ -1,0 +1,291 @@
+"""An agent: makes its machine match the path sets, and says so.
+
+Reads path sets and its own earlier reports. A batch of changed path sets is programmed at once; each address gets a
+report when what it would say differs from its last one, so that a restart, a redelivery or an idle reconcile writes
+nothing. An address that could not be programmed is tried again after a growing pause. The whole machine is reconciled
+at start, when the back end asks for it and every ``reconcile_seconds``.
+
+A heartbeat goes out at start and every ``heartbeat_seconds``. On a normal stop the routes stay and forward on, so no
+goodbye is said; after ``take_down`` the last heartbeat says ``stopped``: nothing is programmed here any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from ledgerlb.core.errors import DataPathError
+from ledgerlb.core.pathset import (
+    Heartbeat,
+    PathSet,
+    Report,
+    decode_path_set,
+    decode_report,
+    encode_report,
+    report_key,
+)
+from ledgerlb.ecmp_programmer.backends.base import Backend, Outcome
+from ledgerlb.eventlog.port import EventLog, NewRecord, Record
+from ledgerlb.eventlog.topics import PATHS, REPORTS, Topic
+
+FIRST_RETRY: Final = 1.0
+LONGEST_RETRY: Final = 60.0
+_MACHINE: Final = "the machine as a whole"
+BATCH: Final = 1000
+"""Addresses that are programmed and reported at a time."""
+
+_logger = structlog.get_logger(__name__)
+
+
+class Agent:
+    """See module. ``name`` is the node's name, or ``fabric``; ``clock`` gives aware UTC times."""
+
+    reads: tuple[Topic, ...] = (PATHS, REPORTS)
+
+    def __init__(
+        self,
+        backend: Backend,
+        name: str,
+        clock: Callable[[], datetime],
+        *,
+        heartbeat_seconds: float = 5.0,
+        reconcile_seconds: float = 30.0,
+    ) -> None:
+        self.name = f"agent/{name}"
+        self.agent = name
+        self._backend = backend
+        self._clock = clock
+        self._heartbeat_seconds = heartbeat_seconds
+        self._reconcile_seconds = reconcile_seconds
+        self._started = clock()
+        self._turn = asyncio.Lock()
+        self._is_down = False
+        self._opened = False
+        self.reset()
+
+    def reset(self) -> None:
+        """See Processor."""
+        self._wanted: dict[str, PathSet] = {}
+        self._digests: dict[str, str] = {}
+        self._reported: dict[str, Report] = {}
+        self._changed: dict[str, None] = {}
+        self._written: dict[str, int] = {}
+        self._retries = _Retries()
+        self._machine = _Retries()
+        self._last_beat: datetime | None = None
+        self._last_reconcile: datetime | None = None
+
+    def take(self, record: Record) -> None:
+        """See Processor."""
+        if record.topic == PATHS.name:
+            path_set = decode_path_set(record.key, record.value)
+            self._retries.forget(record.key)
+            self._changed[record.key] = None
+            if path_set is None:
+                self._wanted.pop(record.key, None)
+                self._digests.pop(record.key, None)
+            else:
+                self._wanted[record.key] = path_set
+                self._digests[record.key] = hashlib.sha256(record.value or b"").hexdigest()
+        elif record.topic == REPORTS.name:
+            address, _, agent = record.key.rpartition("/")
+            if agent != self.agent or address == "heartbeat":
+                return
+            report = decode_report(record.key, record.value)
+            # What this process wrote is known already; an echo of it must not hide what it wrote later.
+            written = self._written.get(address, -1)
+            if record.offset == written:
+                del self._written[address]
+            if record.offset <= written:
+                return
+            if isinstance(report, Report):
+                self._reported[address] = report
+            else:
+                self._reported.pop(address, None)
+
+    async def settle(self, log: EventLog) -> float | None:
+        """See Processor."""
+        async with self._turn:
+            return None if self._is_down else await self._settle(log)
+
+    async def _settle(self, log: EventLog) -> float:
+        await self._beat(log)
+        await self.open()
+        now = self._clock()
+        if self._reconcile_due(now):
+            await self._reconcile(log)
+        elif not self._machine.waits(_MACHINE):
+            await self._apply(log, [*self._changed, *self._retries.due(now)])
+        await self._beat(log)
+        return self._next_wake_up(self._clock())
+
+    async def open(self) -> None:
+        """Get the back end ready before the first records are read; raises DataPathError where it cannot be used."""
+        if not self._opened:
+            await self._backend.open()
+            self._opened = True
+
+    async def take_down(self, log: EventLog) -> None:
+        """Forward nothing any more and say goodbye: for a machine that leaves for good. Raises DataPathError."""
+        async with self._turn:
+            self._is_down = True
+            if self._opened:
+                outcomes = await self._backend.reconcile({})
+                left = [f"{address}: {outcome.message}" for address, outcome in outcomes.items()]
+                if left:
+                    raise DataPathError(
+                        f"{len(left)} addresses are still forwarded, such as {left[0]}; remove them by hand"
+                    )
+            await self._append(log, [self._heartbeat(self._clock(), stopped=True)])
+
+    async def close(self) -> None:
+        """Let go of the back end; what is programmed stays."""
+        if self._opened:
+            await self._backend.close()
+            self._opened = False
+
+    def _reconcile_due(self, now: datetime) -> bool:
+        if self._machine.waits(_MACHINE):
+            return bool(self._machine.due(now))
+        if self._last_reconcile is None or self._backend.stale():
+            return True
+        return now - self._last_reconcile >= timedelta(seconds=self._reconcile_seconds)
+
+    async def _reconcile(self, log: EventLog) -> None:
+        """Match everything, and answer for it; addresses that are no longer wanted lose their report."""
+        self._last_reconcile = self._clock()
+        gone = [address for address in {**self._changed, **self._reported} if address not in self._wanted]
+        began = self._clock()
+        try:
+            outcomes = await self._backend.reconcile(self._wanted)
+            self._machine.forget(_MACHINE)
+        except DataPathError as error:
+            self._machine.failed(_MACHINE, began)
+            outcomes = self._all_failed(self._wanted, error)
+        await self._answer(log, outcomes, gone, began)
+
+    async def _apply(self, log: EventLog, addresses: Iterable[str]) -> None:
+        due = list(dict.fromkeys(addresses))
+        for start in range(0, len(due), BATCH):
+            batch = due[start : start + BATCH]
+            began = self._clock()
+            try:
+                outcomes = await self._backend.apply({address: self._wanted.get(address) for address in batch})
+            except DataPathError as error:
+                outcomes = self._all_failed(batch, error)
+            gone = [address for address in batch if address not in self._wanted]
+            await self._answer(log, outcomes, gone, began)
+            await self._beat(log)
+
+    def _all_failed(self, addresses: Iterable[str], error: DataPathError) -> dict[str, Outcome]:
+        _logger.warning("the data path cannot be changed", agent=self.agent, error=str(error))
+        return dict.fromkeys(addresses, Outcome("failed", {}, str(error)))
+
+    async def _answer(
+        self, log: EventLog, outcomes: Mapping[str, Outcome], gone: Iterable[str], began: datetime
+    ) -> None:
+        now = self._clock()
+        seconds = round((now - began).total_seconds(), 6)
+        reports = []
+        for address, outcome in outcomes.items():
+            if outcome.state == "failed":
+                self._retries.failed(address, now)
+            else:
+                self._retries.forget(address)
+            path_set = self._wanted.get(address)
+            if path_set is None:
+                continue
+            report = self._report(path_set, outcome, now, seconds)
+            if not _same(self._reported.get(address), report):
+                reports.append(report)
+        forgotten = [address for address in gone if not self._retries.waits(address) and address in self._reported]
+        await self._append(log, reports, forgotten)
+        for address in (*outcomes, *gone):
+            self._changed.pop(address, None)
+
+    def _report(self, path_set: PathSet, outcome: Outcome, now: datetime, seconds: float) -> Report:
+        return Report(
+            address=path_set.address,
+            agent=self.agent,
+            state=outcome.state,
+            path=self._digests[path_set.address],
+            release=path_set.release,
+            at=now,
+            seconds=seconds,
+            weights=dict(outcome.weights),
+            message=outcome.message,
+        )
+
+    async def _append(
+        self, log: EventLog, records: Iterable[Report | Heartbeat], forgotten: Iterable[str] = ()
+    ) -> None:
+        """Append and remember; each record is remembered once it is written, so nothing unwritten counts as said."""
+        said = list(records)
+        lost = list(forgotten)
+        new = [NewRecord(report_key(record), encode_report(record)) for record in said]
+        new += [NewRecord(f"{address}/{self.agent}", None) for address in lost]
+        if not new:
+            return
+        offsets = await log.append(REPORTS, new)
+        for record, offset in zip(said, offsets, strict=False):
+            if isinstance(record, Report):
+                self._reported[record.address] = record
+                self._written[record.address] = offset
+        for address, offset in zip(lost, offsets[len(said) :], strict=True):
+            self._reported.pop(address, None)
+            self._written[address] = offset
+
+    async def _beat(self, log: EventLog) -> None:
+        now = self._clock()
+        if self._last_beat is None or now - self._last_beat >= timedelta(seconds=self._heartbeat_seconds):
+            await self._append(log, [self._heartbeat(now)])
+            self._last_beat = now
+
+    def _heartbeat(self, now: datetime, *, stopped: bool = False) -> Heartbeat:
+        return Heartbeat(agent=self.agent, at=now, started=self._started, backend=self._backend.name, stopped=stopped)
+
+    def _next_wake_up(self, now: datetime) -> float:
+        assert self._last_beat is not None
+        assert self._last_reconcile is not None
+        due = [
+            self._last_beat + timedelta(seconds=self._heartbeat_seconds),
+            self._last_reconcile + timedelta(seconds=self._reconcile_seconds),
+        ]
+        if self._backend.watch_seconds is not None:
+            due.append(now + timedelta(seconds=self._backend.watch_seconds))
+        due.extend(self._machine.times() or self._retries.times())
+        return max(0.0, (min(due) - now).total_seconds())
+
+
+class _Retries:
+    """When an address that failed is tried again: after a second, then twice as long each time, up to a minute."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, tuple[float, datetime]] = {}
+
+    def failed(self, address: str, now: datetime) -> None:
+        before, _ = self._waits.get(address, (0.0, now))
+        pause = min(max(before * 2, FIRST_RETRY), LONGEST_RETRY)
+        self._waits[address] = (pause, now + timedelta(seconds=pause))
+
+    def forget(self, address: str) -> None:
+        self._waits.pop(address, None)
+
+    def waits(self, address: str) -> bool:
+        return address in self._waits
+
+    def due(self, now: datetime) -> list[str]:
+        return [address for address, (_, at) in self._waits.items() if at <= now]
+
+    def times(self) -> list[datetime]:
+        return [at for _, at in self._waits.values()]
+
+
+def _same(old: Report | None, new: Report) -> bool:
+    """Whether both say the same: when and how fast it was does not count."""
+    return old is not None and old == new.model_copy(update={"at": old.at, "seconds": old.seconds})

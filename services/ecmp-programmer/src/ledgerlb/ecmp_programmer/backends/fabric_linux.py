@@ -1,0 +1,146 @@
+"""The ``fabric-linux`` back end: a Linux router or gateway that spreads each address over the nodes, by weight.
+
+Every external address gets a host route through a next-hop group of its own, whose members are the nodes with their
+weights. An address for which no node can be used has no route at all: what else the machine knows about it (a default
+route, a blackhole for the whole prefix) decides then; LedgerLB does not guess. Next hops must be directly connected: a
+gateway further away would not send the packet on to that node.
+
+The kernel's tables are read (dumped) and compared at start, after a change of links or addresses, after a lost answer,
+and whenever the agent asks. Only objects with LedgerLB's protocol number and id range are ever changed or removed.
+
+Not done here: source ranges (the nodes enforce them; only the empty set, nobody, is kept here, by having no route),
+affinity (the kernel's hash, ``net.ipv4.fib_multipath_hash_policy``, decides), resilient groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ledgerlb.core.errors import DataPathError
+from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted
+from ledgerlb.ecmp_programmer.backends.fabric_program import MAX_WEIGHT, FabricProgram, Place
+from ledgerlb.ecmp_programmer.backends.fabric_state import DEFAULT_ID_BASE, FabricState
+from ledgerlb.ecmp_programmer.netlink import wire
+from ledgerlb.ecmp_programmer.netlink.namespace import in_host_namespace, within
+from ledgerlb.ecmp_programmer.netlink.socket import EventSocket, NetlinkSocket, open_event_socket, open_request_socket
+
+DEFAULT_PROTOCOL: Final = 76
+"""A route protocol number that no known routing daemon uses (see ``/etc/iproute2/rt_protos``)."""
+WATCH_SECONDS: Final = 1.0
+
+_EVENTS: Final = (wire.GROUP_LINK, wire.GROUP_IPV4_ADDRESS, wire.GROUP_IPV6_ADDRESS, wire.GROUP_NEXTHOP)
+_HASH_POLICIES: Final = ("net.ipv4.fib_multipath_hash_policy", "net.ipv6.fib_multipath_hash_policy")
+_BY_PORTS: Final = ("1", "3")
+
+_logger = structlog.get_logger(__name__)
+
+
+class FabricLinux:
+    """See module. ``netns`` names a namespace of ``ip netns`` (empty: the process's own)."""
+
+    name = "fabric-linux"
+    watch_seconds: float | None = WATCH_SECONDS
+
+    def __init__(
+        self,
+        *,
+        netns: str = "",
+        allow_host_namespace: bool = False,
+        protocol: int = DEFAULT_PROTOCOL,
+        table: int = wire.MAIN_TABLE,
+        id_base: int = DEFAULT_ID_BASE,
+        max_weight: int = MAX_WEIGHT,
+    ) -> None:
+        self._netns = netns
+        self._allow_host_namespace = allow_host_namespace
+        self._protocol = protocol
+        self._table = table
+        self._id_base = id_base
+        self._max_weight = max_weight
+        self._program: FabricProgram | None = None
+        self._netlink: NetlinkSocket | None = None
+        self._events: EventSocket | None = None
+
+    async def open(self) -> None:
+        """See Backend. Raises DataPathError in the machine's own network namespace unless that is allowed."""
+        if not self._netns and not self._allow_host_namespace and in_host_namespace():
+            raise DataPathError(
+                "fabric-linux would change the routes of this machine itself; where it is the gateway, set "
+                "LEDGERLB_FABRIC_ALLOW_HOST_NAMESPACE=true, else name a network namespace in LEDGERLB_FABRIC_NETNS"
+            )
+        try:
+            requests, events, policies = within(
+                self._netns, lambda: (open_request_socket(), open_event_socket(_EVENTS), _hash_policies())
+            )
+        except OSError as error:
+            raise DataPathError(f"netlink sockets cannot be opened: {error}") from error
+        self._netlink = NetlinkSocket(requests, requests.getsockname()[0])
+        self._events = EventSocket(events, self._netlink.port)
+        for setting, value in policies.items():
+            if value not in _BY_PORTS:
+                _logger.warning("all flows between two hosts take one path; set it to 3", sysctl=setting, value=value)
+
+    async def close(self) -> None:
+        """See Backend."""
+        if self._netlink is not None and self._events is not None:
+            self._netlink.close()
+            self._events.close()
+        self._netlink = self._events = self._program = None
+
+    def stale(self) -> bool:
+        """See Backend."""
+        if self._program is None:
+            return True
+        if self._events is not None and self._events.changed():
+            self._program.outdated = True
+        return self._program.outdated
+
+    async def reconcile(self, wanted: Wanted) -> Mapping[str, Outcome]:
+        """See Backend."""
+        program = await self._read_kernel()
+        outcomes = await program.program(wanted)
+        outcomes |= await program.remove([address for address in program.state.routes if address not in wanted])
+        await program.delete_unused()
+        program.outdated = False  # what failed now fails for another reason: the agent tries it again after a pause
+        return outcomes
+
+    async def apply(self, changed: Wanted) -> Mapping[str, Outcome]:
+        """See Backend."""
+        if self._program is None:
+            raise DataPathError("fabric-linux is asked for changes before its first reconcile")
+        outcomes = await self._program.program(changed)
+        again = {address: changed[address] for address, outcome in outcomes.items() if outcome.state == "failed"}
+        if again and self._program.outdated:
+            # Somebody changed the kernel under us: look at it once more before calling it a failure.
+            program = await self._read_kernel()
+            outcomes |= await program.program(again)
+            program.outdated = False
+        await self._program.delete_unused()
+        return outcomes
+
+    async def _read_kernel(self) -> FabricProgram:
+        if self._netlink is None or self._events is None:
+            raise DataPathError("fabric-linux is not open")
+        self._events.changed()  # whatever happened up to here is in the dump
+        nexthops = [wire.nexthop_of(reply.body) for reply in await self._netlink.dump(wire.dump_nexthops())]
+        routes = []
+        for family in (4, 6):
+            found = await self._netlink.dump(wire.dump_routes(family, self._table, self._protocol))
+            routes += [wire.route_of(reply.body) for reply in found]
+        state = FabricState.from_dump(nexthops, routes, self._protocol, self._table, self._id_base)
+        limit = self._program.max_weight if self._program is not None else self._max_weight
+        self._program = FabricProgram(Place(self._netlink, self._protocol, self._table), state, limit)
+        return self._program
+
+
+def _hash_policies() -> dict[str, str]:
+    found = {}
+    for setting in _HASH_POLICIES:
+        path = Path("/proc/sys") / setting.replace(".", "/")
+        if path.exists():
+            found[setting] = path.read_text("ascii").strip()
+    return found

@@ -1,0 +1,283 @@
+"""How addresses become next hops, groups and routes: the steps of the ``fabric-linux`` back end, in a safe order.
+
+New next hops, then groups (each replaced in one step), then new routes; removals the other way round. So no flow ever
+meets an empty group, and nothing refers to what is not there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final
+
+import structlog
+
+from ledgerlb.core.errors import DataPathError
+from ledgerlb.core.pathset import PathSet
+from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted, forwards
+from ledgerlb.ecmp_programmer.backends.fabric_state import FabricState, Gateway, Members, scaled
+from ledgerlb.ecmp_programmer.netlink import wire
+from ledgerlb.ecmp_programmer.netlink.socket import Answer, NetlinkSocket
+
+MAX_WEIGHT: Final = 65535
+MAX_WEIGHT_8_BIT: Final = 256
+"""What kernels before 6.12 take."""
+
+_GONE: Final = (errno.ENOENT, errno.ESRCH)
+_OUTDATED: Final = (errno.ENOENT, errno.EINVAL, errno.EEXIST)
+_NAMED_IN_MESSAGE: Final = 3
+_NOT_CANONICAL: Final = "is not an IP address in canonical form"
+
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where our objects stand: the socket to the kernel, our protocol number, the routing table."""
+
+    netlink: NetlinkSocket
+    protocol: int
+    table: int
+
+
+@dataclass(slots=True)
+class _Goal:
+    """What one address is to become: weights by node, and the next hop (id) of each node that can be used."""
+
+    address: str
+    weights: dict[str, int] = field(default_factory=dict)
+    members: dict[str, int] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+
+class FabricProgram:
+    """See module. ``outdated``: the kernel is no longer what ``state`` says, so it must be read again.
+
+    Every call raises DataPathError when the kernel does not answer; what was done by then is not known.
+    """
+
+    def __init__(self, place: Place, state: FabricState, max_weight: int = MAX_WEIGHT) -> None:
+        self.state = state
+        self.max_weight = max_weight
+        self.outdated = False
+        self._place = place
+        self._gateways: dict[str, Gateway | str] = {}
+
+    async def program(self, wanted: Wanted) -> dict[str, Outcome]:
+        """Make these addresses so, and answer for each."""
+        strange = {address: Outcome("failed", {}, _NOT_CANONICAL) for address in wanted if not _is_canonical(address)}
+        goals = [_Goal(address) for address in wanted if address not in strange]
+        hops = (hop for path_set in wanted.values() if forwards(path_set) and path_set for hop in path_set.next_hops)
+        vias = sorted({hop.via for hop in hops if hop.weight > 0 and hop.via})
+        await self._find_gateways(vias)
+        await self._add_hops(vias)
+        for goal in goals:
+            self._choose_members(goal, wanted[goal.address])
+        await self._set_groups([goal for goal in goals if goal.members])
+        await self._remove_routes([goal for goal in goals if not goal.members])
+        return strange | {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
+
+    async def remove(self, addresses: Iterable[str]) -> dict[str, Outcome]:
+        """Route these addresses no more; answers only for those that would not go."""
+        goals = [_Goal(address) for address in addresses]
+        await self._remove_routes(goals)
+        return {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
+
+    async def _find_gateways(self, vias: Sequence[str]) -> None:
+        """Learn behind which interface each next hop is, or why it cannot be used."""
+        asked = [via for via in vias if not isinstance(self._gateways.get(via), Gateway)]
+        unknown = [via for via in asked if _is_canonical(via)]
+        self._gateways |= dict.fromkeys((via for via in asked if via not in unknown), _NOT_CANONICAL)
+        answers = await self._exchange([wire.lookup_route(via) for via in unknown])
+        for via, answer in zip(unknown, answers, strict=True):
+            self._gateways[via] = _gateway(via, answer)
+
+    async def _add_hops(self, vias: Sequence[str]) -> None:
+        known = (found for via in vias if isinstance(found := self._gateways[via], Gateway))
+        missing = [gateway for gateway in known if self.state.hop_id(gateway) is None]
+        numbers = [self.state.new_hop_id() for _ in missing]
+        answers = await self._exchange(
+            [
+                wire.add_nexthop(number, gateway.via, gateway.interface, self._place.protocol)
+                for number, gateway in zip(numbers, missing, strict=True)
+            ]
+        )
+        for number, gateway, answer in zip(numbers, missing, answers, strict=True):
+            if answer.error:
+                self._gateways[gateway.via] = _why(answer)
+                self.outdated = self.outdated or answer.error == errno.EEXIST
+            else:
+                self.state.put_hop(number, gateway)
+
+    def _choose_members(self, goal: _Goal, path_set: PathSet | None) -> None:
+        if path_set is None or path_set.withdraw:
+            goal.outcome = Outcome("withdrawn")
+            return
+        if not forwards(path_set):
+            goal.outcome = Outcome("programmed", {}, "nobody is admitted by the source ranges")
+            return
+        for hop in path_set.next_hops:
+            if hop.weight < 1:
+                continue
+            gateway = self._gateways[hop.via] if hop.via else "has no address of this family"
+            if isinstance(gateway, Gateway):
+                goal.weights[hop.node] = hop.weight
+                goal.members[hop.node] = self.state.hop_id(gateway) or 0
+            else:
+                goal.lost.append(f"{hop.node} ({hop.via or 'no address'}): {gateway}")
+        if goal.lost and not goal.members:
+            goal.outcome = Outcome("failed", {}, f"no next hop can be used; {_listed(goal.lost)}")
+        elif not goal.members:
+            goal.outcome = Outcome("programmed")
+
+    async def _set_groups(self, goals: Sequence[_Goal]) -> None:
+        """Bring the groups of these addresses up to date, and route through them."""
+        chosen: list[tuple[_Goal, int, Members, bool]] = []
+        for goal in goals:
+            members = self._members(goal)
+            group = self.state.group_id(goal.address)
+            number = group if group is not None else self.state.new_group_id()
+            chosen.append((goal, number, members, group is not None))
+        due = [one for one in chosen if self.state.groups.get(one[1]) != one[2]]
+        answers = await self._exchange(
+            [
+                wire.set_group(number, members, self._place.protocol, replace=exists)
+                for _, number, members, exists in due
+            ]
+        )
+        too_heavy = False
+        for (goal, number, members, _), answer in zip(due, answers, strict=True):
+            if not answer.error:
+                self.state.put_group(number, members)
+                continue
+            if answer.error == errno.EINVAL and max(weight for _, weight in members) > MAX_WEIGHT_8_BIT:
+                too_heavy = True
+            self._failed(goal, "its group cannot be set", answer)
+        if too_heavy and self.max_weight > MAX_WEIGHT_8_BIT:
+            _logger.warning("this kernel refuses weights over 256: larger ones are scaled down from now on")
+            self.max_weight = MAX_WEIGHT_8_BIT
+            for goal in goals:
+                goal.outcome = None
+            await self._set_groups(goals)
+            return
+        await self._add_routes([(goal, number) for goal, number, _, _ in chosen if goal.outcome is None])
+
+    def _members(self, goal: _Goal) -> Members:
+        total: dict[int, int] = {}
+        for node, number in goal.members.items():  # two nodes behind one address add up
+            total[number] = total.get(number, 0) + goal.weights[node]
+        return tuple(sorted(scaled(total, self.max_weight).items()))
+
+    async def _add_routes(self, goals: Sequence[tuple[_Goal, int]]) -> None:
+        due = [(goal, number) for goal, number in goals if self.state.routes.get(goal.address) != number]
+        answers = await self._exchange(
+            [
+                wire.set_route(
+                    goal.address,
+                    number,
+                    self._place.table,
+                    self._place.protocol,
+                    replace=goal.address in self.state.routes,
+                )
+                for goal, number in due
+            ]
+        )
+        for (goal, number), answer in zip(due, answers, strict=True):
+            if answer.error == errno.EEXIST:
+                self._failed(goal, "a route to it that is not LedgerLB's is in the way", answer)
+            elif answer.error:
+                self._failed(goal, "its route cannot be set", answer)
+            else:
+                self.state.drop_route(goal.address)
+                self.state.put_route(goal.address, number)
+        for goal, number in goals:
+            goal.outcome = goal.outcome or self._programmed(goal, self.state.groups[number])
+
+    def _programmed(self, goal: _Goal, members: Members) -> Outcome:
+        real = dict(members)
+        asked = sum(goal.weights.values())
+        said = []
+        if goal.lost:
+            said.append(f"left out: {_listed(goal.lost)}")
+        weights = dict(goal.weights)
+        if sum(real.values()) != asked:
+            said.append(f"weights are scaled down to {self.max_weight} at most")
+            weights = {node: real[number] for node, number in goal.members.items()}
+        return Outcome("programmed", weights, "; ".join(said))
+
+    async def _remove_routes(self, goals: Sequence[_Goal]) -> None:
+        """Take the routes of these addresses away; their groups go with ``delete_unused``."""
+        due = [goal for goal in goals if goal.address in self.state.routes]
+        answers = await self._exchange(
+            [
+                wire.delete_route(
+                    goal.address, self.state.routes[goal.address], self._place.table, self._place.protocol
+                )
+                for goal in due
+            ]
+        )
+        for goal, answer in zip(due, answers, strict=True):
+            if answer.error and answer.error not in _GONE:
+                self._failed(goal, "its route cannot be removed", answer)
+            else:
+                self.state.drop_route(goal.address)
+
+    async def delete_unused(self) -> None:
+        """Groups without a route, then next hops without a group. What will not go is tried at the next reconcile."""
+        await self._delete(list(self.state.unused_groups()), self.state.drop_group)
+        await self._delete(list(self.state.unused_hops()), self.state.drop_hop)
+
+    async def _delete(self, numbers: Sequence[int], drop: Callable[[int], None]) -> None:
+        answers = await self._exchange([wire.delete_nexthop(number) for number in numbers])
+        for number, answer in zip(numbers, answers, strict=True):
+            if answer.error and answer.error not in _GONE:
+                _logger.warning("a next-hop object cannot be removed", id=number, error=_why(answer))
+            else:
+                drop(number)
+
+    def _failed(self, goal: _Goal, what: str, answer: Answer) -> None:
+        goal.outcome = Outcome("failed", {}, f"{what}: {_why(answer)}")
+        self.outdated = self.outdated or answer.error in _OUTDATED
+
+    async def _exchange(self, messages: Sequence[wire.Message]) -> list[Answer]:
+        if not messages:
+            return []
+        try:
+            return await self._place.netlink.exchange(messages)
+        except DataPathError:
+            self.outdated = True  # some of it may have happened
+            raise
+
+
+def _gateway(via: str, answer: Answer) -> Gateway | str:
+    """The next hop as the kernel would reach it, or why it cannot be one."""
+    if answer.error or not answer.replies:
+        return _why(answer)
+    route = wire.route_of(answer.replies[0].body)
+    if route.kind == wire.LOCAL:
+        return "is an address of this machine"
+    if route.kind != wire.UNICAST or not route.interface:
+        return "cannot be reached from here"
+    if route.gateway:
+        return f"is not directly connected (it is behind {route.gateway})"
+    return Gateway(via, route.interface)
+
+
+def _is_canonical(address: str) -> bool:
+    try:
+        return str(ip_address(address)) == address and "%" not in address
+    except ValueError:
+        return False
+
+
+def _why(answer: Answer) -> str:
+    return answer.text or (os.strerror(answer.error) if answer.error else "the kernel gave no answer")
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = len(items) - _NAMED_IN_MESSAGE
+    return ", ".join(items[:_NAMED_IN_MESSAGE]) + (f" and {more} more" if more > 0 else "")

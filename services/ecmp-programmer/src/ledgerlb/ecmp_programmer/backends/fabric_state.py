@@ -1,0 +1,147 @@
+"""What stands in the kernel of ours, as the ``fabric-linux`` back end knows it; and the arithmetic of weights. Pure.
+
+Three kinds of objects, each with the protocol number of LedgerLB: a next hop per (gateway, interface), shared by all
+groups; a group per address; a host route per address through its group. Numbers come from a range of our own: the lower
+2^16 of it for next hops, the rest for groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ledgerlb.core.errors import DataPathError
+from ledgerlb.ecmp_programmer.netlink.wire import NextHopObject, RouteObject
+
+ID_BITS: Final = 20
+HOP_BITS: Final = 16
+DEFAULT_ID_BASE: Final = 0x4C4C0000
+"""The range of next-hop ids is ``ID_BITS`` wide from here on: 1,280,049,152 to 1,281,097,727."""
+HOST_LENGTH: Final = {4: 32, 6: 128}
+
+Members = tuple[tuple[int, int], ...]
+"""(id of a next hop, weight), sorted by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A next hop's address and the interface behind which it is."""
+
+    via: str
+    interface: int
+
+
+class FabricState:
+    """See module. Filled from a dump, then kept in step with every acknowledged change."""
+
+    def __init__(self, id_base: int = DEFAULT_ID_BASE) -> None:
+        self._base = id_base
+        self.hops: dict[int, Gateway] = {}
+        self.groups: dict[int, Members] = {}
+        self.routes: dict[str, int] = {}
+        self._hop_ids: dict[Gateway, int] = {}
+        self._owners: dict[int, str] = {}
+        self._uses: dict[int, int] = {}
+        self._foreign: set[int] = set()
+        self._next = {HOP_BITS: id_base, ID_BITS: id_base + (1 << HOP_BITS)}
+
+    @classmethod
+    def from_dump(
+        cls, nexthops: Iterable[NextHopObject], routes: Iterable[RouteObject], protocol: int, table: int, id_base: int
+    ) -> FabricState:
+        """The state that a dump shows. What has another protocol, or lies outside our ids, is somebody else's."""
+        state = cls(id_base)
+        for found in nexthops:
+            if not id_base <= found.id < id_base + (1 << ID_BITS):
+                continue
+            if found.protocol != protocol:
+                state._foreign.add(found.id)
+            elif found.members:
+                state.put_group(found.id, found.members)
+            else:
+                state.put_hop(found.id, Gateway(found.gateway, found.interface))
+        for route in routes:
+            family = 6 if ":" in route.destination else 4
+            if (route.protocol, route.table, route.length) == (protocol, table, HOST_LENGTH[family]):
+                state.put_route(route.destination, route.nexthop)
+        return state
+
+    def put_hop(self, number: int, gateway: Gateway) -> None:
+        """A next hop stands there now."""
+        self.hops[number] = gateway
+        self._hop_ids.setdefault(gateway, number)
+
+    def drop_hop(self, number: int) -> None:
+        """A next hop is gone."""
+        gateway = self.hops.pop(number, None)
+        if gateway is not None and self._hop_ids.get(gateway) == number:
+            del self._hop_ids[gateway]
+
+    def put_group(self, number: int, members: Sequence[tuple[int, int]]) -> None:
+        """A group has these members now."""
+        self.drop_group(number)
+        self.groups[number] = tuple(sorted(members))
+        for member, _ in members:
+            self._uses[member] = self._uses.get(member, 0) + 1
+
+    def drop_group(self, number: int) -> None:
+        """A group is gone."""
+        for member, _ in self.groups.pop(number, ()):
+            self._uses[member] -= 1
+            if not self._uses[member]:
+                del self._uses[member]
+
+    def put_route(self, address: str, group: int) -> None:
+        """The address is routed through the group now; the first route that uses a group owns it."""
+        self.routes[address] = group
+        self._owners.setdefault(group, address)
+
+    def drop_route(self, address: str) -> None:
+        """The address is not routed any more."""
+        group = self.routes.pop(address, None)
+        if group is not None and self._owners.get(group) == address:
+            del self._owners[group]
+
+    def hop_id(self, gateway: Gateway) -> int | None:
+        """The next hop for the gateway."""
+        return self._hop_ids.get(gateway)
+
+    def group_id(self, address: str) -> int | None:
+        """The address's own group, None where it has none yet."""
+        group = self.routes.get(address)
+        return group if group in self.groups and self._owners.get(group) == address else None
+
+    def new_hop_id(self) -> int:
+        """A free id for a next hop. Raises DataPathError where none is left."""
+        return self._free(HOP_BITS, self._base, 1 << HOP_BITS)
+
+    def new_group_id(self) -> int:
+        """A free id for a group. Raises DataPathError where none is left."""
+        return self._free(ID_BITS, self._base + (1 << HOP_BITS), (1 << ID_BITS) - (1 << HOP_BITS))
+
+    def _free(self, kind: int, first: int, count: int) -> int:
+        for _ in range(count):
+            number = self._next[kind]
+            self._next[kind] = first + (number + 1 - first) % count
+            if number not in self.hops and number not in self.groups and number not in self._foreign:
+                return number
+        raise DataPathError(
+            f"all {count} next-hop ids from {first} are in use; set LEDGERLB_FABRIC_ID_BASE to a free range"
+        )
+
+    def unused_groups(self) -> Iterator[int]:
+        """Groups through which no address is routed."""
+        return (number for number in sorted(self.groups) if number not in self._owners)
+
+    def unused_hops(self) -> Iterator[int]:
+        """Next hops that are in no group."""
+        return (number for number in sorted(self.hops) if number not in self._uses)
+
+
+def scaled(weights: Mapping[int, int], limit: int) -> dict[int, int]:
+    """The weights, brought down in proportion where the largest is over ``limit``; none falls below 1."""
+    largest = max(weights.values(), default=0)
+    if largest <= limit:
+        return dict(weights)
+    return {member: max(1, (weight * limit * 2 + largest) // (2 * largest)) for member, weight in weights.items()}

@@ -1,0 +1,110 @@
+"""The planner: path sets from the ledger and the cluster's facts.
+
+Reads facts, ledger and its own path sets; runs ``core.paths.plan_from`` for the addresses that a batch of records
+concerns; writes a path set where its bytes differ from the last one under the address, and a tombstone once nobody
+holds the address. Nothing is written before every kind of fact is synced. An address is published even while nobody
+answers for it: agents must know it, because its release waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ledgerlb.core.backend_facts import BackendView
+from ledgerlb.core.facts import decode_fact
+from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.paths import plan_from
+from ledgerlb.core.pathset import encode_path_set
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import EventLog, NewRecord, Record
+from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS, Topic
+
+BATCH: Final = 500
+"""Path sets appended at a time."""
+
+
+class Planner:
+    """See module. ``pending`` are addresses whose path set may have changed."""
+
+    name = "planner"
+    reads: tuple[Topic, ...] = (FACTS, LEDGER, PATHS)
+
+    def __init__(self, settings: DomainSettings) -> None:
+        self.settings = settings
+        self.reset()
+
+    def reset(self) -> None:
+        """See Processor."""
+        self._facts = BackendView()
+        self._ledger = LedgerFold()
+        self._published: dict[str, bytes] = {}
+        self._written: dict[str, int] = {}
+        self._made_from: dict[str, frozenset[str]] = {}
+        self._made_with: dict[str, set[str]] = {}
+        self.pending: set[str] = set()
+
+    def take(self, record: Record) -> None:
+        """See Processor."""
+        if record.topic == FACTS.name:
+            for key in self._facts.take(decode_fact(record.key, record.value)):
+                self.pending |= self._made_with.get(key, set())
+        elif record.topic == LEDGER.name:
+            taken = self._ledger.take(record.key, record.value)
+            if isinstance(taken, Accepted):
+                addresses = (getattr(event, "address", None) for event in taken.entry.events)
+                self.pending.update(address for address in addresses if address is not None)
+        elif record.topic == PATHS.name:
+            self._take_published(record)
+
+    def _take_published(self, record: Record) -> None:
+        # What this process wrote is known already; an echo of it must not hide what it wrote later.
+        written = self._written.get(record.key, -1)
+        if record.offset == written:
+            del self._written[record.key]
+        if record.offset <= written:
+            return
+        self._remember(record.key, record.value)
+        self.pending.add(record.key)
+
+    async def settle(self, log: EventLog) -> float | None:
+        """See Processor."""
+        if not self._facts.synced():
+            return None
+        due = sorted(self.pending)
+        for start in range(0, len(due), BATCH):
+            addresses = due[start : start + BATCH]
+            records = [record for address in addresses if (record := self._change(address)) is not None]
+            if records:
+                offsets = await log.append(PATHS, records)
+                for record, offset in zip(records, offsets, strict=True):
+                    self._remember(record.key, record.value)
+                    self._written[record.key] = offset
+            self.pending.difference_update(addresses)
+            await asyncio.sleep(0)  # thousands of addresses must not keep the process from anything else
+        return None
+
+    def _change(self, address: str) -> NewRecord | None:
+        """The record that brings the topic up to date for one address, None where it is."""
+        planned = plan_from(self._facts, self._ledger, address)
+        self._depend(address, planned.made_from)
+        value = encode_path_set(planned.path_set) if planned.path_set is not None else None
+        return NewRecord(address, value) if value != self._published.get(address) else None
+
+    def _depend(self, address: str, made_from: frozenset[str]) -> None:
+        before = self._made_from.pop(address, frozenset())
+        for key in before - made_from:
+            members = self._made_with[key]
+            members.discard(address)
+            if not members:
+                del self._made_with[key]
+        for key in made_from - before:
+            self._made_with.setdefault(key, set()).add(address)
+        if made_from:
+            self._made_from[address] = made_from
+
+    def _remember(self, address: str, value: bytes | None) -> None:
+        if value:
+            self._published[address] = value
+        else:
+            self._published.pop(address, None)

@@ -1,0 +1,366 @@
+"""The network-selector: facts in, intents out.
+
+It folds the facts (those kinds that a choice depends on), what it said itself, the ledger and the agents'
+reports, and says what follows, once every kind of fact has been listed: an offer per network, a verdict and a
+wish per Service. A record is written only where it says something new, so restarts, repetitions and second
+replicas write nothing.
+
+What a record touches is looked at again, and nothing else: a Service's fact or ledger entry that Service, a
+Namespace's its Services, a network or the Kubemanager all Services. Which networks and labels there are is
+worked out once for all of them (``Landscape``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.facts import NamespaceFact, ServiceFact, Synced, decode_fact, fact_key
+from ledgerlb.core.intents import (
+    Dropped,
+    FactPosition,
+    IntentRecord,
+    IntentsSynced,
+    NetworkOffer,
+    Selection,
+    encode_intent,
+    intent_key,
+)
+from ledgerlb.core.ledger.entry import Entry
+from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
+from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.networks import ExternalNetwork, derive_all, gone_offer, to_offer, with_conflicts
+from ledgerlb.core.pathset import Heartbeat, Report, decode_report
+from ledgerlb.core.selection import Landscape, anchor_of, select
+from ledgerlb.core.services import is_ours
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.view import Change, ClusterView
+from ledgerlb.eventlog.port import EventLog, NewRecord, Record
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
+from ledgerlb.network_selector.said import Said
+from ledgerlb.network_selector.wishes import NOT_OURS, SERVICE_DELETED, Situation, ToSay, ending, following
+
+_NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet")
+_KINDS: Final = ("Service", "Namespace", "Kubemanager", "Synced", *_NETWORK_KINDS)
+_SERVICES_PER_APPEND: Final = 200
+_RECORDS_PER_APPEND: Final = 500
+_LOOK_AGAIN: Final = 1.0
+"""Seconds after which Services that move are looked at again without a record: agents may have died meanwhile."""
+_SET_RIGHT: Final = 5.0
+"""Seconds after which what another replica said is looked at: two that disagree (while settings are rolled out)
+then write slowly.
+"""
+
+
+class NetworkSelector:
+    """See module. ``clock`` tells aware UTC; it decides nothing but which agents still live."""
+
+    name = "network-selector"
+    reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
+
+    def __init__(self, settings: DomainSettings, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was folded."""
+        self.view = ClusterView()
+        self.said = Said()
+        self.fold = LedgerFold()
+        self.agents = AgentTable()
+        self._positions: dict[str, int] = {}
+        self._served: dict[str, str] = {}
+        self._offer_revisions: dict[str, int] = {}
+        self._holders: set[str] = set()
+        self._derived: dict[str, ExternalNetwork] | None = None
+        self._networks: dict[str, ExternalNetwork] = {}
+        self._landscape: Landscape | None = None
+        self._conflicts_due = True
+        self._offers_due = True
+        self._everything = True
+        self._dirty: dict[str, None] = {}
+        self._moving: dict[str, None] = {}
+        self._look_again: datetime | None = None
+        self._disputed: dict[str, None] = {}
+        self._set_right: datetime | None = None
+
+    # -- folding ---------------------------------------------------------------------------------------------------
+
+    def take(self, record: Record) -> None:
+        """Fold one record of the facts, the intents, the ledger or the reports."""
+        if record.topic == FACTS.name:
+            self._take_fact(record)
+        elif record.topic == INTENTS.name:
+            self._take_intent(record)
+        elif record.topic == LEDGER.name:
+            self._take_entry(record)
+        else:
+            self._take_report(record)
+
+    def _take_fact(self, record: Record) -> None:
+        if not record.key.startswith(_KIND_PREFIXES):
+            return
+        fact = decode_fact(record.key, record.value)
+        change = self.view.take(record.key, fact)
+        if change.kind == "Synced":
+            # Whether the cluster has NADs at all tells what a VirtualNetwork without its NAD is.
+            if isinstance(fact, Synced) and fact.of in _NETWORK_KINDS:
+                self._derived = None
+            return
+        if change.new is None:
+            self._positions.pop(record.key, None)
+        else:
+            self._positions[record.key] = record.offset
+        if not change.same:
+            self._touch(change)
+
+    def _touch(self, change: Change) -> None:
+        """Note what has to be looked at again because of a changed fact."""
+        if change.kind == "Service":
+            self._dirty[change.name] = None
+        elif change.kind == "Namespace":
+            self._touch_namespace(change)
+        elif change.kind in _NETWORK_KINDS:
+            self._derived = None
+        else:
+            self._landscape = None
+            self._everything = True
+
+    def _touch_namespace(self, change: Change) -> None:
+        self._dirty.update(dict.fromkeys(self.view.services_in(change.name)))
+        if change.name == self._settings.contrail_namespace:
+            self._everything = True
+        if _labels(change.old) != _labels(change.new) and any(
+            network.namespace == change.name for network in self._networks.values()
+        ):
+            # Selectors may match its networks now, or no longer.
+            self._landscape = None
+            self._everything = True
+
+    def _take_intent(self, record: Record) -> None:
+        intent = self.said.read(record.key, record.value, record.offset)
+        match intent:
+            case None | IntentsSynced():
+                pass
+            case NetworkOffer() | Dropped(service=""):
+                self._disputed[""] = None
+            case _:
+                self._disputed[intent.service] = None
+
+    def _take_entry(self, record: Record) -> None:
+        outcome = self.fold.take(record.key, record.value)
+        if isinstance(outcome, Accepted):
+            self._follow(outcome.entry)
+
+    def _follow(self, entry: Entry) -> None:
+        for event in entry.events:
+            service = getattr(event, "service", None)
+            if service is not None:
+                self._dirty[service] = None
+            if isinstance(event, AddressAllocated | AddressAdopted):
+                self._served[event.service] = event.uid
+        for cause in entry.cause:
+            if cause.intent == "network":
+                known = self._offer_revisions.get(entry.network, 0)
+                self._offer_revisions[entry.network] = max(known, cause.revision)
+        holds = self.fold.networks[entry.network].allocated() > 0
+        if holds != (entry.network in self._holders):
+            (self._holders.add if holds else self._holders.discard)(entry.network)
+            # Holders decide which of two overlapping networks counts as the older, and nothing else.
+            if any(network.conflict for network in self._networks.values()):
+                self._conflicts_due = True
+
+    def _take_report(self, record: Record) -> None:
+        report = decode_report(record.key, record.value)
+        self.agents.take(record.key, report)
+        if not self._moving:
+            return
+        if isinstance(report, Report):
+            holders = (holding.service for holding in self.fold.holding(report.address))
+            self._dirty.update((service, None) for service in holders if service in self._moving)
+        elif isinstance(report, Heartbeat) and report.stopped:
+            self._dirty.update(self._moving)
+
+    # -- saying ----------------------------------------------------------------------------------------------------
+
+    async def settle(self, log: EventLog) -> float | None:
+        """Say what is new; returns in how many seconds to look again where something waits for time to pass."""
+        if not self.view.synced():
+            return None
+        now = self._clock()
+        self._what_is_due(now)
+        landscape = self._look_around()
+        await self._say_offers(log, landscape)
+        await self._say_of_services(log, landscape, now)
+        if not self.said.synced:
+            await self._append(log, (IntentsSynced(),))
+        self._look_again = now + timedelta(seconds=_LOOK_AGAIN) if self._moving else None
+        return self._wake_up(now)
+
+    def _what_is_due(self, now: datetime) -> None:
+        """Put on the list what waited for time to pass."""
+        if self._look_again is not None and now >= self._look_again:
+            self._dirty.update(self._moving)
+        if self._everything:
+            self._disputed.clear()  # what stood in the log at the start is looked at with everything else
+            self._offers_due = True
+        elif self._set_right is not None and now >= self._set_right:
+            self._offers_due = self._offers_due or "" in self._disputed
+            self._dirty.update((service, None) for service in self._disputed if service)
+            self._disputed.clear()
+        if not self._disputed:
+            self._set_right = None
+        elif self._set_right is None:
+            self._set_right = now + timedelta(seconds=_SET_RIGHT)
+
+    def _wake_up(self, now: datetime) -> float | None:
+        """In how many seconds something is due."""
+        if self._dirty:
+            return 0.0
+        due = [at for at in (self._look_again, self._set_right) if at is not None]
+        return max(0.0, (min(due) - now).total_seconds()) if due else None
+
+    def _look_around(self) -> Landscape:
+        """The networks and selectors as they are now; if they changed, everything is looked at again."""
+        if self._derived is None:
+            self._derived = derive_all(self.view, self._settings)
+            self._conflicts_due = True
+        if self._conflicts_due:
+            found = with_conflicts(self._derived, self._holders)
+            if found != self._networks:
+                self._networks = found
+                self._landscape = None
+                self._offers_due = True
+                self._everything = True
+            self._conflicts_due = False
+        if self._landscape is None:
+            self._landscape = Landscape(self.view, self._settings, self._networks)
+        return self._landscape
+
+    async def _say_offers(self, log: EventLog, landscape: Landscape) -> None:
+        if not self._offers_due:
+            return
+        offers = [self._offer_of(network) for network in landscape.networks.values()]
+        known = sorted({*self.said.offers, *self.fold.networks} - landscape.networks.keys())
+        offers += [self._gone(name) for name in known]
+        await self._append(log, [offer for offer in offers if offer is not None])
+        self._offers_due = False
+
+    def _offer_of(self, network: ExternalNetwork) -> NetworkOffer | None:
+        old = self.said.offers.get(network.name)
+        if old is not None and to_offer(network, old.revision) == old:
+            return None
+        return to_offer(network, self._offer_revision(network.name))
+
+    def _gone(self, name: str) -> NetworkOffer | None:
+        old = self.said.offers.get(name)
+        if old.gone if old is not None else self.fold.networks[name].gone:
+            return None
+        return gone_offer(name, self._offer_revision(name), old.uid if old is not None else "")
+
+    def _offer_revision(self, network: str) -> int:
+        return self.said.next_revision(f"{network}|", self._offer_revisions.get(network, 0))
+
+    async def _say_of_services(self, log: EventLog, landscape: Landscape, now: datetime) -> None:
+        if self._everything:
+            self._dirty.update(dict.fromkeys(self._everybody()))
+            self._everything = False
+        again: list[str] = []
+        names = iter(sorted(self._dirty))
+        # A Service leaves the list only when what is to be said of it stands in the log.
+        while batch := tuple(islice(names, _SERVICES_PER_APPEND)):
+            found = [(name, self._look_at(name, landscape, now)) for name in batch]
+            await self._append(log, [record for _, to_say in found for record in to_say.records])
+            for name, to_say in found:
+                del self._dirty[name]
+                again += [name] if to_say.again else []
+                if to_say.moving:
+                    self._moving[name] = None
+                else:
+                    self._moving.pop(name, None)
+        self._dirty.update(dict.fromkeys(again))
+
+    def _everybody(self) -> Iterable[str]:
+        yield from (service.full_name for service in self.view.services())
+        yield from self.said.services()
+        yield from (holding.service for holding in self.fold.holdings())
+
+    def _look_at(self, name: str, landscape: Landscape, now: datetime) -> ToSay:
+        service = self.view.service(name)
+        situation = self._situation(name, service, now)
+        if service is None:
+            if not situation.holdings:
+                self._served.pop(name, None)
+            return ending(situation, SERVICE_DELETED)
+        if service.deleting:
+            return ending(situation, SERVICE_DELETED, service.uid)
+        if not is_ours(service, self._settings):
+            return ending(situation, NOT_OURS, service.uid, verdict=self._not_ours(service, situation))
+        anchor = anchor_of(service, situation.holdings, situation.words)
+        choice = select(landscape, service, anchor)
+        facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)
+        verdict = choice.to_selection(situation.revision(""), facts)
+        return following(situation, service, choice, verdict)
+
+    def _situation(self, name: str, service: ServiceFact | None, now: datetime) -> Situation:
+        timeout = self._settings.agent_timeout
+
+        def revision(network: str) -> int:
+            state = self.fold.networks.get(network)
+            known = state.revisions.get(name, 0) if state is not None else 0
+            return self.said.next_revision(f"{network}|{name}", known)
+
+        return Situation(
+            service=name,
+            words=self.said.words_of(name),
+            selection=self.said.selections.get(name),
+            holdings=self.fold.holdings_of(name),
+            refusals=self.fold.refusals_of(name),
+            revision=revision,
+            programmed=lambda address: self.agents.programmed(address, now, timeout),
+            namespace_labels=self.view.namespace_labels(name.partition("/")[0]),
+            facts=self._facts(f"Service/{name}"),
+            new_to_ledger=service is not None and self._served.get(name) != service.uid,
+        )
+
+    def _facts(self, *keys: str) -> tuple[FactPosition, ...]:
+        return tuple(
+            FactPosition(topic=FACTS.name, offset=self._positions[key]) for key in keys if key in self._positions
+        )
+
+    def _not_ours(self, service: ServiceFact, situation: Situation) -> Selection | None:
+        """Of a LoadBalancer of another class it is said that it is not ours; of other types nothing."""
+        if service.type != "LoadBalancer":
+            return None
+        theirs = service.load_balancer_class
+        return Selection(
+            service=service.full_name,
+            revision=situation.revision(""),
+            uid=service.uid,
+            ours=False,
+            message=f"loadBalancerClass {theirs!r} is not the one served here ({self._settings.load_balancer_class!r})",
+            facts=situation.facts,
+        )
+
+    async def _append(self, log: EventLog, records: Sequence[IntentRecord]) -> None:
+        """Write, in bounded pieces, and take note of each piece that stands."""
+        for start in range(0, len(records), _RECORDS_PER_APPEND):
+            piece = records[start : start + _RECORDS_PER_APPEND]
+            offsets = await log.append(INTENTS, [NewRecord(intent_key(record), _value(record)) for record in piece])
+            for record, offset in zip(piece, offsets, strict=True):
+                self.said.note(record, offset)
+
+
+_KIND_PREFIXES: Final = tuple(f"{kind}/" for kind in _KINDS)
+
+
+def _labels(fact: object) -> dict[str, str]:
+    return dict(fact.labels) if isinstance(fact, NamespaceFact) else {}
+
+
+def _value(record: IntentRecord) -> bytes | None:
+    return None if isinstance(record, Dropped) else encode_intent(record)

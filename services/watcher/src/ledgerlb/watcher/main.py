@@ -1,0 +1,130 @@
+"""The watcher process: observer (cluster → facts) and publisher (log → cluster), on an API server or a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import EventLog
+from ledgerlb.kube.api_source import ApiSource
+from ledgerlb.kube.client import ApiConnection
+from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.source import ObjectSource
+from ledgerlb.kube.writer import ClusterWriter
+from ledgerlb.kube.writer_api import ApiWriter
+from ledgerlb.kube.writer_memory import MemoryWriter
+from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.serve import ExtraTask, run, serve
+from ledgerlb.runtime.settings import domain_settings, process_settings
+from ledgerlb.watcher.observer import Observer
+from ledgerlb.watcher.publisher import Publisher
+from ledgerlb.watcher.settings import WatcherSettings, watcher_settings
+from ledgerlb.watcher.work import Limits
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at how far the observer is."""
+
+
+def main() -> None:
+    """Run until stopped; the exit status tells whether it ended well."""
+    raise SystemExit(run(_serve()))
+
+
+async def _serve() -> int:
+    process, settings = process_settings(), watcher_settings()
+    domain = domain_settings(process)
+    async with watcher(settings, domain) as (observer, publisher):
+        health = Health()
+        health.metrics.registry.register(WatcherMetrics(observer, publisher))
+        return await serve("watcher", [publisher], process, [observing(observer)], health=health)
+
+
+@contextlib.asynccontextmanager
+async def watcher(settings: WatcherSettings, domain: DomainSettings) -> AsyncIterator[tuple[Observer, Publisher]]:
+    """Both halves on one cluster; leaving finishes what is being written. Raises InvalidSetting: a bad kubeconfig."""
+    async with _cluster(settings) as (source, writer):
+        observer = Observer(source)
+        limits = Limits(concurrency=settings.write_concurrency)
+        publisher = Publisher(domain, writer, _now, on_object=observer.observe, limits=limits)
+        try:
+            yield observer, publisher
+        finally:
+            await publisher.close()
+            await writer.close()
+
+
+@contextlib.asynccontextmanager
+async def _cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectSource, ClusterWriter]]:
+    if settings.manifests is not None:
+        cluster = MemoryCluster(_now)
+        yield ManifestSource(ManifestFolder(settings.manifests, cluster)), MemoryWriter(cluster)
+        return
+    async with ApiConnection(settings.kubeconfig) as connection:
+        yield ApiSource(connection), ApiWriter(connection.client, timeout=settings.write_timeout)
+
+
+def observing(observer: Observer) -> ExtraTask:
+    """The observer as a part of the process: ready once every kind was listed and all of it is in the log."""
+
+    async def observe(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        part = health.part("observer", contact_bound=math.inf, turn_bound=math.inf)
+        part.why = "not every kind of the cluster has been listed yet"
+        running = asyncio.create_task(observer.run(log, stop))
+        try:
+            while not running.done():
+                if observer.synced:
+                    part.caught_up = True
+                    part.contact()
+                await asyncio.wait({running}, timeout=_LOOK)
+            running.result()
+        finally:
+            running.cancel()
+
+    return observe
+
+
+class WatcherMetrics(Collector):
+    """What the two halves count, for Prometheus."""
+
+    def __init__(self, observer: Observer, publisher: Publisher) -> None:
+        self._observer = observer
+        self._publisher = publisher
+
+    def collect(self) -> Iterable[Metric]:
+        """See Collector."""
+        writes = CounterMetricFamily(
+            "ledgerlb_cluster_writes", "Writes to the cluster by what they were", labels=["what"]
+        )
+        for what in ("finalizer-on", "status", "finalizer-off", "events", "refused"):
+            writes.add_metric([what], self._publisher.counts[what])
+        yield writes
+        queue = self._publisher.queue
+        failures = CounterMetricFamily("ledgerlb_cluster_write_failures", "Writes that failed and are tried again")
+        failures.add_metric([], queue.counts["failed"])
+        yield failures
+        dropped = CounterMetricFamily("ledgerlb_events_dropped", "Kubernetes Events that were given up")
+        dropped.add_metric([], queue.counts["dropped"])
+        yield dropped
+        waiting = GaugeMetricFamily("ledgerlb_cluster_writes_waiting", "Services and Events that wait to be written")
+        waiting.add_metric([], queue.waiting())
+        yield waiting
+        facts = CounterMetricFamily("ledgerlb_facts_appended", "Facts appended")
+        facts.add_metric([], self._observer.appended)
+        yield facts
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    main()

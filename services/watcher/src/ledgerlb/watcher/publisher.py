@@ -1,0 +1,388 @@
+"""The publisher: what the log decided becomes what the cluster shows.
+
+For each Service, in this order: our finalizer, before anything is allocated; then ``status`` (addresses and
+conditions), where it differs from what the Service shows; then, once nothing is held and nothing is wanted any more,
+the finalizer goes. Events follow when there is time. ``spec`` is never written.
+
+Every step is decided afresh from the folded state when it is its turn, so a restart, a foreign change and a lost
+write all come to the same: what differs is written. After a write the fact is taken to show what was written until
+the next fact says what it really shows.
+
+Concurrency: ``take`` and ``settle`` never wait for the cluster; ``settle`` hands the names of Services to a
+``WorkQueue``, whose tasks read the state between their own waits, on the same event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, Literal
+
+from ledgerlb.core.errors import ClusterRefused
+from ledgerlb.core.facts import OWN_CONDITIONS, Condition, ServiceFact
+from ledgerlb.core.publication import Publication, publish
+from ledgerlb.core.reasons import STATUS_REFUSED
+from ledgerlb.core.services import is_ours
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import EventLog, Record
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
+from ledgerlb.kube.writer import (
+    About,
+    ClusterWriter,
+    Object,
+    Write,
+    add_finalizer,
+    event_write,
+    remove_finalizer,
+    status_write,
+)
+from ledgerlb.watcher.announcements import announcements
+from ledgerlb.watcher.state import Notice, PublisherState
+from ledgerlb.watcher.work import Limits, WorkQueue
+
+MOVE_CHECK: Final = 5.0
+"""Seconds between two looks at Services that wait for an agent (one that died counts no more) or for a verdict."""
+VERDICT_GRACE: Final = 10.0
+"""Seconds for which a verdict may be outstanding before the Service's conditions say so."""
+MAX_STEPS: Final = 8
+"""Writes for one Service in a row before others get their turn."""
+
+_log: Final = logging.getLogger("ledgerlb.watcher")
+
+Step = Literal["finalizer-on", "status", "finalizer-off"]
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """One write that is due, what the Service shows once it is done, and what the write was decided on."""
+
+    step: Step
+    write: Write
+    after: ServiceFact
+    publication: Publication
+
+
+class Publisher:
+    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets every Service as a write returned it,
+    so that its fact need not wait for the watch. ``counts``: writes by step, ``refused``, ``events``.
+    """
+
+    name = "publisher"
+    reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
+
+    def __init__(
+        self,
+        settings: DomainSettings,
+        writer: ClusterWriter,
+        clock: Clock,
+        *,
+        on_object: Callable[[Object], None] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.queue = WorkQueue(self._work, limits)
+        self._settings = settings
+        self._writer = writer
+        self._clock = clock
+        self._on_object = on_object
+        self._began = False
+        self._state = PublisherState(settings)
+        self._refused: dict[str, tuple[int, Write]] = {}
+        self._undecided: dict[str, datetime] = {}
+        self._awaiting: dict[str, tuple[str, ...]] = {}
+        self._look_at: datetime | None = None
+        self._said_of_networks: dict[str, tuple[str, str]] = {}
+
+    def reset(self) -> None:
+        """See Processor."""
+        self._began = False
+        self._state = PublisherState(self._settings)
+        self.queue.clear()
+        self._refused.clear()
+        self._undecided.clear()
+        self._awaiting.clear()
+
+    def take(self, record: Record) -> None:
+        """See Processor."""
+        self._state.take(record)
+
+    async def settle(self, log: EventLog) -> float | None:  # noqa: ARG002 - the publisher writes to the cluster only
+        """See Processor. Returns without waiting for the writes."""
+        first, self._began = not self._began, True
+        for name in self._state.take_changed():
+            self.queue.add(name)
+        now = self._clock()
+        if self._look_at is None or now >= self._look_at:
+            self._look_at = now + timedelta(seconds=MOVE_CHECK)
+            for name in (*self._awaiting, *self._undecided):
+                self.queue.add(name)
+        for network in self._state.take_offered():
+            self._announce_offer(network)
+        for notice in self._state.take_notices():
+            if not first:  # what stood in the log before was said before
+                self._announce_notice(notice)
+        await asyncio.sleep(0)
+        return MOVE_CHECK if self._awaiting or self._undecided or self.queue.waiting() else None
+
+    async def idle(self, within: float) -> bool:
+        """Wait until every write is done, at most ``within`` seconds; whether that is so."""
+        return await self.queue.idle(within)
+
+    async def close(self) -> None:
+        """Finish what is being written (bounded), begin nothing more."""
+        await self.queue.close()
+
+    def publication(self, name: str) -> Publication | None:
+        """What the Service's status is to say now; None for an unknown one."""
+        fact = self._state.services.get(name)
+        return None if fact is None else self._publication(fact)
+
+    # One Service
+
+    async def _work(self, name: str) -> None:
+        for _ in range(MAX_STEPS):
+            # Between reset and the next settle the state is half read: nothing may be decided on it.
+            due = self._due(name) if self._began else None
+            if due is None:
+                return
+            await self._do(name, due)
+        self.queue.add(name)
+
+    def _publication(self, fact: ServiceFact) -> Publication:
+        name = fact.full_name
+        state = self._state
+        return publish(
+            fact,
+            state.selections.get(name),
+            state.fold.holdings_of(name),
+            state.fold.refusals_of(name),
+            state.agents,
+            self._clock(),
+            self._settings,
+            wanting=state.wanting(name),
+        )
+
+    def _due(self, name: str) -> _Due | None:
+        """The next write for the Service, None when it shows what it should."""
+        fact = self._state.services.get(name)
+        if fact is None:
+            self._forget(name)
+            return None
+        publication = self._publication(fact)
+        self._watch_over(name, publication)
+        steps = (self._finalizer_on, self._status, self._finalizer_off)
+        for step in steps:
+            due = step(fact, publication)
+            if due is not None and self._refused.get(f"{due.step} {name}") != (self._version(name), _timeless(due)):
+                return due
+        return None
+
+    def _finalizer_on(self, fact: ServiceFact, publication: Publication) -> _Due | None:
+        if fact.has_finalizer or fact.deleting or not is_ours(fact, self._settings):
+            return None
+        after = fact.model_copy(update={"has_finalizer": True})
+        return _Due("finalizer-on", add_finalizer(fact), after, publication)
+
+    def _status(self, fact: ServiceFact, publication: Publication) -> _Due | None:
+        if publication.state in {"Ignored", "Deleted"}:
+            return self._status_of_leaving(fact, publication)
+        addresses: tuple[str, ...] | None = publication.addresses
+        if not addresses and not self._state.spoken(fact.full_name):
+            addresses = None  # what it shows from before may yet be adopted
+        conditions = publication.conditions if publication.decided or self._overdue(fact.full_name) else ()
+        return _status_due(fact, publication, addresses, conditions)
+
+    def _status_of_leaving(self, fact: ServiceFact, publication: Publication) -> _Due | None:
+        """A Service on its way out shows what is still held; one that is not ours loses what we once wrote."""
+        if fact.type != "LoadBalancer" and not fact.conditions:
+            return None
+        if not self._state.served(fact):
+            return None
+        held = {holding.address for holding in self._state.fold.holdings_of(fact.full_name)}
+        ours = publication.state == "Deleted" or any(address in held for address in fact.ingress)
+        addresses = publication.addresses if ours and fact.type == "LoadBalancer" else None
+        dropped: tuple[str, ...] = ()
+        if publication.state == "Ignored":
+            dropped = tuple(c.type for c in fact.conditions if c.type.startswith(OWN_CONDITIONS))
+        return _status_due(fact, publication, addresses, (), dropped)
+
+    def _finalizer_off(self, fact: ServiceFact, publication: Publication) -> _Due | None:
+        if not fact.has_finalizer or publication.finalizer:
+            return None
+        if not self._state.served(fact):
+            return None
+        after = fact.model_copy(update={"has_finalizer": False})
+        return _Due("finalizer-off", remove_finalizer(fact), after, publication)
+
+    async def _do(self, name: str, due: _Due) -> None:
+        version = self._version(name)
+        before = self._state.services[name]
+        try:
+            result = await self._writer.write(due.write)
+        except ClusterRefused as refused:
+            self._was_refused(name, version, due, refused)
+            return
+        self.counts[due.step] += 1
+        if result is None or _is_last_sight(result):
+            self._state.bury(before)
+            return
+        if self._version(name) == version:  # else a fact came meanwhile, and what it shows is looked at again
+            self._state.services[name] = due.after
+        if due.step == "status":
+            self._announce(before, due)
+        if self._on_object is not None:
+            self._on_object(result)
+
+    def _version(self, name: str) -> int:
+        return self._state.versions.get(name, 0)
+
+    def _was_refused(self, name: str, version: int, due: _Due, refused: ClusterRefused) -> None:
+        """Shown once; tried again when the Service changes or something else is to be written."""
+        self.counts["refused"] += 1
+        self._refused[f"{due.step} {name}"] = (version, _timeless(due))
+        _log.error("Service %s: %s", name, refused)
+        fact = self._state.services.get(name)
+        if fact is not None:
+            self._event(_about(fact), STATUS_REFUSED, str(refused), warning=True, identity=due.step)
+
+    def _watch_over(self, name: str, publication: Publication) -> None:
+        """Remember what must be looked at again without a record."""
+        self._await(name, publication.awaiting)
+        waits = publication.state in {"Pending", "Moving"} and not publication.decided
+        if waits:
+            self._undecided.setdefault(name, self._clock())
+        else:
+            self._undecided.pop(name, None)
+
+    def _overdue(self, name: str) -> bool:
+        since = self._undecided.get(name)
+        return since is not None and (self._clock() - since).total_seconds() >= VERDICT_GRACE
+
+    def _forget(self, name: str) -> None:
+        self._undecided.pop(name, None)
+        for step in ("finalizer-on", "status", "finalizer-off"):
+            self._refused.pop(f"{step} {name}", None)
+        self._await(name, ())
+
+    def _await(self, name: str, addresses: tuple[str, ...]) -> None:
+        table = self._state.awaiting
+        for address in self._awaiting.pop(name, ()):
+            table[address].pop(name, None)
+            if not table[address]:
+                del table[address]
+        if addresses:
+            self._awaiting[name] = addresses
+            for address in addresses:
+                table.setdefault(address, {})[name] = None
+
+    # Events
+
+    def _announce(self, before: ServiceFact, due: _Due) -> None:
+        holdings = self._state.fold.holdings_of(before.full_name)
+        selection = self._state.selections.get(before.full_name)
+        # Names what led to it, so that saying it again after a crash is the same Event, and a later return is another.
+        identity = " ".join(
+            [str(selection.revision if selection else 0), *(holding.allocation for holding in holdings)]
+        )
+        for said in announcements(before.conditions, due.after.conditions):
+            self._event(_about(before), said.reason, said.message, warning=said.warning, identity=identity)
+
+    def _announce_offer(self, network: str) -> None:
+        offer = self._state.offers.get(network)
+        if offer is None or not offer.problem:
+            self._said_of_networks.pop(network, None)
+            return
+        said = (offer.problem, offer.message)
+        if self._said_of_networks.get(network) == said:
+            return
+        if self._event_on_network(network, offer.problem, offer.message, identity=str(offer.revision)):
+            self._said_of_networks[network] = said
+
+    def _announce_notice(self, notice: Notice) -> None:
+        identity = f"{notice.network}#{notice.seq}"
+        fact = self._state.services.get(notice.service)
+        if fact is not None and fact.uid == notice.uid:
+            self._event(_about(fact), notice.reason, notice.message, warning=True, identity=identity)
+        elif not notice.service:
+            self._event_on_network(notice.network, notice.reason, notice.message, identity=identity)
+
+    def _event_on_network(self, network: str, reason: str, message: str, *, identity: str) -> bool:
+        """On the NetworkAttachmentDefinition of that name, else on the VirtualNetwork; whether there is one."""
+        namespace, _, name = network.partition("/")
+        for kind, api_version in _NETWORK_KINDS:
+            uid = self._state.objects.get((kind, network))
+            if uid is not None:
+                about = About(kind, api_version, namespace, name, uid)
+                self._event(about, reason, message, warning=True, identity=identity)
+                return True
+        return False
+
+    def _event(self, about: About, reason: str, message: str, *, warning: bool, identity: str) -> None:
+        write = event_write(about, reason, message, warning=warning, at=self._clock(), identity=identity)
+        self.queue.errand(partial(self._say, write))
+
+    def _say(self, write: Write) -> Awaitable[Object | None]:
+        self.counts["events"] += 1
+        return self._writer.write(write)
+
+
+_NETWORK_KINDS: Final = (
+    ("NetworkAttachmentDefinition", "k8s.cni.cncf.io/v1"),
+    ("VirtualNetwork", "core.contrail.juniper.net/v1"),
+)
+
+
+def _status_due(
+    fact: ServiceFact,
+    publication: Publication,
+    addresses: tuple[str, ...] | None,
+    conditions: Iterable[Condition],
+    dropped: tuple[str, ...] = (),
+) -> _Due | None:
+    """The status write that makes the Service show these, None where it does."""
+    shown = {condition.type: condition for condition in fact.conditions}
+    changed = tuple(c for c in conditions if _timeless_condition(shown.get(c.type)) != _timeless_condition(c))
+    if addresses == fact.ingress:
+        addresses = None
+    if addresses is None and not changed and not dropped:
+        return None
+    after = {**shown, **{condition.type: condition for condition in changed}}
+    kept = tuple(after[name] for name in sorted(after) if name not in dropped)
+    update: dict[str, object] = {"conditions": kept}
+    if addresses is not None:
+        update["ingress"] = addresses
+    write = status_write(fact, addresses, changed, dropped)
+    return _Due("status", write, fact.model_copy(update=update), publication)
+
+
+def _timeless_condition(condition: Condition | None) -> Condition | None:
+    return None if condition is None else condition.model_copy(update={"since": ""})
+
+
+def _timeless(due: _Due) -> Write:
+    """The write without its times, to tell whether it is the same as one that was refused."""
+    if due.step != "status":
+        return due.write
+    status = dict(due.write.body["status"])
+    if "conditions" in status:
+        status["conditions"] = [
+            {field: value for field, value in entry.items() if field != "lastTransitionTime"}
+            for entry in status["conditions"]
+        ]
+    return Write("Service", due.write.namespace, due.write.name, "patch-status", {"status": status}, due.write.uid)
+
+
+def _about(fact: ServiceFact) -> About:
+    return About("Service", "v1", fact.namespace, fact.name, fact.uid)
+
+
+def _is_last_sight(obj: Object) -> bool:
+    """Whether the object went with this write: its last finalizer did."""
+    meta = obj.get("metadata", {})
+    return bool(meta.get("deletionTimestamp")) and not meta.get("finalizers")

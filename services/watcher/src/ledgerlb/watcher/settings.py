@@ -1,0 +1,51 @@
+"""Settings of the watcher, from environment variables beginning with ``LEDGERLB_``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.runtime.settings import PREFIX
+
+
+class WatcherSettings(BaseSettings):
+    """See module. Build it with ``watcher_settings()``, which raises InvalidSetting instead of pydantic's error."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    kubeconfig: Path | None = None
+    """Which cluster; unset: the pod's own service account where there is one, else the file that kubectl would use."""
+    manifests: Path | None = None
+    """A folder of manifests that stands for the cluster, in place of an API server."""
+    write_concurrency: int = Field(default=16, ge=1, le=256)
+    """Most writes to the API server at a time."""
+    write_timeout: float = Field(default=10.0, gt=0, le=120)
+    """Seconds for one write."""
+
+    @field_validator("kubeconfig", "manifests", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        return value or None
+
+
+def watcher_settings(**overrides: Any) -> WatcherSettings:
+    """The settings from the environment, with ``overrides`` (by field name) above it; raises InvalidSetting."""
+    try:
+        settings = WatcherSettings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"{PREFIX}{str(first['loc'][0]).upper()}"
+        problem = f"{first['msg']} (it is {first['input']!r})"
+        raise InvalidSetting("environment", variable, problem, "correct or unset it") from error
+    if settings.kubeconfig is not None and settings.manifests is not None:
+        raise InvalidSetting(
+            "environment",
+            f"{PREFIX}MANIFESTS",
+            f"is set, and so is {PREFIX}KUBECONFIG",
+            "set one of them: a cluster or a folder that stands for one",
+        )
+    return settings

@@ -1,0 +1,205 @@
+"""What the publisher folds, and which Services a record concerns, so that a batch costs what it changes and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.facts import (
+    FactRecord,
+    Gone,
+    NetworkAttachmentDefinitionFact,
+    ServiceFact,
+    VirtualNetworkFact,
+    decode_fact,
+)
+from ledgerlb.core.intents import (
+    AddressIntent,
+    Dropped,
+    IntentRecord,
+    NetworkOffer,
+    Selection,
+    Withdrawal,
+    decode_intent,
+)
+from ledgerlb.core.ledger.entry import Entry
+from ledgerlb.core.ledger.events import AdoptionRefused, PrefixChangeRefused
+from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.pathset import Report, decode_report
+from ledgerlb.core.services import is_ours
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import Record
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
+
+_READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the ledger said that no state keeps, for an Event: about a Service (uid given) or a network."""
+
+    network: str
+    seq: int
+    reason: str
+    message: str
+    service: str = ""
+    uid: str = ""
+
+
+class PublisherState:
+    """See module. ``changed`` collects the Services, ``offered`` the networks and ``notices`` what was said, until
+    taken.
+
+    Concurrency: changed by ``take`` and by the publisher's own writes, on one event loop, never in the midst of a
+    decision.
+    """
+
+    def __init__(self, settings: DomainSettings) -> None:
+        self._settings = settings
+        self.services: dict[str, ServiceFact] = {}
+        self.versions: dict[str, int] = {}
+        """How many facts came of each Service: whether one came while a write was under way."""
+        self.selections: dict[str, Selection] = {}
+        self.offers: dict[str, NetworkOffer] = {}
+        self.objects: dict[tuple[str, str], str] = {}
+        """uid of each NetworkAttachmentDefinition and VirtualNetwork, by (kind, full name)."""
+        self.fold = LedgerFold()
+        self.agents = AgentTable()
+        self.awaiting: dict[str, dict[str, None]] = {}
+        """Address that a move waits for → its Services."""
+        self.changed: dict[str, None] = {}
+        self.offered: dict[str, None] = {}
+        self.notices: list[Notice] = []
+        self._wants: dict[str, dict[str, None]] = {}
+        self._served: dict[str, str] = {}
+        self._buried: dict[str, str] = {}
+        """uid of each Service that a write found gone, until the facts say so too."""
+        self._spoken: set[str] = set()
+
+    def wanting(self, service: str) -> bool:
+        """Whether an intent of the Service still wants addresses."""
+        return bool(self._wants.get(service))
+
+    def spoken(self, service: str) -> bool:
+        """Whether the ledger has ever said anything of the Service: before, a status that it shows may still be
+        adopted.
+        """
+        return service in self._spoken
+
+    def served(self, fact: ServiceFact) -> bool:
+        """Whether this very object was ours and carried our finalizer, or stands in the ledger: only then is it ours to
+        clean up.
+        """
+        return fact.full_name in self._spoken or self._served.get(fact.full_name) == fact.uid
+
+    def bury(self, fact: ServiceFact) -> None:
+        """The cluster says that this object is gone: facts of it that are still under way concern nobody."""
+        self._buried[fact.full_name] = fact.uid
+        if self.services.get(fact.full_name, fact).uid == fact.uid:
+            self.services.pop(fact.full_name, None)
+
+    def take(self, record: Record) -> None:
+        """Fold one record. Raises UndecodableRecord; nothing changed then."""
+        if record.topic == FACTS.name:
+            if record.key.startswith(_READ_KINDS):
+                self._take_fact(decode_fact(record.key, record.value))
+        elif record.topic == INTENTS.name:
+            self._take_intent(decode_intent(record.key, record.value))
+        elif record.topic == LEDGER.name:
+            taken = self.fold.take(record.key, record.value)
+            if isinstance(taken, Accepted):
+                self._take_entry(taken.entry)
+        else:
+            report = decode_report(record.key, record.value)
+            self.agents.take(record.key, report)
+            if isinstance(report, Report):
+                self.changed.update(self.awaiting.get(report.address, {}))
+
+    def _take_fact(self, fact: FactRecord) -> None:
+        match fact:
+            case ServiceFact():
+                self._take_service(fact)
+            case NetworkAttachmentDefinitionFact() | VirtualNetworkFact():
+                self.objects[fact.kind, fact.full_name] = fact.uid
+                if fact.full_name in self.offers:
+                    self.offered[fact.full_name] = None
+            case Gone(kind="Service"):
+                for table in (self.services, self.versions, self._served, self._buried):
+                    table.pop(fact.full_name, None)
+                self.changed[fact.full_name] = None
+            case Gone():
+                self.objects.pop((fact.kind, fact.full_name), None)
+            case _:
+                pass
+
+    def _take_service(self, fact: ServiceFact) -> None:
+        name = fact.full_name
+        if fact.uid and self._buried.get(name) == fact.uid:
+            return
+        self._buried.pop(name, None)
+        self.services[name] = fact
+        self.versions[name] = self.versions.get(name, 0) + 1
+        self.changed[name] = None
+        if fact.has_finalizer and is_ours(fact, self._settings):
+            self._served[name] = fact.uid
+
+    def _take_intent(self, intent: IntentRecord) -> None:
+        match intent:
+            case NetworkOffer():
+                self.offers[intent.network] = intent
+                self.offered[intent.network] = None
+            case Selection():
+                self.selections[intent.service] = intent
+                self.changed[intent.service] = None
+            case AddressIntent():
+                self._wants.setdefault(intent.service, {})[intent.network] = None
+            case Withdrawal() | Dropped(service=str()) if intent.service:
+                self._dropped(intent)
+            case Dropped():
+                self.offers.pop(intent.network, None)
+            case _:
+                pass
+
+    def _dropped(self, intent: Withdrawal | Dropped) -> None:
+        if not intent.network:
+            self.selections.pop(intent.service, None)
+        elif (wants := self._wants.get(intent.service)) is not None:
+            wants.pop(intent.network, None)
+            if not wants:
+                del self._wants[intent.service]
+        self.changed[intent.service] = None
+
+    def _take_entry(self, entry: Entry) -> None:
+        for event in entry.events:
+            service = getattr(event, "service", None)
+            if service is not None:
+                self._spoken.add(service)
+                self.changed[service] = None
+            match event:
+                case AdoptionRefused():
+                    text = f"{event.address} is not taken over ({event.reason}): {event.message}"
+                    self.notices.append(
+                        Notice(entry.network, entry.seq, "AdoptionRefused", text, event.service, event.uid)
+                    )
+                case PrefixChangeRefused():
+                    holders = ", ".join(f"{address} ({holder})" for address, holder in event.holders)
+                    text = f"the new prefixes would cut off {holders}; the old ones stay in force for them"
+                    self.notices.append(Notice(entry.network, entry.seq, "PrefixChangeRefused", text))
+                case _:
+                    pass
+
+    def take_changed(self) -> Iterable[str]:
+        """The Services concerned since the last call, in the order in which they first were."""
+        changed, self.changed = self.changed, {}
+        return changed
+
+    def take_offered(self) -> Iterable[str]:
+        """The networks whose offer or object changed since the last call."""
+        offered, self.offered = self.offered, {}
+        return offered
+
+    def take_notices(self) -> Iterable[Notice]:
+        """What was said since the last call."""
+        notices, self.notices = self.notices, []
+        return notices

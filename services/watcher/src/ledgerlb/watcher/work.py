@@ -1,0 +1,240 @@
+"""A queue of work on names, done by a bounded number of tasks: how the publisher writes without holding up the fold.
+
+``add`` asks for a name to be worked on. At most one task works on a name at a time; asked again meanwhile, it is
+worked on once more afterwards, so the work function always sees the latest state and nothing is queued twice.
+
+*Errands* come after all names: they run when the queue has been quiet for ``quiet`` seconds, or have waited
+``patience`` seconds. One runs at a time and then rests for as long as it took, so that they never take more than half
+of one connection. At most ``max_errands`` wait; beyond that the oldest is dropped and counted.
+
+ClusterUnavailable from a piece of work: the name is tried again after a pause that doubles up to ``longest`` seconds.
+After ``OUTAGE`` failures in a row one name at a time is tried; the first success lets all others go on at once.
+
+Concurrency: everything happens on one event loop; only ``work`` and errands wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledgerlb.core.errors import ClusterUnavailable, LedgerLBError
+
+OUTAGE: Final = 8
+ERRAND_TRIES: Final = 5
+
+_log: Final = logging.getLogger("ledgerlb.watcher")
+
+Work = Callable[[str], Awaitable[None]]
+Errand = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a queue; times in seconds."""
+
+    concurrency: int = 16
+    first: float = 0.2
+    longest: float = 30.0
+    quiet: float = 0.25
+    patience: float = 5.0
+    max_errands: int = 5000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    errand: Errand
+    since: float
+    not_before: float = 0.0
+    tries: int = 0
+
+
+class WorkQueue:
+    """See module. ``counts``: ``failed`` and ``dropped`` (errands), for metrics."""
+
+    def __init__(self, work: Work, limits: Limits | None = None) -> None:
+        self.counts: Counter[str] = Counter()
+        self._work = work
+        self._limits = limits or Limits()
+        self._pending: dict[str, None] = {}
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._tries: dict[str, int] = {}
+        self._delayed: dict[str, asyncio.TimerHandle] = {}
+        self._errands: deque[_Waiting] = deque()
+        self._errand_runs = False
+        self._rested_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._busy_at = float("-inf")
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    # Asking
+
+    def add(self, name: str) -> None:
+        """Work on the name as soon as possible (a pause after a failure goes on)."""
+        if name in self._running:
+            self._again.add(name)
+        elif name not in self._delayed:
+            self._pending[name] = None
+        self._start()
+
+    def errand(self, errand: Errand) -> None:
+        """Do this when there is time."""
+        if len(self._errands) >= self._limits.max_errands:
+            self._errands.popleft()
+            self.counts["dropped"] += 1
+        self._errands.append(_Waiting(errand, asyncio.get_running_loop().time()))
+        self._start()
+
+    def clear(self) -> None:
+        """Forget what waits; what runs is finished."""
+        self._pending.clear()
+        self._again.clear()
+        self._tries.clear()
+        for handle in self._delayed.values():
+            handle.cancel()
+        self._delayed.clear()
+        self._errands.clear()
+
+    def waiting(self) -> int:
+        """How many names and errands are not done yet."""
+        names = len(self._pending) + len(self._running) + len(self._delayed)
+        return names + len(self._errands) + int(self._errand_runs)
+
+    async def idle(self, within: float) -> bool:
+        """Wait until nothing waits or runs, at most ``within`` seconds; whether that is so."""
+        try:
+            async with asyncio.timeout(within):
+                while self.waiting():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self, within: float = 5.0) -> None:
+        """Start nothing more, give what runs ``within`` seconds, then end it."""
+        self._closed = True
+        self.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=within)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # Doing
+
+    def _start(self) -> None:
+        if self._closed:
+            return
+        limit = 1 if self._failures >= OUTAGE else self._limits.concurrency
+        while self._pending and len(self._running) < limit:
+            name = next(iter(self._pending))
+            del self._pending[name]
+            self._running.add(name)
+            self._spawn(self._run(name))
+        if self._running:
+            self._busy_at = asyncio.get_running_loop().time()
+        self._start_errands()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, name: str) -> None:
+        try:
+            await self._work(name)
+        except ClusterUnavailable as error:
+            self._failed(name, error)
+        except LedgerLBError as error:
+            _log.error("work on %s failed: %s", name, error)
+        except Exception:  # noqa: BLE001 - one name's trouble never stops the others
+            self.counts["failed"] += 1
+            _log.exception("unexpected error while working on %s; this is a bug", name)
+        else:
+            self._succeeded(name)
+        finally:
+            self._running.discard(name)
+            self._busy_at = asyncio.get_running_loop().time()
+            if name in self._again:
+                self._again.discard(name)
+                if name not in self._delayed:
+                    self._pending[name] = None
+            self._changed.set()
+            self._start()
+
+    def _failed(self, name: str, error: ClusterUnavailable) -> None:
+        self.counts["failed"] += 1
+        self._failures += 1
+        tries = self._tries[name] = self._tries.get(name, 0) + 1
+        delay = min(self._limits.longest, self._limits.first * 2.0 ** min(tries - 1, 30))
+        # Spread by name, so that what failed together does not come back together.
+        delay *= 0.5 + zlib.crc32(f"{name}/{tries}".encode()) / 2**33
+        delay = max(delay, min(getattr(error, "retry_after", 0.0), self._limits.longest))
+        _log.warning("%s; again in %.1f s", error, delay)
+        self._delayed[name] = asyncio.get_running_loop().call_later(delay, self._resume, name)
+
+    def _resume(self, name: str) -> None:
+        if self._delayed.pop(name, None) is not None:
+            self.add(name)
+
+    def _succeeded(self, name: str) -> None:
+        self._tries.pop(name, None)
+        if self._failures >= OUTAGE:
+            for waiting in list(self._delayed):
+                self._delayed[waiting].cancel()
+                self._resume(waiting)
+        self._failures = 0
+
+    def _start_errands(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._errands or self._errand_runs:
+            return
+        first = self._errands[0]
+        quiet = min(self._busy_at + self._limits.quiet, first.since + self._limits.patience)
+        due = max(first.not_before, self._rested_at, quiet)
+        if due <= now:
+            self._errand_runs = True
+            self._spawn(self._run_errand(self._errands.popleft()))
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._errands_due)
+
+    def _errands_due(self) -> None:
+        self._timer = None
+        self._start()
+
+    async def _run_errand(self, waiting: _Waiting) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            await waiting.errand()
+        except ClusterUnavailable as error:
+            waiting.tries += 1
+            if waiting.tries < ERRAND_TRIES:
+                waiting.not_before = asyncio.get_running_loop().time() + self._limits.first * 2**waiting.tries
+                self._errands.append(waiting)
+            else:
+                self.counts["dropped"] += 1
+                _log.warning("given up: %s", error)
+        except LedgerLBError as error:
+            self.counts["dropped"] += 1
+            _log.warning("given up: %s", error)
+        except Exception:  # noqa: BLE001 - see _run
+            self.counts["failed"] += 1
+            _log.exception("unexpected error; this is a bug")
+        finally:
+            self._errand_runs = False
+            now = asyncio.get_running_loop().time()
+            self._rested_at = now + (now - began)
+            self._changed.set()
+            self._start()

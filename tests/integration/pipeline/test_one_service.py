@@ -1,0 +1,122 @@
+"""The way of one Service through the whole pipeline: real broker, real API server, every service a process of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ledgerlb.core.facts import ServiceFact, decode_fact
+from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined
+from ledgerlb.core.pathset import Report
+from ledgerlb.eventlog.topics import FACTS, LEDGER
+from tests.support import scene
+from tests.support.containers import KubeApiServer
+from tests.support.kube_objects import FINALIZER, Cluster, Object, addresses_of, condition_of
+from tests.support.logview import LogView
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+ADDRESS = scene.nth_address(0)
+
+
+def test_a_service_gets_its_address_and_gives_it_back(
+    cluster: Cluster, kafka: LogView, api_server: KubeApiServer, tmp_path: Path
+) -> None:
+    with Pipeline(tmp_path, kafka.url, kubeconfig=api_server.kubeconfig_path) as pipeline:
+        scene.set_up(cluster)
+        cluster.create_all(scene.shop_service("web"))
+
+        published(cluster)
+        explained_on_the_object(cluster)
+        decided_in_the_ledger(kafka)
+        forwarded(kafka)
+
+        cluster.delete("Service", scene.SHOP, "web")
+        eventually(lambda: cluster.get("Service", scene.SHOP, "web") is None, "the Service is gone")
+        given_back(kafka)
+        assert kafka.dead_letters() == []
+        assert pipeline.pids()
+    report = kafka.verify()
+    assert report["clean"], report
+
+
+def published(cluster: Cluster) -> None:
+    def shown() -> Object:
+        found = cluster.get("Service", scene.SHOP, "web")
+        assert found is not None
+        assert addresses_of(found), found.get("status")
+        return found
+
+    found = eventually(shown, "the Service publishes an address")
+    assert found["status"]["loadBalancer"]["ingress"] == [{"ip": ADDRESS, "ipMode": "VIP"}]
+    assert FINALIZER in found["metadata"]["finalizers"]
+
+
+def explained_on_the_object(cluster: Cluster) -> None:
+    found = cluster.get("Service", scene.SHOP, "web") or {}
+    selected = condition_of(found, "ledgerlb.io/NetworkSelected")
+    assert (selected.get("status"), selected.get("reason")) == ("True", "NetworkSelected"), found["status"]
+    assert scene.NETWORK in selected["message"]
+    assert "default-selector" in selected["message"]
+    allocated = condition_of(found, "ledgerlb.io/AddressAllocated")
+    assert (allocated.get("status"), allocated.get("reason")) == ("True", "AddressAllocated"), found["status"]
+    assert ADDRESS in allocated["message"]
+
+    def said() -> bool:
+        events = {event["reason"]: event for event in cluster.events_about(scene.SHOP, "web")}
+        assert {"NetworkSelected", "AddressAllocated"} <= events.keys(), sorted(events)
+        assert ADDRESS in events["AddressAllocated"]["message"]
+        assert events["AddressAllocated"]["involvedObject"]["uid"] == found["metadata"]["uid"]
+        return True
+
+    eventually(said, "Events tell of the choice and of the address")
+
+
+def decided_in_the_ledger(log: LogView) -> None:
+    ledger = log.ledger()
+    defined = next(ledger.events(NetworkDefined))
+    assert [prefix.prefix for prefix in defined.prefixes] == [scene.PREFIX]
+    given = list(ledger.events(AddressAllocated))
+    assert [(event.address, event.service, event.choice) for event in given] == [(ADDRESS, "shop/web", "never-used")]
+    assert ledger.held() == {"shop/web": (ADDRESS,)}
+    # Nothing is given to a Service that could vanish without a word: the finalizer comes first.
+    with_finalizer = min(
+        record.timestamp
+        for record in log.records(FACTS)
+        if isinstance(fact := decode_fact(record.key, record.value), ServiceFact) and fact.has_finalizer
+    )
+    entry = next(record for record in log.records(LEDGER) if b"AddressAllocated" in (record.value or b""))
+    assert with_finalizer <= entry.timestamp
+
+
+def forwarded(log: LogView) -> None:
+    scene.wait_programmed(log, [ADDRESS])
+    path_set = log.path_sets()[ADDRESS]
+    hops = {hop.node: (hop.via, hop.weight, hop.backends) for hop in path_set.next_hops}
+    assert hops == {
+        "node-1": ("10.10.0.1", 1, ("10.20.1.1:8080",)),
+        "node-2": ("10.10.0.2", 2, ("10.20.2.1:8080", "10.20.2.2:8080")),
+    }
+    assert path_set.services == ("shop/web",)
+    assert not path_set.withdraw
+
+
+def given_back(log: LogView) -> None:
+    ledger = log.ledger()
+    assert ledger.held() == {}
+    leaving = list(ledger.events(AddressReleasing))
+    assert [(event.address, event.service) for event in leaving] == [(ADDRESS, "shop/web")]
+    left = list(ledger.events(AddressReleased))
+    assert [(event.address, event.confirmed, event.dead) for event in left] == [(ADDRESS, ("fabric",), ())]
+    assert left[0].quarantine_until > datetime.now(UTC)
+
+    withdrawn = [report for report in log.reports() if isinstance(report, Report) and report.state == "withdrawn"]
+    release = next(entry for entry in ledger.entries if any(isinstance(e, AddressReleasing) for e in entry.events))
+    assert [(report.address, report.agent, report.release) for report in withdrawn] == [
+        (ADDRESS, "fabric", f"{scene.NETWORK}#{release.seq}")
+    ]
+    eventually(lambda: ADDRESS not in log.path_sets(), "no path set is left for the address")

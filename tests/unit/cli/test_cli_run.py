@@ -1,0 +1,212 @@
+"""``ledgerlb run`` and the demo: every service in one process, on a folder of manifests, in real time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ledgerlb.cli import demo
+from tests.simulation.support import ADDRESSES, NETWORK, base, endpoints, nad, service
+
+LEDGERLB = [sys.executable, "-m", "ledgerlb.cli.main"]
+DEADLINE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LEDGERLB_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Path:
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    write(folder / "all.yaml", *base(service("a/web"), endpoints("a/web", n1=["10.1.0.1", "10.1.0.2"])))
+    return folder
+
+
+def write(path: Path, *objects: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump_all(objects), "utf-8")
+
+
+def ledgerlb(*arguments: str, timeout: float = DEADLINE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*LEDGERLB, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def settle(manifests: Path, *more: str) -> dict[str, Any]:
+    """Run until settled, and return what stands then."""
+    result = ledgerlb(
+        "run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled", "-o", "json", *more
+    )
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def url(manifests: Path) -> str:
+    return f"sqlite://{manifests.parent}/ledger.db"
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come about within {DEADLINE:g} s")
+
+
+@pytest.fixture
+def running(manifests: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [*LEDGERLB, "run", "--manifests", str(manifests), "--log", url(manifests)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        if process.poll() is None:
+            process.kill()
+
+
+class TestUntilSettled:
+    def test_ends_when_every_service_has_its_verdict(self, manifests: Path) -> None:
+        write(manifests / "more.yaml", service("a/lost", {NETWORK: "net/none"}), service("a/in", type="ClusterIP"))
+        found = settle(manifests)
+        assert {name: s["state"] for name, s in found["services"].items()} == {"a/web": "Ready", "a/lost": "Pending"}
+        assert found["services"]["a/web"]["path_set"]["192.0.2.2"]["n1"]["weight"] == 2
+        assert found["services"]["a/lost"]["reason"] == "NetworkNotFound"
+        assert found["networks"]["net/ext"]["allocated"] == 1
+
+    def test_what_changed_while_it_was_down_is_found_and_no_address_moves(self, manifests: Path) -> None:
+        write(manifests / "b.yaml", service("a/b"))
+        before = settle(manifests)["services"]
+        (manifests / "b.yaml").unlink()
+        write(manifests / "c.yaml", service("a/c", {ADDRESSES: before["a/b"]["addresses"][0]}))
+        after = settle(manifests)["services"]
+        assert after["a/web"]["addresses"] == before["a/web"]["addresses"]
+        assert "a/b" not in after
+        assert after["a/c"]["reason"] == "RequestedAddressQuarantined"
+        assert ledgerlb("verify", "--log", url(manifests)).returncode == 0
+
+    def test_a_bad_manifest_is_told_and_stops_nothing(self, manifests: Path) -> None:
+        (manifests / "bad.yaml").write_text("kind: Service\nmetadata: {name: x\n")
+        write(manifests / "nameless.yaml", {"kind": "Service", "metadata": {"namespace": "a"}})
+        write(manifests / "nad.yaml", nad("net/bad", raw="{", labels={}), service("a/on-bad", {NETWORK: "net/bad"}))
+        result = ledgerlb(
+            "run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled", "-o", "json"
+        )
+        services = json.loads(result.stdout)["services"]
+        assert result.returncode == 0
+        assert services["a/web"]["state"] == "Ready"
+        assert services["a/on-bad"]["reason"] == "InvalidAnnotation"
+        assert "bad.yaml" in result.stderr
+        assert "nameless.yaml" in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_a_scenario_beside_the_manifests_is_no_manifest(self, manifests: Path) -> None:
+        (manifests / "scenario.yaml").write_text("apiVersion: ledgerlb.io/v1alpha1\nkind: Scenario\nsteps: []\n")
+        result = ledgerlb("run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled")
+        assert result.returncode == 0
+        assert "scenario.yaml" not in result.stderr
+
+    def test_says_what_is_under_way_when_time_is_up(self, manifests: Path) -> None:
+        result = ledgerlb(
+            "run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled", "--timeout", "0.1"
+        )
+        assert result.returncode == 1
+        assert "not settled after 0.1 s" in result.stderr
+
+    def test_settings_count(self, manifests: Path, tmp_path: Path) -> None:
+        settings = tmp_path / "settings.yaml"
+        settings.write_text("loadBalancerClass: example.com/x\n")
+        assert settle(manifests, "--settings", str(settings))["services"] == {}
+
+
+class TestRun:
+    def test_follows_the_folder_and_stops_gracefully(self, manifests: Path, running: subprocess.Popen[str]) -> None:
+        def shown(name: str) -> dict[str, Any]:
+            result = ledgerlb("services", "-o", "json", "--log", url(manifests))
+            if result.returncode:
+                return {}
+            found: dict[str, Any] = json.loads(result.stdout)["services"].get(name, {})
+            return found
+
+        wait_for(lambda: shown("a/web").get("state") == "Ready", "a/web ready")
+        write(manifests / "late.yaml", service("a/late"))
+        late = wait_for(lambda: shown("a/late").get("addresses"), "an address for a/late")
+        assert late == ["192.0.2.3"]
+        (manifests / "late.yaml").unlink()
+        wait_for(lambda: not shown("a/late"), "a/late gone")
+        running.send_signal(signal.SIGTERM)
+        _, stderr = running.communicate(timeout=DEADLINE)
+        assert running.returncode == 0
+        assert "Traceback" not in stderr
+        lines = [json.loads(line) for line in stderr.splitlines()]
+        told = [(line["name"], line["state"]) for line in lines if line["event"] == "service"]
+        assert ("a/web", "Ready") in told
+        assert told[-1] == ("a/late", "Deleted")
+        history = json.loads(ledgerlb("history", "192.0.2.3", "-o", "json", "--log", url(manifests)).stdout)
+        assert [holding["state"] for holding in history["holdings"]] == ["released"]
+
+    def test_killed_and_started_again_it_keeps_every_address(
+        self, manifests: Path, running: subprocess.Popen[str]
+    ) -> None:
+        def heads() -> Any:
+            result = ledgerlb("verify", "-o", "json", "--log", url(manifests))
+            return json.loads(result.stdout)["heads"] if result.returncode == 0 and "web" in tail() else None
+
+        def tail() -> str:
+            return ledgerlb("tail", "--no-follow", "--log", url(manifests)).stdout
+
+        before = wait_for(heads, "an entry about a/web")
+        running.kill()
+        running.wait(timeout=DEADLINE)
+        assert settle(manifests)["services"]["a/web"]["addresses"] == ["192.0.2.2"]
+        assert heads() == before
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--manifests", "none"], "does not exist"),
+            (["--manifests", ".", "--kubeconfig", "x"], "exclude each other"),
+            (["--kubeconfig", "none"], "kubeconfig"),
+            (["--manifests", ".", "--log", "nonsense"], "log URL"),
+            (["--manifests", ".", "--settings", "none.yaml"], "settings file none.yaml"),
+            (["--manifests", ".", "--backend", "magic"], "backend"),
+        ],
+    )
+    def test_bad_input_is_one_line_and_exit_status_2(self, arguments: list[str], said: str) -> None:
+        result = ledgerlb("run", *arguments)
+        assert result.returncode == 2
+        assert said in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+class TestDemo:
+    def test_runs_and_says_so(self) -> None:
+        result = subprocess.run(
+            [sys.executable, "-m", "ledgerlb.cli.demo"], capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "node-3 x3" in result.stdout
+        assert "after   192.168.102.3  next hops node-1 x1, node-2 x2, node-3 x2" in result.stdout
+        assert "every promise is kept" in result.stdout
+        assert result.stderr == ""
+
+    def test_fails_where_a_service_is_not_as_expected(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = tmp_path / "quickstart"
+        shutil.copytree(demo.quickstart_folder(), folder)
+        (folder / "20-kubemanager.yaml").unlink()
+        monkeypatch.setattr(demo, "quickstart_folder", lambda: folder)
+        assert demo.main() == 1

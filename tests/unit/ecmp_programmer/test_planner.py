@@ -1,0 +1,201 @@
+"""The planner on a log: what it writes, when, and what it leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledgerlb.core.errors import BadInput, LogUnavailable
+from ledgerlb.core.facts import NodeFact, PodFact
+from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined, Prefix
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ecmp_programmer.planner import Planner
+from ledgerlb.eventlog.port import NewRecord
+from ledgerlb.eventlog.topics import FACTS, PATHS
+from tests.unit.ecmp_programmer.pipeline import Pipeline
+from tests.unit.paths.facts import NODES, endpoint, endpoint_slice, hops, node, pod, service, weights
+
+ADDRESS = "192.168.102.2"
+OTHER = "192.168.102.3"
+DEFINED = NetworkDefined(prefixes=(Prefix(family=4, prefix="192.168.102.0/24"),))
+
+
+def allocated(address: str = ADDRESS, name: str = "shop/web") -> AddressAllocated:
+    return AddressAllocated(address=address, family=4, service=name, uid="u1", choice="never-used")
+
+
+async def started() -> Pipeline:
+    """Two Services with an address each, their endpoints, everything synced and published."""
+    pipeline = Pipeline(Planner(DomainSettings()))
+    await pipeline.say(
+        *NODES,
+        service("shop/web"),
+        service("shop/api"),
+        endpoint_slice("web-1", endpoint("10.1.1.1", "n1", "shop/a")),
+        endpoint_slice("api-1", endpoint("10.1.2.1", "n2", "shop/b"), of="shop/api"),
+    )
+    await pipeline.sync()
+    await pipeline.decide(DEFINED, allocated(), allocated(OTHER, "shop/api"))
+    await pipeline.turn()
+    return pipeline
+
+
+async def test_every_held_address_gets_its_path_set() -> None:
+    pipeline = await started()
+    found = pipeline.path_sets()
+    assert {address: weights(path_set) for address, path_set in found.items()} == {ADDRESS: {"n1": 1}, OTHER: {"n2": 1}}
+    assert found[ADDRESS].allocation == "contrail/external#1"
+
+
+async def test_nothing_is_written_before_every_kind_is_synced() -> None:
+    pipeline = Pipeline(Planner(DomainSettings()))
+    await pipeline.say(*NODES, service())
+    await pipeline.decide(DEFINED, allocated())
+    await pipeline.turn()
+    assert pipeline.records(PATHS) == []
+    await pipeline.sync()
+    await pipeline.turn()
+    assert list(pipeline.path_sets()) == [ADDRESS]
+
+
+async def test_an_address_is_published_before_anybody_answers_for_it() -> None:
+    pipeline = Pipeline(Planner(DomainSettings()))
+    await pipeline.sync()
+    await pipeline.decide(DEFINED, allocated())
+    await pipeline.turn()
+    assert pipeline.path_sets()[ADDRESS].next_hops == ()
+
+
+async def test_only_addresses_that_a_change_concerns_are_written_again() -> None:
+    pipeline = await started()
+    before = len(pipeline.records(PATHS))
+    await pipeline.say(
+        endpoint_slice("web-1", endpoint("10.1.1.1", "n1", "shop/a"), endpoint("10.1.3.1", "n3", "shop/c"))
+    )
+    await pipeline.turn()
+    assert [record.key for record in pipeline.records(PATHS)[before:]] == [ADDRESS]
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1, "n3": 1}
+
+
+async def test_a_change_without_effect_writes_nothing() -> None:
+    pipeline = await started()
+    before = len(pipeline.records(PATHS))
+    await pipeline.say(endpoint_slice("web-2", endpoint("10.1.1.1", "n1", "shop/a")), service("shop/web"))
+    await pipeline.turn()
+    await pipeline.turn()
+    assert len(pipeline.records(PATHS)) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (node("n1", "10.0.0.1", excluded=True), {}),
+        (node("n1", "10.9.9.9"), {"n1": "10.9.9.9"}),
+    ],
+)
+async def test_a_changed_node_reaches_the_addresses_that_use_it(change: NodeFact, expected: dict[str, str]) -> None:
+    pipeline = await started()
+    await pipeline.say(change)
+    await pipeline.turn()
+    assert {name: hop.via for name, hop in hops(pipeline.path_sets()[ADDRESS]).items()} == expected
+
+
+async def test_a_pod_that_appears_later_places_an_endpoint_without_node() -> None:
+    pipeline = await started()
+    await pipeline.say(endpoint_slice("manual", endpoint("10.1.3.1")))
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1}
+    late: PodFact = pod("shop/c", "n3", "10.1.3.1")
+    await pipeline.say(late)
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1, "n3": 1}
+    await pipeline.unsay(late)
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1}
+
+
+async def test_a_release_is_first_an_order_to_withdraw_and_then_a_tombstone() -> None:
+    pipeline = await started()
+    await pipeline.decide(AddressReleasing(address=ADDRESS, service="shop/web", why="ServiceDeleted"))
+    await pipeline.turn()
+    released = pipeline.path_sets()[ADDRESS]
+    assert (released.withdraw, released.release) == (True, "contrail/external#2")
+    await pipeline.decide(AddressReleased(address=ADDRESS, service="shop/web"))
+    await pipeline.turn()
+    assert list(pipeline.path_sets()) == [OTHER]
+    assert pipeline.records(PATHS)[-1].value is None
+
+
+async def test_an_entry_that_lost_the_race_changes_nothing() -> None:
+    pipeline = await started()
+    before = len(pipeline.records(PATHS))
+    await pipeline.decide(allocated("192.168.102.9", "shop/api"), seq=1)
+    await pipeline.turn()
+    assert len(pipeline.records(PATHS)) == before
+
+
+async def test_a_restart_writes_nothing_that_is_already_there() -> None:
+    pipeline = await started()
+    before = len(pipeline.records(PATHS))
+    pipeline.start_over(Planner(DomainSettings()))
+    await pipeline.turn()
+    await pipeline.turn()
+    assert len(pipeline.records(PATHS)) == before
+
+
+async def test_a_restart_finds_the_changes_that_happened_meanwhile() -> None:
+    pipeline = await started()
+    await pipeline.decide(
+        AddressReleasing(address=ADDRESS, service="shop/web"), AddressReleased(address=ADDRESS, service="shop/web")
+    )
+    await pipeline.unsay(endpoint_slice("api-1", of="shop/api"))
+    pipeline.start_over(Planner(DomainSettings()))
+    await pipeline.turn()
+    assert {address: weights(path_set) for address, path_set in pipeline.path_sets().items()} == {OTHER: {}}
+
+
+async def test_garbage_among_the_path_sets_is_replaced_or_removed() -> None:
+    pipeline = await started()
+    await pipeline.log.append(PATHS, [NewRecord(ADDRESS, b"{"), NewRecord("not-an-address", b"{}")])
+    await pipeline.turn()
+    assert set(pipeline.path_sets()) == {ADDRESS, OTHER}
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1}
+
+
+async def test_a_bad_fact_is_refused_and_leaves_the_state_alone() -> None:
+    pipeline = await started()
+    before = len(pipeline.records(PATHS))
+    await pipeline.log.append(FACTS, [NewRecord("EndpointSlice/shop/web-1", b"not json")])
+    with pytest.raises(BadInput):
+        await pipeline.turn()
+    await pipeline.processor.settle(pipeline.log)
+    assert len(pipeline.records(PATHS)) == before
+
+
+async def test_an_append_that_fails_is_made_up_for() -> None:
+    pipeline = await started()
+    await pipeline.say(endpoint_slice("web-1"))
+
+    class Down:
+        async def append(self, *args: object) -> list[int]:
+            raise LogUnavailable("the log does not answer")
+
+    for record in pipeline.records(FACTS)[-1:]:
+        pipeline.processor.take(record)
+    with pytest.raises(LogUnavailable):
+        await pipeline.processor.settle(Down())  # type: ignore[arg-type]
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == {}
+
+
+async def test_an_echo_of_an_older_own_record_does_not_hide_the_newer_one() -> None:
+    pipeline = await started()
+    planner = pipeline.processor
+    assert isinstance(planner, Planner)
+    echoes = pipeline.records(PATHS)[:]
+    await pipeline.say(endpoint_slice("web-1"))
+    planner.take(pipeline.records(FACTS)[-1])
+    await planner.settle(pipeline.log)
+    for echo in echoes:
+        planner.take(echo)
+    await planner.settle(pipeline.log)
+    assert len(pipeline.records(PATHS)) == len(echoes) + 1

@@ -1,0 +1,95 @@
+"""The connection: configuration, credentials that expire, and how answers are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+from aiohttp import web
+
+from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, InvalidSetting
+from ledgerlb.kube.client import ApiConnection
+from ledgerlb.kube.refusals import ApiRefused, ApiUnavailable
+from tests.unit.kube.fake_api import FakeApi
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with FakeApi() as server:
+        yield server
+
+
+def configured(folder: Path, api: FakeApi, token: str = "none") -> Path:
+    config = api.kubeconfig()
+    config["users"][0]["user"]["token"] = token
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "just text", "kind: Config", "clusters: [", "current-context: x"])
+async def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path, content):
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidSetting) as caught:
+        async with ApiConnection(path):
+            pass
+    assert str(path) in str(caught.value)
+
+
+async def test_credentials_that_changed_are_loaded_anew(api, tmp_path):
+    path = configured(tmp_path, api, "old")
+
+    def guard(request: web.Request) -> web.Response:
+        known = request.headers.get("Authorization") == "Bearer new"
+        return web.json_response({"ok": True} if known else {"message": "who?"}, status=200 if known else 401)
+
+    api.answers.append(guard)
+    async with ApiConnection(path) as connection:
+        configured(tmp_path, api, "new")
+        with pytest.raises(ApiUnavailable, match="who"):
+            await connection.get("/version")
+        assert await connection.get("/version") == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (403, ClusterRefused),
+        (404, ClusterRefused),
+        (410, ClusterRefused),
+        (429, ClusterUnavailable),
+        (500, ClusterUnavailable),
+        (503, ClusterUnavailable),
+    ],
+)
+async def test_refusals_and_failures(api, tmp_path, status, kind):
+    api.answers.append(
+        lambda _: web.json_response({"message": "no", "reason": "Why"}, status=status, headers={"Retry-After": "7"})
+    )
+    async with ApiConnection(configured(tmp_path, api)) as connection:
+        with pytest.raises(kind, match=f"GET /x: {status} no") as caught:
+            await connection.get("/x")
+    if isinstance(caught.value, ApiRefused):
+        assert (caught.value.status, caught.value.reason) == (status, "Why")
+    else:
+        assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]"])
+async def test_an_answer_that_is_no_json_object_is_no_answer(api, tmp_path, body):
+    api.answers.append(lambda _: web.Response(body=body))
+    async with ApiConnection(configured(tmp_path, api)) as connection:
+        with pytest.raises(ApiUnavailable, match="GET /x"):
+            await connection.get("/x")
+
+
+async def test_nobody_listens(tmp_path):
+    async with FakeApi() as gone:
+        path = configured(tmp_path, gone)
+    async with ApiConnection(path) as connection:
+        with pytest.raises(ApiUnavailable, match="no answer"):
+            await connection.get("/x")

@@ -1,0 +1,351 @@
+"""A folder of manifests: its changes are followed, and what is broken in it stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledgerlb.core.errors import InvalidManifest
+from ledgerlb.core.facts import FINALIZER
+from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.manifest_files import read_documents
+from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.source import Batch
+
+DEADLINE = 10.0
+
+
+def service(name: str, address: str = "") -> str:
+    extra = f"\n  loadBalancerIP: {address}" if address else ""
+    return f"""
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  namespace: a
+spec:
+  type: LoadBalancer{extra}
+"""
+
+
+@pytest.fixture
+def cluster() -> MemoryCluster:
+    return MemoryCluster(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cluster: MemoryCluster) -> ManifestFolder:
+    root = tmp_path / "manifests"
+    root.mkdir()
+    return ManifestFolder(root, cluster, poll=0.02)
+
+
+@pytest.fixture
+async def following(folder: ManifestFolder) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(folder.run(stop))
+    yield
+    stop.set()
+    await asyncio.wait_for(task, DEADLINE)
+
+
+def names(cluster: MemoryCluster) -> list[str]:
+    return [entry["metadata"]["name"] for entry in cluster.list("Service")]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}")
+    draft.write_bytes(content.encode() if isinstance(content, str) else content)
+    draft.rename(path)
+
+
+def test_every_form_of_file_is_read(folder, cluster):
+    write(folder.root / "one.yaml", service("p") + "---" + service("q") + "---\n# nothing\n---\n")
+    write(folder.root / "deep" / "two.yml", service("r"))
+    objects = [{"kind": "Service", "metadata": {"name": name, "namespace": "a"}} for name in ("s", "t")]
+    write(folder.root / "three.json", json.dumps({"kind": "List", "apiVersion": "v1", "items": objects}))
+    write(folder.root / "four.json", json.dumps({"kind": "Service", "metadata": {"name": "u", "namespace": "a"}}))
+    write(folder.root / "five.txt", service("v"))
+    write(folder.root / ".hidden" / "six.yaml", service("w"))
+    assert folder.load() == 6
+    assert names(cluster) == ["p", "q", "r", "s", "t", "u"]
+    assert folder.load() == 0
+
+
+def test_one_file_may_be_the_folder(tmp_path, cluster):
+    write(tmp_path / "one.yaml", service("p"))
+    write(tmp_path / "two.yaml", service("q"))
+    ManifestFolder(tmp_path / "one.yaml", cluster).load()
+    assert names(cluster) == ["p"]
+
+
+def test_dates_stay_text(folder, cluster):
+    write(
+        folder.root / "one.yaml",
+        service("p") + "---\nkind: Namespace\nmetadata: {name: n, creationTimestamp: 2020-01-01T00:00:00Z}\n",
+    )
+    folder.load()
+    assert cluster.get("Namespace", "", "n")["metadata"]["creationTimestamp"] == "2020-01-01T00:00:00Z"
+
+
+def test_age_comes_from_the_file_so_that_a_restart_does_not_change_it(folder, cluster):
+    write(folder.root / "one.yaml", service("p"))
+    os.utime(folder.root / "one.yaml", (1_600_000_000, 1_600_000_000))
+    folder.load()
+    assert cluster.get("Service", "a", "p")["metadata"]["creationTimestamp"] == "2020-09-13T12:26:40Z"
+
+
+async def test_changes_are_followed(folder, cluster, following):
+    write(folder.root / "one.yaml", service("p") + "---" + service("q"))
+    await until(lambda: names(cluster) == ["p", "q"])
+    uid = cluster.get("Service", "a", "p")["metadata"]["uid"]
+    write(folder.root / "one.yaml", service("p", "192.0.2.7"))
+    await until(lambda: names(cluster) == ["p"])
+    assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.7"
+    assert cluster.get("Service", "a", "p")["metadata"]["uid"] == uid
+    write(folder.root / "two.yaml", service("r"))
+    await until(lambda: names(cluster) == ["p", "r"])
+    (folder.root / "one.yaml").unlink()
+    await until(lambda: names(cluster) == ["r"])
+
+
+async def test_an_object_may_move_to_another_file(folder, cluster, following):
+    write(folder.root / "one.yaml", service("p"))
+    await until(lambda: names(cluster) == ["p"])
+    uid = cluster.get("Service", "a", "p")["metadata"]["uid"]
+    write(folder.root / "two.yaml", service("p"))
+    (folder.root / "one.yaml").unlink()
+    write(folder.root / "three.yaml", service("q"))
+    await until(lambda: names(cluster) == ["p", "q"])
+    assert cluster.get("Service", "a", "p")["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("kind: [Service\nmetadata: {", "is no YAML"),
+        ("kind: Service\n\tmetadata: x", "is no YAML"),
+        (b"\xff\xfe\xfa", "is no YAML"),
+        ("a: *unknown", "is no YAML"),
+        ("!!python/object:os.system {}", "is no YAML"),
+    ],
+)
+@pytest.mark.usefixtures("following")
+async def test_a_file_that_is_no_yaml_keeps_its_last_good_content(folder, cluster, caplog, broken, said):
+    write(folder.root / "one.yaml", service("p"))
+    await until(lambda: names(cluster) == ["p"])
+    write(folder.root / "one.yaml", broken)
+    write(folder.root / "two.yaml", service("q"))
+    await until(lambda: names(cluster) == ["p", "q"] and said in caplog.text)
+    assert str(folder.root / "one.yaml") in caplog.text
+    write(folder.root / "one.yaml", service("r"))
+    await until(lambda: names(cluster) == ["q", "r"])
+
+
+def test_broken_json_names_its_line(folder, caplog):
+    write(folder.root / "one.json", '{"kind":\n "Service",\n oops}')
+    folder.load()
+    assert f"{folder.root / 'one.json'}:3: is no JSON" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("just text", ":9: holds no Kubernetes object"),
+        ("kind: Service", ":9, Service (without a name), metadata.name: is missing"),
+        ("metadata: {name: x}", ":9, object x, kind: is missing"),
+        ("kind: Service\nmetadata: {name: q, namespace: a}\nspec: {ports: [{port: '80'}]}",
+         ":9, Service a/q, spec.ports[0].port: '80' is not a whole number; correct the object"),
+        ("kind: Service\nmetadata: {name: q, namespace: a, annotations: {ledgerlb.io/exclude: 7}}",
+         ":9, Service a/q, metadata.annotations[ledgerlb.io/exclude]: 7 is not a string (quote it)"),
+        ("kind: Service\nmetadata: {name: q}\n1: 2", ":9: has the key 1, which is no string"),
+        ("kind: Service\nmetadata: &m {name: q, self: *m}", ":9: expands to too many or too deeply nested values"),
+        ("kind: Service\nmetadata: {name: q}\nspec: !!binary aGk=", ":9: holds a bytes, which is no JSON value"),
+    ],
+)  # fmt: skip
+def test_a_broken_object_is_named_with_its_line_and_the_others_count(folder, cluster, caplog, broken, said):
+    write(folder.root / "one.yaml", service("p").strip() + "\n---\n" + broken + "\n---" + service("z"))
+    folder.load()
+    assert f"{folder.root / 'one.yaml'}{said}" in caplog.text
+    assert names(cluster) == ["p", "z"]
+
+
+async def test_nothing_is_deleted_while_a_file_holds_a_broken_object(folder, cluster, following, caplog):
+    write(folder.root / "one.yaml", service("p") + "---" + service("q"))
+    await until(lambda: names(cluster) == ["p", "q"])
+    write(folder.root / "one.yaml", service("p", "192.0.2.7") + "---\nkind: Service\nmetadata: oops\n")
+    await until(lambda: "metadata: 'oops' is not a mapping" in caplog.text)
+    await until(lambda: "loadBalancerIP" in cluster.get("Service", "a", "p")["spec"])
+    assert names(cluster) == ["p", "q"]
+
+
+async def test_a_broken_object_keeps_its_last_good_state(folder, cluster, following, caplog):
+    write(folder.root / "one.yaml", service("p", "192.0.2.7"))
+    await until(lambda: names(cluster) == ["p"])
+    write(folder.root / "one.yaml", service("p", "[]"))
+    await until(lambda: "spec.loadBalancerIP" in caplog.text)
+    assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.7"
+
+
+def test_text_that_is_no_unicode_is_refused(folder, caplog):
+    write(folder.root / "one.json", '{"kind": "Service", "metadata": {"name": "q", "labels": {"a": "\\ud800"}}}')
+    folder.load()
+    assert "one.json:1: holds text that is no Unicode" in caplog.text
+
+
+def test_aliases_that_explode_are_refused(folder, cluster, caplog):
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for level in range(1, 12):
+        bomb += f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n"
+    write(folder.root / "bomb.yaml", bomb)
+    write(folder.root / "one.yaml", service("p"))
+    folder.load()
+    assert "expands to too many" in caplog.text
+    assert names(cluster) == ["p"]
+
+
+def test_nesting_without_end_is_refused(folder, cluster, caplog):
+    write(folder.root / "deep.json", "[" * 200_000)
+    write(folder.root / "deep.yaml", "a: " + "[" * 3_000 + "]" * 3_000)
+    write(folder.root / "one.yaml", service("p"))
+    folder.load()
+    assert names(cluster) == ["p"]
+    assert "deep.json" in caplog.text
+    assert "deep.yaml" in caplog.text
+
+
+def test_the_same_object_in_two_files_is_said_and_the_later_wins(folder, cluster, caplog):
+    write(folder.root / "one.yaml", service("p", "192.0.2.1"))
+    write(folder.root / "two.yaml", service("p", "192.0.2.2"))
+    folder.load()
+    assert "names the same object as" in caplog.text
+    assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.2"
+
+
+async def test_a_folder_that_goes_deletes_nothing(folder, cluster, following, caplog):
+    write(folder.root / "one.yaml", service("p"))
+    await until(lambda: names(cluster) == ["p"])
+    folder.root.rename(folder.root.with_name("away"))
+    await until(lambda: "does not exist" in caplog.text)
+    assert names(cluster) == ["p"]
+    folder.root.with_name("away").rename(folder.root)
+    write(folder.root / "two.yaml", service("q"))
+    await until(lambda: names(cluster) == ["p", "q"])
+
+
+async def test_an_object_that_comes_back_waits_for_the_end_of_its_predecessor(folder, cluster, following):
+    write(folder.root / "one.yaml", service("p"))
+    await until(lambda: names(cluster) == ["p"])
+    uid = cluster.get("Service", "a", "p")["metadata"]["uid"]
+    cluster.patch_metadata("Service", "a", "p", {"finalizers": [FINALIZER]})
+    (folder.root / "one.yaml").unlink()
+    await until(lambda: "deletionTimestamp" in cluster.get("Service", "a", "p")["metadata"])
+    write(folder.root / "one.yaml", service("p", "192.0.2.7"))
+    await asyncio.sleep(0.3)
+    assert cluster.get("Service", "a", "p")["metadata"]["uid"] == uid
+    cluster.patch_metadata("Service", "a", "p", {"finalizers": []})
+    await until(lambda: names(cluster) == ["p"])
+    assert cluster.get("Service", "a", "p")["metadata"]["uid"] != uid
+
+
+async def test_a_file_that_is_being_written_is_not_taken_for_empty(folder, cluster, following):
+    path = folder.root / "one.yaml"
+    write(path, service("p"))
+    await until(lambda: names(cluster) == ["p"])
+    watching = cluster.subscribe()
+    with path.open("w") as opened:
+        for piece in (service("p"), "---", service("q")):
+            opened.write(piece)
+            opened.flush()
+            await asyncio.sleep(0.04)
+    await until(lambda: names(cluster) == ["p", "q"])
+    assert [key for key, obj in watching.drain() if obj is None] == []
+
+
+async def test_a_source_of_manifests_follows_files_and_writes(folder, cluster):
+    write(folder.root / "one.yaml", service("p"))
+    seen: dict[str, Any] = {}
+
+    def sink(batch: Batch) -> None:
+        for entry in batch.upserts:
+            seen[entry.fact.full_name] = entry.fact
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(ManifestSource(folder).run(sink, stop))
+    await until(lambda: "a/p" in seen)
+    cluster.patch_status("Service", "a", "p", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
+    await until(lambda: seen["a/p"].ingress == ("192.0.2.1",))
+    write(folder.root / "two.yaml", service("q"))
+    await until(lambda: "a/q" in seen)
+    stop.set()
+    await asyncio.wait_for(task, DEADLINE)
+
+
+class Lists:
+    """What a source says about Services: how often it listed them, whether in full, and the last names."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[bool, list[str]]] = []
+
+    def __call__(self, batch: Batch) -> None:
+        if batch.kind == "Service" and batch.listed is not None:
+            self.said.append((batch.listed.complete, sorted(name for _, name in batch.listed.names)))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["kind: [", "kind: Service\nmetadata: {}\n", service("q", "[]")],
+    ids=["no YAML", "no name", "a wrong value"],
+)
+@pytest.mark.parametrize("mended", [True, False])
+async def test_what_was_broken_from_the_start_takes_nothing_for_gone(folder, broken, mended):
+    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "two.yaml", broken)
+    lists, stop = Lists(), asyncio.Event()
+    task = asyncio.create_task(ManifestSource(folder).run(lists, stop))
+    await until(lambda: lists.said)
+    assert lists.said == [(False, ["p"])], "the good ones count, and it is said that there may be more"
+    if mended:
+        write(folder.root / "two.yaml", service("q"))
+    else:
+        (folder.root / "two.yaml").unlink()
+    await until(lambda: len(lists.said) > 1)
+    assert lists.said[1] == (True, ["p", "q"] if mended else ["p"])
+    stop.set()
+    await asyncio.wait_for(task, DEADLINE)
+
+
+async def test_a_folder_that_is_not_there_yet_takes_nothing_for_gone(folder):
+    folder.root.rmdir()
+    lists, stop = Lists(), asyncio.Event()
+    task = asyncio.create_task(ManifestSource(folder).run(lists, stop))
+    await until(lambda: lists.said)
+    write(folder.root / "one.yaml", service("p"))
+    await until(lambda: len(lists.said) > 1)
+    assert lists.said == [(False, []), (True, ["p"])]
+    stop.set()
+    await asyncio.wait_for(task, DEADLINE)
+
+
+def test_a_missing_or_huge_file_is_named(tmp_path):
+    with pytest.raises(InvalidManifest, match="cannot be read"):
+        read_documents(tmp_path / "none.yaml")
+    big = tmp_path / "big.yaml"
+    with big.open("wb") as opened:
+        opened.truncate(17 * 1024 * 1024)
+    with pytest.raises(InvalidManifest, match="larger than"):
+        read_documents(big)

@@ -1,0 +1,125 @@
+"""Which Pods become facts, whatever the order in which the world tells about them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledgerlb.core.facts import Endpoint, EndpointSliceFact, NodeFact, PodFact, ServiceFact
+from ledgerlb.kube.pods import PodFilter
+from ledgerlb.kube.source import Batch, Listed, Seen
+
+NAMES = ("p", "q", "r")
+SERVICES = ("x", "y")
+
+
+def pod(name: str, network_status: str = "") -> Seen:
+    return Seen(PodFact(namespace="a", name=name, network_status=network_status))
+
+
+def service(name: str, kind: str = "LoadBalancer") -> Seen:
+    return Seen(ServiceFact(namespace="a", name=name, type=kind))
+
+
+def slice_of(service: str, pods: tuple[str, ...], name: str = "") -> Seen:
+    endpoints = tuple(Endpoint(addresses=("10.0.0.1",), target_kind="Pod", target_name=pod) for pod in pods)
+    return Seen(EndpointSliceFact(namespace="a", name=name or f"{service}-1", service=service, endpoints=endpoints))
+
+
+def listed(*names: str) -> Listed:
+    return Listed(frozenset(("a", name) for name in names))
+
+
+class World:
+    def __init__(self) -> None:
+        self.filter = PodFilter()
+        self.pods: set[str] = set()
+        self.lists: list[Listed] = []
+
+    def tell(self, batch: Batch) -> None:
+        for passed in self.filter.pass_on(batch):
+            if passed.kind != "Pod":
+                assert passed is batch
+                continue
+            self.pods |= {entry.fact.name for entry in passed.upserts}
+            self.pods -= {name for (_, name), _ in passed.gone}
+            if passed.listed is not None:
+                self.lists.append(passed.listed)
+                assert {name for _, name in passed.listed.names} == self.pods
+
+
+def test_other_kinds_pass():
+    batch = Batch("Node", (Seen(NodeFact(name="n")),))
+    assert PodFilter().pass_on(batch) == (batch,)
+
+
+def test_the_list_of_pods_waits_for_services_and_slices():
+    world = World()
+    world.tell(Batch("Pod", (pod("p"), pod("q", "[]")), listed=listed("p", "q")))
+    assert (world.pods, world.lists) == ({"q"}, [])
+    world.tell(Batch("EndpointSlice", (slice_of("x", ("p",)),), listed=listed("x-1")))
+    assert world.lists == []
+    world.tell(Batch("Service", (service("x"),), listed=listed("x")))
+    assert (world.pods, world.lists) == ({"p", "q"}, [listed("p", "q")])
+    world.tell(Batch("Pod", (pod("p"), pod("q")), listed=listed("p", "q")))
+    assert (world.pods, world.lists[1:]) == ({"p"}, [listed("p")])
+
+
+def test_a_pod_that_the_list_does_not_name_is_gone():
+    world = World()
+    for kind in ("Service", "EndpointSlice"):
+        world.tell(Batch(kind, listed=Listed(frozenset())))
+    world.tell(Batch("Pod", (pod("p", "[]"),), listed=listed("p")))
+    world.tell(Batch("Pod", listed=listed()))
+    assert world.pods == set()
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("pod"), st.sampled_from(NAMES), st.sampled_from(["", "[]"])),
+        st.tuples(st.just("no pod"), st.sampled_from(NAMES)),
+        st.tuples(st.just("service"), st.sampled_from(SERVICES), st.sampled_from(["LoadBalancer", "ClusterIP"])),
+        st.tuples(st.just("no service"), st.sampled_from(SERVICES)),
+        st.tuples(
+            st.just("slice"), st.sampled_from(["s1", "s2"]), st.sampled_from(SERVICES), st.sets(st.sampled_from(NAMES))
+        ),
+        st.tuples(st.just("no slice"), st.sampled_from(["s1", "s2"])),
+        st.tuples(st.just("list"), st.sampled_from(["Service", "EndpointSlice", "Pod"])),
+    ),
+    max_size=25,
+)
+
+
+@given(steps)
+def test_exactly_the_needed_pods_pass(told):
+    world = World()
+    pods: dict[str, str] = {}
+    services: dict[str, str] = {}
+    slices: dict[str, tuple[str, set[str]]] = {}
+    for step in told:
+        match step:
+            case ("pod", name, status):
+                pods[name] = status
+                world.tell(Batch("Pod", (pod(name, status),)))
+            case ("no pod", name):
+                pods.pop(name, None)
+                world.tell(Batch("Pod", gone=((("a", name), 0),)))
+            case ("service", name, kind):
+                services[name] = kind
+                world.tell(Batch("Service", (service(name, kind),)))
+            case ("no service", name):
+                services.pop(name, None)
+                world.tell(Batch("Service", gone=((("a", name), 0),)))
+            case ("slice", name, owner, behind):
+                slices[name] = (owner, behind)
+                world.tell(Batch("EndpointSlice", (slice_of(owner, tuple(sorted(behind)), name),)))
+            case ("no slice", name):
+                slices.pop(name, None)
+                world.tell(Batch("EndpointSlice", gone=((("a", name), 0),)))
+            case ("list", kind):
+                standing = {"Service": services, "EndpointSlice": slices, "Pod": pods}[kind]
+                world.tell(Batch(kind, listed=listed(*standing)))
+        behind_balanced = {
+            name for owner, names in slices.values() if services.get(owner) == "LoadBalancer" for name in names
+        }
+        assert world.pods == {name for name, status in pods.items() if status or name in behind_balanced}

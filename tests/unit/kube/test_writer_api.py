@@ -1,0 +1,157 @@
+"""What the API writer sends, and what it makes of each answer; the API server is a stub on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, NotSupported
+from ledgerlb.core.facts import FINALIZER, ServiceFact
+from ledgerlb.kube import writer_api
+from ledgerlb.kube.refusals import ApiUnavailable
+from ledgerlb.kube.writer import Write, add_finalizer, remove_finalizer, status_write
+from ledgerlb.kube.writer_api import CONFLICT_TRIES, ApiWriter
+
+SERVICE = ServiceFact(namespace="a", name="web", uid="u1")
+
+
+class Stub:
+    """Answers from a list of (status, body, headers); then 200 with an object."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, object, dict[str, str]]] = []
+        self.requests: list[tuple[str, str, dict, str, dict]] = []
+
+    def says(self, status: int, body: object = None, **headers: str) -> None:
+        self.answers.append((status, body, {name.replace("_", "-"): value for name, value in headers.items()}))
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.text() or "null")
+        kind = request.headers["Content-Type"]
+        self.requests.append((request.method, request.path, dict(request.query), kind, body))
+        status, answer, headers = self.answers.pop(0) if self.answers else (200, {"kind": "Service"}, {})
+        if isinstance(answer, bytes):
+            return web.Response(status=status, body=answer, headers=headers)
+        return web.json_response(answer or {"message": f"status {status}"}, status=status, headers=headers)
+
+
+@pytest.fixture
+def stub() -> Stub:
+    return Stub()
+
+
+@pytest.fixture
+async def writer(stub: Stub, monkeypatch) -> AsyncIterator[ApiWriter]:
+    monkeypatch.setattr(writer_api, "_CONFLICT_WAIT", 0.0)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stub.handle)
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    configuration = Configuration(host=str(server.make_url("")).rstrip("/"))
+    configuration.api_key = {"BearerToken": "Bearer t"}
+    client = ApiClient(configuration)
+    yield ApiWriter(client, timeout=2.0)
+    await client.close()
+    await server.close()
+
+
+async def test_a_finalizer_is_a_strategic_patch_with_the_uid_as_precondition(stub, writer):
+    await writer.write(add_finalizer(SERVICE))
+    await writer.write(remove_finalizer(SERVICE))
+    assert stub.requests[0] == (
+        "PATCH",
+        "/api/v1/namespaces/a/services/web",
+        {"fieldManager": "ledgerlb"},
+        "application/strategic-merge-patch+json",
+        {"metadata": {"finalizers": [FINALIZER], "uid": "u1"}},
+    )
+    assert stub.requests[1][4]["metadata"]["$deleteFromPrimitiveList/finalizers"] == [FINALIZER]
+
+
+async def test_a_status_goes_to_the_subresource_and_touches_no_spec(stub, writer):
+    await writer.write(status_write(SERVICE, ("192.0.2.1",), ()))
+    method, path, _, _, body = stub.requests[0]
+    assert (method, path) == ("PATCH", "/api/v1/namespaces/a/services/web/status")
+    assert body == {
+        "metadata": {"uid": "u1"},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1", "ipMode": "VIP"}]}},
+    }
+
+
+async def test_create_and_delete(stub, writer):
+    await writer.write(Write("Event", "a", "e", "create", {"kind": "Event"}))
+    await writer.write(Write("Service", "a", "web", "delete", {}, "u1"))
+    assert [(r[0], r[1]) for r in stub.requests] == [
+        ("POST", "/api/v1/namespaces/a/events"),
+        ("DELETE", "/api/v1/namespaces/a/services/web"),
+    ]
+    assert stub.requests[1][4] == {"preconditions": {"uid": "u1"}}
+
+
+async def test_a_conflict_is_tried_again_with_the_same_patch(stub, writer):
+    stub.says(409)
+    stub.says(409)
+    assert await writer.write(add_finalizer(SERVICE)) == {"kind": "Service"}
+    assert len(stub.requests) == 3
+    assert stub.requests[0] == stub.requests[2]
+
+
+async def test_conflicts_without_end_are_given_back(stub, writer):
+    for _ in range(CONFLICT_TRIES):
+        stub.says(409)
+    with pytest.raises(ClusterUnavailable, match="changed by others"):
+        await writer.write(add_finalizer(SERVICE))
+    assert len(stub.requests) == CONFLICT_TRIES
+
+
+async def test_absent_and_already_there_are_none(stub, writer):
+    stub.says(404)
+    assert await writer.write(add_finalizer(SERVICE)) is None
+    stub.says(422, {"message": "m", "details": {"causes": [{"field": "metadata.uid"}]}})
+    assert await writer.write(add_finalizer(SERVICE)) is None
+    stub.says(409, {"reason": "AlreadyExists"})
+    assert await writer.write(Write("Event", "a", "e", "create", {})) is None
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 422])
+async def test_a_refusal_names_object_and_cause(stub, writer, status):
+    stub.says(status, {"message": "the webhook says no"})
+    with pytest.raises(ClusterRefused, match="Service a/web: the webhook says no"):
+        await writer.write(add_finalizer(SERVICE))
+    assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+async def test_no_usable_answer_is_unavailable(stub, writer, status):
+    stub.says(status, None, Retry_After="7")
+    with pytest.raises(ApiUnavailable) as caught:
+        await writer.write(add_finalizer(SERVICE))
+    assert caught.value.retry_after == 7.0
+
+
+async def test_an_answer_that_is_no_json_is_unavailable(stub, writer):
+    stub.says(200, b"<html>")
+    with pytest.raises(ApiUnavailable, match="not JSON"):
+        await writer.write(add_finalizer(SERVICE))
+    stub.says(502, b"bad gateway")
+    with pytest.raises(ApiUnavailable):
+        await writer.write(add_finalizer(SERVICE))
+    stub.says(403, b"proxy says no")
+    with pytest.raises(ClusterRefused, match="proxy says no"):
+        await writer.write(add_finalizer(SERVICE))
+
+
+async def test_a_server_that_is_not_there_is_unavailable(writer):
+    writer._client.configuration.host = "http://127.0.0.1:1"
+    with pytest.raises(ApiUnavailable, match="Service a/web: no answer"):
+        await writer.write(add_finalizer(SERVICE))
+
+
+async def test_a_kind_that_is_not_written_says_so(writer):
+    with pytest.raises(NotSupported, match="VirtualNetwork"):
+        await writer.write(Write("VirtualNetwork", "a", "b", "delete", {}))

@@ -1,0 +1,127 @@
+"""Small builders of facts and holdings: a test states only what it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ledgerlb.core.backend_facts import BackendView
+from ledgerlb.core.facts import (
+    AnyFact,
+    Endpoint,
+    EndpointPort,
+    EndpointsFact,
+    EndpointSliceFact,
+    EndpointsSubset,
+    Family,
+    NodeFact,
+    PodFact,
+    ServiceFact,
+    ServicePort,
+)
+from ledgerlb.core.paths import plan
+from ledgerlb.core.pathset import NextHop, PathSet
+
+ADDRESS = "192.168.102.2"
+ADDRESS6 = "2001:db8::2"
+
+
+@dataclass(frozen=True)
+class Hold:
+    network: str = "contrail/external"
+    service: str = "shop/web"
+    family: Family = 4
+    state: str = "held"
+    seq: int = 1
+    release_seq: int = 0
+
+    @property
+    def allocation(self) -> str:
+        return f"{self.network}#{self.seq}"
+
+    @property
+    def release(self) -> str:
+        return f"{self.network}#{self.release_seq}" if self.release_seq else ""
+
+
+@dataclass
+class Ledger:
+    by_address: dict[str, list[Hold]] = field(default_factory=dict)
+
+    def holding(self, address: str) -> list[Hold]:
+        return self.by_address.get(address, [])
+
+
+def service(name: str = "shop/web", ports: tuple[ServicePort, ...] | None = None, **more: object) -> ServiceFact:
+    namespace, _, short = name.partition("/")
+    offered = ports if ports is not None else (ServicePort(name="http", port=80, target_port=8080),)
+    return ServiceFact(namespace=namespace, name=short, type="LoadBalancer", ports=offered, **more)
+
+
+def endpoint(address: str, node: str = "", pod: str = "", **more: object) -> Endpoint:
+    namespace, _, short = pod.partition("/")
+    kind = "Pod" if pod else ""
+    return Endpoint(
+        addresses=(address,),
+        node=node,
+        target_kind=kind,
+        target_namespace=namespace,
+        target_name=short,
+        **more,
+    )
+
+
+def endpoint_slice(
+    name: str,
+    *endpoints: Endpoint,
+    of: str = "shop/web",
+    ports: tuple[EndpointPort, ...] = (EndpointPort(name="http", port=8080),),
+    address_type: str = "IPv4",
+) -> EndpointSliceFact:
+    namespace, _, short = of.partition("/")
+    return EndpointSliceFact(
+        namespace=namespace, name=name, service=short, address_type=address_type, ports=ports, endpoints=endpoints
+    )
+
+
+def raw_endpoints(
+    *endpoints: Endpoint, of: str = "shop/web", ports: tuple[EndpointPort, ...] | None = None
+) -> EndpointsFact:
+    namespace, _, short = of.partition("/")
+    offered = ports if ports is not None else (EndpointPort(name="http", port=8080),)
+    return EndpointsFact(
+        namespace=namespace, name=short, subsets=(EndpointsSubset(ports=offered, endpoints=endpoints),)
+    )
+
+
+def node(name: str, *addresses: str, excluded: bool = False) -> NodeFact:
+    return NodeFact(name=name, addresses=addresses, excluded=excluded)
+
+
+def pod(name: str, node_name: str, *addresses: str, phase: str = "Running") -> PodFact:
+    namespace, _, short = name.partition("/")
+    return PodFact(namespace=namespace, name=short, node=node_name, ips=addresses, phase=phase, ready=True)
+
+
+NODES = (node("n1", "10.0.0.1", "fd00::1"), node("n2", "10.0.0.2", "fd00::2"), node("n3", "10.0.0.3", "fd00::3"))
+
+
+def view(*facts: AnyFact) -> BackendView:
+    made = BackendView()
+    for fact in facts:
+        made.take(fact)
+    return made
+
+
+def planned(*facts: AnyFact, holds: list[Hold] | None = None, address: str = ADDRESS) -> PathSet:
+    ledger = Ledger({address: holds if holds is not None else [Hold(family=6 if ":" in address else 4)]})
+    path_set = plan(view(*facts), ledger, address)
+    assert path_set is not None
+    return path_set
+
+
+def hops(path_set: PathSet) -> dict[str, NextHop]:
+    return {hop.node: hop for hop in path_set.next_hops}
+
+
+def weights(path_set: PathSet) -> dict[str, int]:
+    return {hop.node: hop.weight for hop in path_set.next_hops}

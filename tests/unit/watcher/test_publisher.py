@@ -1,0 +1,579 @@
+"""The publisher's behaviour: what is written, in which order, and what is not written again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, UndecodableRecord
+from ledgerlb.core.facts import FINALIZER, encode_fact, key_of
+from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.pathset import Heartbeat
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import NewRecord
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS
+from ledgerlb.watcher.publisher import MOVE_CHECK, VERDICT_GRACE
+from ledgerlb.watcher.work import Limits
+from tests.unit.watcher.publisher_rig import NET, Rig, ready
+
+A, B = "192.0.2.1", "192.0.2.2"
+OTHER = "contrail/other"
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+# The way of one Service
+
+
+async def test_the_finalizer_comes_before_anything_else(rig):
+    rig.service()
+    await rig.turn()
+    assert rig.writer.take() == ["finalizer on"]
+    assert rig.has_finalizer()
+    assert "status" not in rig.obj()
+
+
+async def test_the_finalizer_comes_first_even_when_everything_else_is_there_already(rig):
+    rig.service()
+    await rig.select()
+    await rig.allocate(A)
+    await rig.turn()
+    assert rig.writer.take()[:2] == ["finalizer on", "status"]
+
+
+async def test_what_the_patch_returned_is_handed_to_the_observer(rig):
+    rig.service()
+    await rig.turn(1)
+    assert [obj["metadata"]["finalizers"] for obj in rig.observed] == [[FINALIZER]]
+
+
+async def test_the_status_follows_the_ledger_in_one_write(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.turn()
+    assert rig.writer.take() == ["finalizer on"]  # nothing to say while the verdict is outstanding
+    await rig.allocate(A)
+    await rig.turn()
+    assert rig.writer.take() == ["status", "event NetworkSelected", "event AddressAllocated"]
+    assert rig.ingress() == [A]
+    assert rig.obj()["status"]["loadBalancer"]["ingress"] == [{"ip": A, "ipMode": "VIP"}]
+    assert rig.conditions() == {
+        "NetworkSelected": ("True", "NetworkSelected"),
+        "AddressAllocated": ("True", "AddressAllocated"),
+    }
+
+
+async def test_a_pending_service_says_why(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select(network=None, reason="NetworkNotFound", message="no such network")
+    await rig.turn()
+    assert rig.conditions() == {
+        "NetworkSelected": ("False", "NetworkNotFound"),
+        "AddressAllocated": ("False", "NetworkNotFound"),
+    }
+    assert rig.events() == [("web", "NetworkNotFound")]
+    assert rig.ingress() == []
+
+
+async def test_a_refusal_then_an_address(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.refuse("NetworkFull")
+    await rig.turn()
+    assert rig.conditions()["AddressAllocated"] == ("False", "NetworkFull")
+    await rig.enter(
+        ev.AddressAllocated(A, 4, "a/web", rig.obj()["metadata"]["uid"], "longest-free"), ev.RefusalCleared("a/web")
+    )
+    await rig.turn()
+    assert rig.ingress() == [A]
+    assert [reason for _, reason in rig.events()] == ["NetworkSelected", "NetworkFull", "AddressAllocated"]
+
+
+async def test_a_lost_address_is_cleared(rig):
+    await ready(rig)
+    await rig.releasing(A)
+    await rig.refuse("NetworkNotAllowed")
+    await rig.turn()
+    assert rig.ingress() == []
+    assert rig.conditions()["AddressAllocated"] == ("False", "NetworkNotAllowed")
+
+
+async def test_a_status_from_before_is_left_to_be_adopted(rig):
+    rig.service()
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": A}]}})
+    await rig.turn()
+    await rig.select()
+    rig.pass_time(VERDICT_GRACE + 1)
+    await rig.turn()
+    assert rig.ingress() == [A]
+    await rig.enter(ev.AddressAdopted(A, 4, "a/web", rig.obj()["metadata"]["uid"]))
+    await rig.turn()
+    assert rig.ingress() == [A]
+    assert rig.events()[-1] == ("web", "AddressAdopted")
+
+
+async def test_a_status_from_before_that_is_not_adopted_goes(rig):
+    rig.service()
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": A}]}})
+    await rig.turn()
+    uid = rig.obj()["metadata"]["uid"]
+    await rig.select()
+    await rig.enter(
+        ev.AdoptionRefused(A, "a/web", uid, "RequestedAddressReserved", "is the gateway"),
+        ev.AddressAllocated(B, 4, "a/web", uid, "never-used"),
+    )
+    await rig.turn()
+    assert rig.ingress() == [B]
+    assert ("web", "AdoptionRefused") in rig.events()
+
+
+async def test_an_outstanding_verdict_is_said_after_a_while(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    assert await rig.turn() == MOVE_CHECK  # it wants to look again
+    rig.pass_time(VERDICT_GRACE + 1)
+    await rig.fold()
+    await rig.publisher.idle(5.0)
+    assert rig.conditions()["AddressAllocated"] == ("Unknown", "WaitingForAllocation")
+    assert rig.events() == [("web", "NetworkSelected")]
+
+
+# Who is ours
+
+
+@pytest.mark.parametrize("spec", [{"type": "ClusterIP"}, {"loadBalancerClass": "example.com/other"}])
+async def test_services_of_others_are_never_touched(rig, spec):
+    rig.service(**spec)
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": [FINALIZER]})
+    rig.cluster.patch_status(
+        "Service", "a", "web",
+        {"loadBalancer": {"ingress": [{"ip": A}]}, "conditions": [{"type": "ledgerlb.io/X", "status": "True"}]},
+    )  # fmt: skip
+    await rig.turn()
+    rig.cluster.delete("Service", "a", "web")
+    await rig.turn()
+    assert rig.writer.asked == []
+
+
+async def test_an_instance_with_a_class_serves_that_class():
+    rig = Rig(DomainSettings(load_balancer_class="example.com/lb"))
+    rig.service("none")
+    rig.service("mine", loadBalancerClass="example.com/lb")
+    await rig.turn()
+    assert (rig.has_finalizer("mine"), rig.has_finalizer("none")) == (True, False)
+
+
+async def test_a_type_change_cleans_up_and_lets_go(rig):
+    await ready(rig)
+    rig.service(type="ClusterIP")
+    await rig.turn()
+    assert rig.has_finalizer()
+    assert rig.conditions() == {}
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.turn()
+    assert rig.has_finalizer()
+    await rig.released(A)
+    await rig.turn()
+    assert not rig.has_finalizer()
+
+
+# Going
+
+
+async def test_the_finalizer_goes_only_after_the_release(rig):
+    await ready(rig)
+    rig.cluster.delete("Service", "a", "web")
+    await rig.turn()
+    assert rig.has_finalizer()
+    await rig.withdraw()
+    await rig.turn()
+    assert rig.has_finalizer()  # still held
+    await rig.releasing(A)
+    await rig.turn()
+    assert rig.has_finalizer()
+    assert rig.ingress() == []
+    await rig.released(A)
+    await rig.turn()
+    assert rig.cluster.get("Service", "a", "web") is None
+    assert rig.writer.take() == ["status", "finalizer off"]
+
+
+async def test_a_wish_that_stands_keeps_the_finalizer(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.turn()
+    rig.cluster.delete("Service", "a", "web")
+    await rig.turn()
+    assert rig.has_finalizer()
+    await rig.withdraw()
+    await rig.turn()
+    assert rig.cluster.get("Service", "a", "web") is None
+
+
+async def test_foreign_finalizers_stay(rig):
+    rig.service()
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": ["example.com/other"]})
+    await rig.turn()
+    assert rig.obj()["metadata"]["finalizers"] == ["example.com/other", FINALIZER]
+    rig.cluster.delete("Service", "a", "web")
+    await rig.turn()
+    assert rig.obj()["metadata"]["finalizers"] == ["example.com/other"]
+
+
+async def test_a_service_that_is_going_gets_no_finalizer(rig):
+    rig.service()
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": ["example.com/other"]})
+    rig.cluster.delete("Service", "a", "web")
+    await rig.turn()
+    assert rig.writer.asked == []
+
+
+async def test_a_namesake_made_anew_starts_over(rig):
+    await ready(rig)
+    rig.cluster.delete("Service", "a", "web")
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.released(A)
+    await rig.turn()
+    rig.service()
+    await rig.turn()
+    assert rig.has_finalizer()
+    assert rig.ingress() == []
+    await rig.select()
+    await rig.allocate(A)
+    await rig.turn()
+    assert rig.ingress() == [A]
+
+
+# Moving
+
+
+async def moving(rig: Rig) -> None:
+    await ready(rig)
+    await rig.agent()
+    await rig.select(network=OTHER)
+    await rig.allocate(B, network=OTHER)
+
+
+async def test_a_move_shows_the_old_address_until_the_agents_forward_the_new_one(rig):
+    await moving(rig)
+    assert await rig.turn() == MOVE_CHECK
+    assert rig.ingress() == [A]
+    assert rig.conditions()["AddressAllocated"] == ("True", "AddressMoving")
+    await rig.programmed(B)
+    await rig.turn()
+    assert rig.ingress() == [B]
+    assert rig.conditions()["AddressAllocated"] == ("True", "AddressAllocated")
+
+
+async def test_a_move_goes_on_when_the_agent_dies(rig):
+    await moving(rig)
+    await rig.turn()
+    rig.pass_time(rig.settings.agent_timeout + 1)
+    await rig.fold()
+    await rig.publisher.idle(5.0)
+    assert rig.ingress() == [B]
+
+
+# Differences
+
+
+async def test_a_foreign_change_is_reverted(rig):
+    await ready(rig)
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": "198.51.100.1"}]}})
+    await rig.turn()
+    assert rig.ingress() == [A]
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": None, "conditions": None})
+    await rig.turn()
+    assert rig.ingress() == [A]
+    assert rig.conditions()["AddressAllocated"] == ("True", "AddressAllocated")
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": []})
+    await rig.turn()
+    assert rig.has_finalizer()
+
+
+async def test_a_foreign_change_during_a_write_is_reverted(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.allocate(A)
+
+    async def meddle() -> None:
+        """Ours is written; before its answer is here, somebody else writes and the watch tells of it."""
+        rig.writer.after = lambda _write: None
+        rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": "198.51.100.1"}]}})
+        await rig.observe()
+        await rig.fold()
+
+    rig.writer.after = lambda _write: meddle()
+    await rig.turn()
+    assert rig.ingress() == [A]
+
+
+async def test_the_watch_may_be_faster_than_the_answer_to_a_write(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.allocate(A)
+
+    async def echo() -> None:
+        await rig.observe()
+        await rig.fold()
+
+    rig.writer.take()
+    rig.observed.clear()
+    rig.writer.after = lambda write: echo() if write.kind == "Service" else None
+    await rig.turn()
+    assert rig.writer.take() == ["status", "event NetworkSelected", "event AddressAllocated"]
+    assert len(rig.observed) == 1
+
+
+async def test_a_restart_writes_nothing_new(rig):
+    await ready(rig)
+    await ready(rig, B, "api")
+    rig.service("pending")
+    await rig.turn()
+    await rig.select("pending", network=None, reason="NetworkNotFound", message="m")
+    await rig.turn()
+    rig.writer.take()
+    events = rig.events()
+    for _ in range(2):
+        rig.restart()
+        await rig.turn()
+    assert rig.writer.take() == []
+    assert rig.events() == events
+
+
+async def test_a_restart_in_the_middle_finishes_the_rest(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.allocate(A)
+    rig.writer.errors = [ClusterUnavailable("down")] * 100
+    rig.restart(Limits(first=60, longest=60))
+    await rig.fold()
+    assert rig.ingress() == []
+    await rig.publisher.close()
+    rig.writer.errors.clear()
+    rig.restart()
+    await rig.turn()
+    assert rig.ingress() == [A]
+
+
+async def test_an_edit_that_concerns_nobody_writes_nothing(rig):
+    await ready(rig)
+    rig.cluster.patch_metadata("Service", "a", "web", {"annotations": {"ledgerlb.io/note": "x"}})
+    await rig.turn()
+    assert rig.writer.take() == []
+    assert len(await rig.facts_of("Service/a/web")) > 2
+
+
+async def test_conditions_name_the_generation_that_they_are_about(rig):
+    await ready(rig)
+    rig.service(sessionAffinity="ClientIP")
+    await rig.turn()
+    generations = {c["observedGeneration"] for c in rig.obj()["status"]["conditions"]}
+    assert generations == {rig.obj()["metadata"]["generation"]}
+    assert rig.writer.take() == ["status"]  # no Event: nothing else changed
+
+
+async def test_reset_forgets_and_comes_to_the_same(rig):
+    await ready(rig)
+    rig.publisher.reset()
+    rig.reader = None
+    assert rig.publisher.publication("a/web") is None
+    await rig.turn()
+    assert rig.writer.take() == []
+    found = rig.publisher.publication("a/web")
+    assert found is not None
+    assert found.addresses == (A,)
+
+
+async def test_nothing_is_decided_on_a_half_read_log(rig):
+    await ready(rig)
+    rig.publisher.reset()
+    async with await rig.log.open([FACTS]) as reader:
+        records = [record for record in await reader.poll(0.0) if record.key == "Service/a/web"]
+    rig.publisher.take(records[0])  # as it was before it got its finalizer
+    rig.publisher.queue.add("a/web")
+    assert await rig.publisher.idle(5.0)
+    assert rig.writer.take() == []
+
+
+# A cluster that does not answer, or refuses
+
+
+async def test_an_api_server_that_fails_for_a_while(rig):
+    rig.service()
+    await rig.select()
+    await rig.allocate(A)
+    rig.writer.errors = [ClusterUnavailable("500")] * 5
+    await rig.turn()
+    assert rig.writer.errors == []
+    assert rig.ingress() == [A]
+
+
+async def test_settle_does_not_wait_for_a_slow_api_server(rig):
+    hold = asyncio.Event()
+    rig.writer.before = lambda _write: hold.wait()
+    for number in range(40):
+        rig.service(f"s{number}")
+    await rig.observe()
+    async with asyncio.timeout(2):
+        await rig.fold()
+        for number in range(40):
+            await rig.allocate(f"192.0.2.{number + 1}", f"s{number}")
+        await rig.fold()
+    await asyncio.sleep(0)
+    assert len(rig.writer.asked) == 16
+    hold.set()
+    assert await rig.publisher.idle(5.0)
+
+
+async def test_a_refused_write_is_shown_once(rig):
+    await ready(rig)
+    rig.writer.errors = [ClusterRefused("admission says no")]
+    await rig.select(network=OTHER)
+    await rig.allocate(B, network=OTHER)
+    await rig.turn()
+    assert rig.publisher.counts["refused"] == 1
+    assert rig.events()[-1] == ("web", "StatusRefused")
+    asked = len(rig.writer.asked)
+    rig.publisher.queue.add("a/web")
+    await rig.turn()
+    assert len(rig.writer.asked) == asked
+    rig.service(sessionAffinity="ClientIP")  # the Service changed: worth another try
+    await rig.turn()
+    assert rig.ingress() == [B]
+
+
+async def test_a_late_fact_of_a_service_that_is_gone_is_ignored(rig):
+    await ready(rig)
+    rig.cluster.delete("Service", "a", "web")
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.released(A)
+    await rig.observe()
+    await rig.fold()
+    last = (await rig.facts_of("Service/a/web"))[-1]
+    assert await rig.publisher.idle(5.0)
+    assert rig.cluster.get("Service", "a", "web") is None
+    rig.writer.take()
+    # An older version of it, from before its finalizer went, comes in after the answer to the write.
+    await rig.log.append(FACTS, [NewRecord(key_of(last), encode_fact(last))])
+    await rig.fold()
+    assert await rig.publisher.idle(5.0)
+    assert rig.writer.take() == []
+    await rig.turn()
+    rig.service()
+    await rig.turn()
+    assert rig.writer.take() == ["finalizer on"]
+
+
+async def test_a_service_that_vanished_is_no_error(rig):
+    await ready(rig)
+    await rig.releasing(A)
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": []})
+    rig.cluster.delete("Service", "a", "web")
+    await rig.fold()
+    assert await rig.publisher.idle(5.0)
+    assert rig.publisher.counts["refused"] == 0
+    await rig.turn()
+
+
+# Events about networks, bad records
+
+
+async def test_a_bad_network_has_an_event_of_its_own(rig):
+    nad = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition"}
+    rig.cluster.apply({**nad, "metadata": {"namespace": "contrail", "name": "ext"}, "spec": {}})
+    await rig.offer(problem="InvalidAnnotation", message="juniper.net/networks is not JSON")
+    await rig.turn()
+    await rig.offer(problem="InvalidAnnotation", message="juniper.net/networks is not JSON")
+    await rig.turn()
+    event = rig.writer.memory.events[0]
+    assert (event["involvedObject"]["kind"], event["involvedObject"]["namespace"]) == (
+        "NetworkAttachmentDefinition", "contrail",
+    )  # fmt: skip
+    assert (event["type"], event["message"]) == ("Warning", "juniper.net/networks is not JSON")
+    assert len(rig.writer.memory.events) == 1
+    await rig.offer()
+    await rig.offer(problem="InvalidAnnotation", message="juniper.net/networks is not JSON")
+    await rig.turn()
+    rig.restart()
+    await rig.turn()
+    assert len(rig.writer.memory.events) <= 2
+
+
+async def test_a_refused_prefix_change_is_said_on_the_network_once(rig):
+    vn = {"apiVersion": "core.contrail.juniper.net/v1", "kind": "VirtualNetwork"}
+    rig.cluster.apply({**vn, "metadata": {"namespace": "contrail", "name": "ext"}, "spec": {}})
+    await rig.turn()
+    await rig.enter(ev.PrefixChangeRefused((), ((A, "a/web"),)))
+    await rig.turn()
+    assert rig.writer.take() == ["event PrefixChangeRefused"]
+    rig.restart()
+    await rig.turn()
+    assert rig.writer.take() == []
+    assert rig.events() == [("ext", "PrefixChangeRefused")]
+    assert "192.0.2.1 (a/web)" in rig.writer.memory.events[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "key"), [(FACTS, "Service/a/web"), (INTENTS, "|a/web"), (LEDGER, NET), (REPORTS, f"{A}/n1")]
+)
+async def test_an_undecodable_record_is_refused_and_changes_nothing(rig, topic, key):
+    await ready(rig)
+    await rig.log.append(topic, [NewRecord(key, b"{nonsense")])
+    records = await rig.reader.poll(0.0)
+    with pytest.raises(UndecodableRecord):
+        rig.publisher.take(records[-1])
+    await rig.turn()
+    assert rig.writer.take() == []
+
+
+async def test_a_heartbeat_costs_no_write_and_no_look(rig):
+    await ready(rig)
+    looked = []
+    rig.publisher.queue.add = looked.append
+    await rig.report(Heartbeat(agent="n1", at=rig.now, started=rig.now))
+    await rig.fold()
+    assert looked == []
+
+
+async def test_a_batch_costs_what_it_changes(rig):
+    for number in range(20):
+        rig.service(f"s{number}")
+    await rig.turn()
+    looked: list[str] = []
+    rig.publisher.queue.add = looked.append
+    await rig.select("s3")
+    await rig.allocate(A, "s3")
+    await rig.fold()
+    assert looked == ["a/s3"]
+
+
+async def test_in_a_burst_statuses_are_written_before_events():
+    rig = Rig()
+    rig.restart(Limits(quiet=0.05, patience=60.0))
+    for number in range(100):
+        rig.service(f"s{number}")
+    await rig.turn(1)
+    for number in range(100):
+        await rig.select(f"s{number}")
+        await rig.allocate(f"192.0.2.{number + 1}", f"s{number}")
+    await rig.turn()
+    short = rig.writer.take()
+    first_event = next(at for at, said in enumerate(short) if said.startswith("event"))
+    assert short[:first_event].count("status") == 100
+    assert len(short) == 100 * 4

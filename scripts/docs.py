@@ -25,6 +25,7 @@ from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.topics import ALL_TOPICS
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.settings import PREFIX, ProcessSettings
+from ledgerlb.watcher.settings import WatcherSettings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -78,6 +79,11 @@ def topics() -> str:
 def process_settings() -> str:
     """The settings of every process."""
     return _variables(ProcessSettings)
+
+
+def watcher_settings() -> str:
+    """The settings of the watcher alone."""
+    return _variables(WatcherSettings)
 
 
 def programmer_settings() -> str:
@@ -184,6 +190,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reasons": reasons,
     "topics": topics,
     "process-settings": process_settings,
+    "watcher-settings": watcher_settings,
     "programmer-settings": programmer_settings,
     "domain-settings": domain_settings,
     "metrics": metrics,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from kubernetes_asyncio import client, config
+
+from tests.bench import cpu
 
 CREATE_AT_ONCE = 16
 """Create requests under way at a time: enough to outrun any controller here, few enough not to measure the client."""
@@ -17,11 +20,14 @@ CREATE_AT_ONCE = 16
 
 @dataclass
 class Run:
-    """Seconds (monotonic) at which each Service's create request was sent, and at which its address was seen."""
+    """Seconds at which each Service's create request was sent, and at which its address was seen; seconds of CPU that
+    each process took from the first request to the last address.
+    """
 
     asked: dict[str, float] = field(default_factory=dict)
     served: dict[str, float] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
 
     def latencies(self) -> list[float]:
         """Create → address, in milliseconds, ascending."""
@@ -38,10 +44,11 @@ class Run:
 
 
 class Bench:
-    """One API server, one namespace at a time."""
+    """One API server, one namespace at a time. ``processes`` are those whose CPU time is told, by name."""
 
-    def __init__(self, core: client.CoreV1Api) -> None:
+    def __init__(self, core: client.CoreV1Api, processes: Mapping[str, Sequence[int]]) -> None:
         self._core = core
+        self._processes = {**processes, "client": [os.getpid()]}
 
     async def namespace(self, name: str) -> None:
         """Create a namespace (its absence afterwards would be an error of the server)."""
@@ -89,9 +96,11 @@ class Bench:
     async def _measure(self, namespace: str, count: int, timeout: float, create: Callable) -> Run:
         run = Run()
         async with self._watch(namespace, run, count) as done:
+            before = cpu.read(self._processes)
             async with asyncio.timeout(timeout):
                 await create(run)
                 await done.wait()
+            run.cpu = cpu.between(before, cpu.read(self._processes))
         assert len(set(run.addresses.values())) == count, "two Services show one address"
         return run
 
@@ -131,8 +140,8 @@ class Bench:
 
     @staticmethod
     @asynccontextmanager
-    async def connect(kubeconfig: str) -> AsyncIterator[Bench]:
+    async def connect(kubeconfig: str, processes: Mapping[str, Sequence[int]]) -> AsyncIterator[Bench]:
         """A client of the API server that the kubeconfig file names."""
         await config.load_kube_config(kubeconfig)
         async with client.ApiClient() as api:
-            yield Bench(client.CoreV1Api(api))
+            yield Bench(client.CoreV1Api(api), processes)

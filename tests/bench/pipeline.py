@@ -2,105 +2,149 @@
 
 Each side serves a warm-up, a burst and a steady stream, each in a namespace of its own, while the other is not running. The hops of
 the pipeline come from what the log says: the broker's timestamp of each record about a Service, beside the client's own clock (one
-machine, one clock).
+machine, one clock). CPU time is read from /proc, from the first create request to the last address.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
 from ledgerlb.core.ledger.entry import decode_entry
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
+from tests.bench import cpu
 from tests.bench.client import Bench, Run
 from tests.support import kube_objects as kube
 from tests.support.containers import KafkaBroker, KubeApiServer
 from tests.support.kube_objects import Cluster
 from tests.support.logview import LogView
 from tests.support.pipeline import Pipeline
+from tests.support.waiting import eventually
 
-BURST = 500
-STEADY_RATE = 20.0
-HOPS = (
-    ("client → first fact", "asked", "fact"),
+WARM_UP: Final = 300
+BURST: Final = 500
+STEADY_RATE: Final = 20.0
+STEADY_SECONDS: Final = 20.0
+QUICK_STEADY_SECONDS: Final = 5.0
+QUIET_SECONDS: Final = 120.0
+"""How long the Events of one stream may take, before the next begins."""
+HOPS: Final = (
+    ("create request → first fact", "asked", "fact"),
     ("first fact → fact with finalizer", "fact", "fact_ready"),
-    ("fact → intent", "fact_ready", "intent"),
+    ("fact with finalizer → intent", "fact_ready", "intent"),
     ("intent → ledger entry", "intent", "entry"),
     ("ledger entry → address seen by the client", "entry", "served"),
 )
 
+Processes = Mapping[str, Sequence[int]]
 
-def measure(*, quick: bool = False) -> dict:
-    """Everything of this benchmark; runs for about two minutes."""
+
+def measure(*, quick: bool = False) -> dict[str, Any]:
+    """Everything of this benchmark; runs for about two minutes. Milliseconds, and Services per second."""
+    steady = QUICK_STEADY_SECONDS if quick else STEADY_SECONDS
     with KubeApiServer() as server, KafkaBroker() as broker, tempfile.TemporaryDirectory() as folder:
         with Cluster(server.kubeconfig) as cluster:
             cluster.install_definitions()
             cluster.ensure_namespaces(*(kube.namespace(name) for name in ("contrail", "bench")))
             cluster.create_all([kube.kubemanager(), kube.nad("bench", "external", "10.64.0.0/16")])
-        kubeconfig = str(server.kubeconfig_path)
-        with _null(kubeconfig, "null-warm"):
-            _run(kubeconfig, "null-warm", "burst", 100)
-        with _null(kubeconfig, "null-burst"):
-            null_burst = _run(kubeconfig, "null-burst", "burst", BURST)
-        with _null(kubeconfig, "null-steady"):
-            null_steady = _run(kubeconfig, "null-steady", "steady", 5 if quick else 20)
-        _retype(server, ("null-warm", "null-burst", "null-steady"))
-        pipeline = Pipeline(
-            Path(folder), f"kafka://{broker.bootstrap}", kubeconfig=server.kubeconfig_path,
-            environment={"agent": {"LEDGERLB_BACKEND": "record"}},
-        )  # fmt: skip
-        with pipeline:
-            _run(kubeconfig, "own-warm", "burst", 100)
-            own_burst = _run(kubeconfig, "own-burst", "burst", BURST)
-            own_steady = _run(kubeconfig, "own-steady", "steady", 5 if quick else 20)
-        log = LogView(f"kafka://{broker.bootstrap}")
-        hops = {"burst": _hops(log, "own-burst", own_burst), "steady": _hops(log, "own-steady", own_steady)}
+        found = {"null": _measure_null(server, steady)}
+        found["ledgerlb"], hops = _measure_pipeline(server, broker, Path(folder), steady)
     return {
-        "burst": {"null": _summary(null_burst), "ledgerlb": _summary(own_burst)},
-        "steady": {"null": _summary(null_steady), "ledgerlb": _summary(own_steady)},
+        "burst": {side: _summary(runs["burst"]) for side, runs in found.items()},
+        "steady": {side: _summary(runs["steady"]) for side, runs in found.items()},
         "hops": hops,
+        "cpu": {
+            shape: {side: _cpu_of_one(runs[shape]) for side, runs in found.items()} for shape in ("burst", "steady")
+        },
+    }
+
+
+def _measure_null(server: KubeApiServer, steady: float) -> dict[str, Run]:
+    kubeconfig = str(server.kubeconfig_path)
+    runs = {}
+    for shape, amount in (("warm", WARM_UP), ("burst", BURST), ("steady", steady)):
+        namespace = f"null-{shape}"
+        with _null(kubeconfig, namespace) as pid:
+            processes = {**_processes_of(server), "null controller": [pid]}
+            runs[shape] = _run(kubeconfig, namespace, shape, amount, processes)
+    # The pipeline must not begin with a thousand Services that show somebody else's addresses.
+    with Cluster(server.kubeconfig) as cluster:
+        for namespace in (f"null-{shape}" for shape in runs):
+            names = [obj["metadata"]["name"] for obj in cluster.list("Service", namespace)]
+            cluster.each(lambda name, ns=namespace: cluster.delete("Service", ns, name), names)
+    return runs
+
+
+def _measure_pipeline(
+    server: KubeApiServer, broker: KafkaBroker, folder: Path, steady: float
+) -> tuple[dict[str, Run], dict[str, dict[str, tuple[float, float]]]]:
+    url = f"kafka://{broker.bootstrap}"
+    kubeconfig = str(server.kubeconfig_path)
+    record_only = {"agent": {"LEDGERLB_BACKEND": "record"}}
+    runs = {}
+    with Pipeline(folder, url, kubeconfig=server.kubeconfig_path, environment=record_only) as pipeline:
+        port = int(broker.bootstrap.rpartition(":")[2])
+        processes = {
+            **_processes_of(server),
+            "Kafka broker": cpu.family(broker.pid),
+            "container engine's proxy (Kafka)": cpu.published_by(port),
+            **{name: [pid] for name, pid in pipeline.pids().items()},
+        }
+        for shape, amount in (("warm", WARM_UP), ("burst", BURST), ("steady", steady)):
+            runs[shape] = _run(kubeconfig, f"own-{shape}", shape, amount, processes)
+            _wait_for_quiet(pipeline)
+    log = LogView(url)
+    return runs, {shape: _hops(log, f"own-{shape}", runs[shape]) for shape in ("burst", "steady")}
+
+
+def _wait_for_quiet(pipeline: Pipeline) -> None:
+    """Until the Events of what was measured are written: they belong to no other stream."""
+    waiting = "ledgerlb_cluster_writes_waiting"
+    eventually(lambda: pipeline["watcher"].metric(waiting) == 0, "every write is done", QUIET_SECONDS)
+
+
+def _processes_of(server: KubeApiServer) -> dict[str, list[int]]:
+    port = int(server.url.rpartition(":")[2])
+    return {
+        **{name: cpu.family(pid) for name, pid in server.pids.items()},
+        "container engine's proxy (API)": cpu.published_by(port),
     }
 
 
 @contextlib.contextmanager
-def _null(kubeconfig: str, namespace: str) -> Iterator[None]:
-    _client(kubeconfig, namespace, "namespace", 0)
+def _null(kubeconfig: str, namespace: str) -> Iterator[int]:
+    _client(kubeconfig, namespace, "namespace", 0, {})
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.null_controller", kubeconfig, namespace], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
-        yield
+        yield process.pid
     finally:
         process.kill()
         process.wait()
 
 
-def _retype(server: KubeApiServer, namespaces: tuple[str, ...]) -> None:
-    """Make the null controller's Services none of ours: the pipeline must not start with a thousand adoptions."""
-    with Cluster(server.kubeconfig) as cluster:
-        for namespace in namespaces:
-            names = [obj["metadata"]["name"] for obj in cluster.list("Service", namespace)]
-            cluster.each(lambda name, ns=namespace: cluster.delete("Service", ns, name), names)
-
-
-def _run(kubeconfig: str, namespace: str, shape: str, amount: float) -> Run:
+def _run(kubeconfig: str, namespace: str, shape: str, amount: float, processes: Processes) -> Run:
     if not namespace.startswith("null"):
-        _client(kubeconfig, namespace, "namespace", 0)
-    return _client(kubeconfig, namespace, shape, amount)
+        _client(kubeconfig, namespace, "namespace", 0, {})
+    return _client(kubeconfig, namespace, shape, amount, processes)
 
 
-def _client(kubeconfig: str, namespace: str, shape: str, amount: float) -> Run:
+def _client(kubeconfig: str, namespace: str, shape: str, amount: float, processes: Processes) -> Run:
     """The measuring client, as a process of its own: its work must not queue behind this one's."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.pipeline", kubeconfig, namespace, shape, str(amount)],
+        [sys.executable, "-m", "tests.bench.pipeline", kubeconfig, namespace, shape, str(amount), json.dumps(processes)],
         stdout=subprocess.PIPE, check=True, text=True, timeout=400,
     )  # fmt: skip
     return Run(**json.loads(done.stdout))
@@ -114,6 +158,11 @@ def _summary(run: Run) -> dict[str, float]:
         "p99": run.quantile(0.99),
         "create_rate": len(run.asked) / max(0.001, max(run.asked.values()) - min(run.asked.values())),
     }
+
+
+def _cpu_of_one(run: Run) -> dict[str, float]:
+    """Milliseconds of CPU for one Service, by process."""
+    return {name: 1000 * seconds / len(run.served) for name, seconds in run.cpu.items()}
 
 
 def _hops(log: LogView, namespace: str, run: Run) -> dict[str, tuple[float, float]]:
@@ -137,7 +186,7 @@ def _hops(log: LogView, namespace: str, run: Run) -> dict[str, tuple[float, floa
         if record.value and b'"type":"want"' in record.value[:40]:
             note(record.key.partition("|")[2], "intent", record.timestamp)
     for record in log.records(LEDGER):
-        for event in decode_entry(record.key, record.value).events:
+        for event in decode_entry(record.key, record.value or b"").events:
             note(getattr(event, "service", ""), "entry", record.timestamp)
     found = {}
     for title, before, after in HOPS:
@@ -147,25 +196,22 @@ def _hops(log: LogView, namespace: str, run: Run) -> dict[str, tuple[float, floa
     return found
 
 
-async def _client_main(kubeconfig: str, namespace: str, shape: str, amount: float) -> None:
-    async with Bench.connect(kubeconfig) as bench:
+async def _client_main(kubeconfig: str, namespace: str, shape: str, amount: float, processes: Processes) -> None:
+    async with Bench.connect(kubeconfig, processes) as bench:
         run = Run()
         if shape == "namespace":
             await bench.namespace(namespace)
-        elif shape == "burst":
-            run = await bench.burst(namespace, int(amount), 300)
-        else:
+        elif shape == "steady":
             run = await bench.steady(namespace, STEADY_RATE, amount, 300)
+        else:
+            run = await bench.burst(namespace, int(amount), 300)
     shift = time.time() - time.monotonic()
-    data = {
-        "asked": {name: at + shift for name, at in run.asked.items()},
-        "served": {name: at + shift for name, at in run.served.items()},
-        "addresses": run.addresses,
-    }
-    print(json.dumps(data))
+    run.asked = {name: at + shift for name, at in run.asked.items()}
+    run.served = {name: at + shift for name, at in run.served.items()}
+    print(json.dumps(asdict(run)))
 
 
 if __name__ == "__main__":
-    import asyncio
-
-    asyncio.run(_client_main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])))
+    asyncio.run(
+        _client_main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]), json.loads(sys.argv[5]))
+    )

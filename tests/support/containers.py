@@ -78,6 +78,11 @@ class KafkaBroker:
         """The broker's address, "127.0.0.1:PORT"."""
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """The broker's process id on this machine."""
+        return self._container.pid
+
     def start(self) -> Self:
         """Start it and wait until it serves requests. Raises ContainerError, leaving nothing behind."""
         with contextlib.ExitStack() as on_failure:
@@ -178,6 +183,13 @@ class KubeApiServer:
     def url(self) -> str:
         """The server's address, "https://127.0.0.1:PORT"."""
         return f"https://127.0.0.1:{self._port}"
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids of etcd and kube-apiserver on this machine; raises ContainerError when it is not started."""
+        if self._server is None:
+            raise ContainerError("the API server is not started: it has no process")
+        return {"etcd": self._etcd.pid, "kube-apiserver": self._server.pid}
 
     @property
     def kubeconfig(self) -> str:

@@ -124,6 +124,13 @@ class Container:
         """The engine's identifier of this container."""
         return str(self.engine.id)
 
+    @property
+    def pid(self) -> int:
+        """The process id of its first process on this machine; 0 when it is not running."""
+        engine = self.engine
+        engine.reload()
+        return int(engine.attrs["State"]["Pid"])
+
     def log_tail(self) -> str:
         """Give the last lines that it printed."""
         try:

@@ -13,6 +13,7 @@ import json
 import queue
 import ssl
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ AT_ONCE: Final = 12
 """Requests under way at a time."""
 
 _SECONDS: Final = 15.0
+_IDLE_SECONDS: Final = 20.0
 _KINDS: Final = {
     "Namespace": ("v1", "namespaces"),
     "Node": ("v1", "nodes"),
@@ -188,7 +190,7 @@ class Cluster:
                 file.write(base64.b64decode(user[key]) + b"\n")
             file.flush()
             self._tls.load_cert_chain(file.name)
-        self._idle: queue.LifoQueue[http.client.HTTPSConnection] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[tuple[float, http.client.HTTPSConnection]] = queue.LifoQueue()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cluster")
 
     def __enter__(self) -> Self:
@@ -197,7 +199,7 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         while not self._idle.empty():
-            self._idle.get().close()
+            self._idle.get()[1].close()
 
     # Requests
 
@@ -213,18 +215,26 @@ class Cluster:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[http.client.HTTPSConnection]:
-        try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = http.client.HTTPSConnection(
-                str(self._server.hostname), self._server.port, timeout=_SECONDS, context=self._tls
-            )
+        connection = self._idle_connection() or http.client.HTTPSConnection(
+            str(self._server.hostname), self._server.port, timeout=_SECONDS, context=self._tls
+        )
         try:
             yield connection
         except BaseException:
             connection.close()
             raise
-        self._idle.put(connection)
+        self._idle.put((time.monotonic(), connection))
+
+    def _idle_connection(self) -> http.client.HTTPSConnection | None:
+        """An open connection; none that was idle for so long that the server may just be closing it."""
+        while True:
+            try:
+                since, connection = self._idle.get_nowait()
+            except queue.Empty:
+                return None
+            if time.monotonic() - since < _IDLE_SECONDS:
+                return connection
+            connection.close()
 
     def _do(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Object:
         status, answer = self.request(method, path, body, kind)

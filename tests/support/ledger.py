@@ -10,6 +10,7 @@ from ledgerlb.core.intents import AddressIntent, NetworkOffer, PrefixOffer, With
 from ledgerlb.core.ipam.batch import decide
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger.entry import Entry, encode_entry
+from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.state import NetworkState
 from ledgerlb.core.settings import Defaults
@@ -54,7 +55,7 @@ class Office:
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def decide(self, *intents: AddressIntent | Withdrawal) -> tuple:
+    def decide(self, *intents: AddressIntent | Withdrawal) -> tuple[Event, ...]:
         """One decision, appended if it has events; returns the events."""
         terms = Terms(self.now, self.offer, self.defaults, self.agents)
         decision = decide(self.state, intents, terms)
@@ -67,9 +68,9 @@ class Office:
             self.raw.append(raw)
         return decision.events
 
-    def settle(self, *intents: AddressIntent | Withdrawal, rounds: int = 10) -> list:
+    def settle(self, *intents: AddressIntent | Withdrawal, rounds: int = 10) -> list[Event]:
         """Decide until nothing more follows."""
-        events: list = []
+        events: list[Event] = []
         for _ in range(rounds):
             found = self.decide(*intents)
             if not found:

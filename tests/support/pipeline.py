@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -33,6 +33,15 @@ TAIL_LINES: Final = 40
 
 _PROGRAMS: Final = {"planner": "ledgerlb-ecmp-programmer", "agent": "ledgerlb-ecmp-programmer"}
 _ROLES: Final = {"planner": {"LEDGERLB_ROLES": "planner"}, "agent": {"LEDGERLB_ROLES": "agent"}}
+_FETCH: Final = """
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=5)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status)
+print(answer.read().decode())
+"""
 _DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL")
 
 
@@ -44,13 +53,19 @@ def program(name: str) -> str:
 
 
 class ServiceProcess:
-    """One service: a command, environment variables, a log file, a port for its health that stays over restarts."""
+    """One service: a command, environment variables, a log file, a port for its health that stays over restarts.
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], folder: Path) -> None:
+    `prefix` goes before the command, such as `ip netns exec NAME`.
+    """
+
+    def __init__(
+        self, name: str, command: list[str], environment: Mapping[str, str], folder: Path, prefix: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.port = free_port()
         self.log = folder / f"{name}.log"
-        self._command = command
+        self._prefix = tuple(prefix)
+        self._command = [*prefix, *command]
         self._environment = {**environment, "LEDGERLB_HTTP_PORT": str(self.port)}
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,11 +142,24 @@ class ServiceProcess:
         )
 
     def _get(self, path: str) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.port}/{path}"
+        if self._prefix:
+            return self._get_from_there(url)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=5) as answer:
                 return int(answer.status), answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+    def _get_from_there(self, url: str) -> tuple[int, str]:
+        """Ask from where the service runs: the loopback of another network namespace is another one."""
+        done = subprocess.run(
+            [*self._prefix, sys.executable, "-c", _FETCH, url], capture_output=True, text=True, timeout=10, check=False
+        )
+        if done.returncode != 0:
+            raise OSError(done.stderr.strip()[-200:])
+        status, _, body = done.stdout.partition("\n")
+        return int(status), body
 
     def log_text(self) -> str:
         """Everything that it has printed."""
@@ -148,7 +176,7 @@ class Pipeline:
 
     `log` is its URL; `kubeconfig` or `manifests` is where the watcher finds the cluster; `settings` are the domain's
     (camelCase); `environment` are further variables by service name; `services` may name an IPAM more than once, as
-    `ipam` and `ipam-2`; `prefix` goes before a service's command.
+    `ipam` and `ipam-2`; `prefix` goes before a service's command (by service name).
     """
 
     def __init__(
@@ -161,7 +189,7 @@ class Pipeline:
         settings: Mapping[str, Any] | None = None,
         services: Iterable[str] = SERVICES,
         environment: Mapping[str, Mapping[str, str]] | None = None,
-        prefix: Mapping[str, list[str]] | None = None,
+        prefix: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.log = log
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,8 +212,8 @@ class Pipeline:
                 **_ROLES.get(kind, {}),
                 **(environment or {}).get(name, {}),
             }
-            command = [*(prefix or {}).get(name, []), program(_PROGRAMS.get(kind, f"ledgerlb-{kind}"))]
-            self._services[name] = ServiceProcess(name, command, variables, folder)
+            command = [program(_PROGRAMS.get(kind, f"ledgerlb-{kind}"))]
+            self._services[name] = ServiceProcess(name, command, variables, folder, (prefix or {}).get(name, ()))
 
     def __getitem__(self, name: str) -> ServiceProcess:
         return self._services[name]

@@ -10,7 +10,7 @@ from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, Addre
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.eventlog.port import NewRecord
-from ledgerlb.eventlog.topics import FACTS, PATHS
+from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS
 from tests.unit.ecmp_programmer.pipeline import Pipeline
 from tests.unit.paths.facts import NODES, endpoint, endpoint_slice, hops, node, pod, service, weights
 
@@ -159,6 +159,15 @@ async def test_garbage_among_the_path_sets_is_replaced_or_removed() -> None:
     await pipeline.turn()
     assert set(pipeline.path_sets()) == {ADDRESS, OTHER}
     assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1}
+
+
+async def test_without_a_single_ledger_entry_nothing_is_taken_back() -> None:
+    pipeline = await started()
+    published = pipeline.path_sets()
+    pipeline.log.store.topics[LEDGER.name].clear()
+    pipeline.start_over(Planner(DomainSettings()))
+    await pipeline.turn()
+    assert pipeline.path_sets() == published
 
 
 async def test_a_bad_fact_is_refused_and_leaves_the_state_alone() -> None:

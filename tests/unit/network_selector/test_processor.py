@@ -666,3 +666,41 @@ async def test_a_change_of_one_service_looks_at_that_service_alone(monkeypatch):
 async def test_the_verdict_is_a_selection_record():
     stage = await started(service("a/s"))
     assert isinstance(await stage.said("|a/s"), Selection)
+
+
+# -- addresses that outlive their network -----------------------------------------------------------------------------
+
+
+async def test_an_address_that_is_still_held_in_a_gone_network_goes_to_nobody_else():
+    stage = await started(vn("n/old", "10.1.0.0/24"), service("a/s", {NETWORK: "n/old"}))
+    await stage.drop("VirtualNetwork", "n/old")
+    await stage.put(vn("n/new", "10.1.0.0/24"), service("a/t", {NETWORK: "n/new"}))
+    await stage.run()
+    assert await stage.held("a/s") == {"n/old": "10.1.0.2"}
+    assert await stage.held("a/t") == {"n/new": "10.1.0.3"}
+    assert (await stage.said("n/new|")).prefixes[0].excluded == (("10.1.0.2", "10.1.0.2"),)
+    await stage.put(service("a/s", {NETWORK: "n/new"}, ingress=("10.1.0.2",)))
+    await stage.run()
+    assert await stage.held("a/s") == {"n/old": "10.1.0.2", "n/new": "10.1.0.4"}
+    await stage.put(service("a/s", {NETWORK: "n/new"}, ingress=("10.1.0.4",)))
+    await stage.run()
+    assert await stage.held("a/s") == {"n/new": "10.1.0.4"}
+    assert (await stage.said("n/new|")).prefixes[0].excluded == ()
+
+
+async def test_an_address_outside_its_networks_changed_prefix_goes_to_nobody_else():
+    stage = await started(vn("n/one", "10.1.0.0/24"), service("a/s", {NETWORK: "n/one"}))
+    await stage.put(vn("n/one", "10.9.0.0/24"), vn("n/two", "10.1.0.0/24"), service("a/t", {NETWORK: "n/two"}))
+    await stage.run()
+    assert await stage.held("a/s") == {"n/one": "10.1.0.2"}
+    assert await stage.held("a/t") == {"n/two": "10.1.0.3"}
+
+
+async def test_in_another_routing_context_the_same_address_may_be_given():
+    one, two = {"route_targets": ("t:1",)}, {"route_targets": ("t:2",)}
+    stage = await started(vn("n/one", "10.1.0.0/24", **one), service("a/s", {NETWORK: "n/one"}))
+    await stage.put(
+        vn("n/one", "10.9.0.0/24", **one), vn("n/two", "10.1.0.0/24", **two), service("a/t", {NETWORK: "n/two"})
+    )
+    await stage.run()
+    assert (await stage.said("n/two|")).prefixes[0].excluded == ()

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from ledgerlb.core.errors import ClusterUnavailable, LedgerCorrupt, LogUnavailable
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Record, latest
-from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS
+from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS, PATHS
 from ledgerlb.runtime import deadletters
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.loop import run_processor
@@ -247,10 +247,11 @@ async def test_readiness_goes_five_seconds_after_the_log_and_comes_back_with_it(
 @virtual_time
 async def test_a_log_that_can_be_read_but_not_written_makes_unready_as_well() -> None:
     log, processor = FlakyLog(), Recorder()
-    processor.on_settle = lambda connection: connection.append(INTENTS, new("x"))
-    async with running(log, processor, Health(clock)) as health:
+    processor.wake_up = 1.0
+    processor.on_settle = lambda connection: connection.append(PATHS, new("x"))
+    async with running(log, processor) as health:
         await until(lambda: not health.not_ready())
-        log.refuses.add(INTENTS.name)
+        log.refuses.add(PATHS.name)
         await until(health.not_ready, seconds=8)
         log.refuses.clear()
         await until(lambda: not health.not_ready(), seconds=6)

@@ -207,6 +207,18 @@ async def test_the_finalizer_goes_only_after_the_release(rig):
     assert rig.writer.take() == ["status", "finalizer off"]
 
 
+async def test_what_others_hold_back_shows_no_address_that_was_released(rig):
+    await ready(rig)
+    finalizers = [*rig.obj()["metadata"]["finalizers"], "example.com/other"]
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": finalizers})
+    rig.cluster.delete("Service", "a", "web")
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.released(A)
+    await rig.turn()
+    assert (rig.has_finalizer(), rig.ingress()) == (False, [])
+
+
 async def test_a_wish_that_stands_keeps_the_finalizer(rig):
     rig.service()
     await rig.turn()

@@ -9,7 +9,8 @@ from ledgerlb.core.pathset import Heartbeat, Report, ReportRecord
 
 class AgentTable:
     """The last heartbeat of each agent and its last report for each address. Times are aware UTC; ``timeout`` in
-    seconds."""
+    seconds.
+    """
 
     def __init__(self) -> None:
         self._heartbeats: dict[str, Heartbeat] = {}

@@ -37,7 +37,8 @@ class _Frozen(BaseModel):
 
 class Fact(_Frozen):
     """What every object has. ``created`` is the RFC 3339 creationTimestamp (UTC, seconds), so text order is time
-    order."""
+    order.
+    """
 
     namespace: str = ""
     name: str
@@ -133,7 +134,8 @@ class Endpoint(_Frozen):
 
 class EndpointSliceFact(Fact):
     """An EndpointSlice of the Service named ``service`` (label ``kubernetes.io/service-name``) in the same
-    namespace."""
+    namespace.
+    """
 
     kind: Literal["EndpointSlice"] = "EndpointSlice"
     service: str
@@ -152,7 +154,8 @@ class EndpointsSubset(_Frozen):
 
 class EndpointsFact(Fact):
     """Raw Endpoints that the API server does not mirror into slices (label
-    ``endpointslice.kubernetes.io/skip-mirror``)."""
+    ``endpointslice.kubernetes.io/skip-mirror``).
+    """
 
     kind: Literal["Endpoints"] = "Endpoints"
     subsets: tuple[EndpointsSubset, ...] = ()
@@ -184,7 +187,8 @@ class NodeFact(Fact):
 
 class NetworkAttachmentDefinitionFact(Fact):
     """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw
-    ``spec.config``."""
+    ``spec.config``.
+    """
 
     kind: Literal["NetworkAttachmentDefinition"] = "NetworkAttachmentDefinition"
     networks: str | None = None
@@ -194,7 +198,8 @@ class NetworkAttachmentDefinitionFact(Fact):
 
 class VirtualNetworkFact(Fact):
     """A VirtualNetwork. Subnet references are ``namespace/name`` (empty where absent); route targets are those of
-    its spec."""
+    its spec.
+    """
 
     kind: Literal["VirtualNetwork"] = "VirtualNetwork"
     v4_subnet: str = ""
@@ -234,7 +239,8 @@ class VirtualMachineInterfaceFact(Fact):
 
 class CN2ObjectFact(Fact):
     """An InstanceIP or FloatingIP as it stands in the cluster; ``ours`` says whether LedgerLB made it, ``spec`` is
-    raw."""
+    raw.
+    """
 
     kind: Literal["InstanceIP", "FloatingIP"]
     ours: bool = False

@@ -73,7 +73,8 @@ class NetworkOffer(_Frozen):
 
 class RungLook(_Frozen):
     """One rung of the priority order as it was looked at: ``present`` says whether it had a value, ``value`` what it
-    said."""
+    said.
+    """
 
     rung: str
     present: bool
@@ -118,7 +119,8 @@ class AddressIntent(_Frozen):
 
 class Withdrawal(_Frozen):
     """The Service wants nothing of ``network`` any more; ``why`` is a CamelCase word such as ``ServiceDeleted`` or
-    ``Moved``."""
+    ``Moved``.
+    """
 
     type: Literal["withdraw"] = "withdraw"
     network: str

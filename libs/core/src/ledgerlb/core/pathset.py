@@ -87,7 +87,8 @@ class Report(_Frozen):
 
 class Heartbeat(_Frozen):
     """An agent is alive. ``started`` is when its process started, ``stopped`` True on a clean goodbye (nothing is
-    programmed any more)."""
+    programmed any more).
+    """
 
     kind: Literal["heartbeat"] = "heartbeat"
     agent: str

@@ -11,8 +11,10 @@ from typing import Any, Final, Literal, TextIO
 
 import structlog
 
-_QUIET: Final = ("aiokafka", "kubernetes_asyncio", "asyncio", "aiohttp.access")
+_QUIET: Final = ("kubernetes_asyncio", "asyncio", "aiohttp.access")
 """Libraries whose warnings matter and whose chatter does not."""
+_SILENT: Final = ("aiokafka",)
+"""Libraries that repeat the same error many times a second while a server is away; the event log tells it itself."""
 
 
 def configure(
@@ -52,5 +54,7 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)

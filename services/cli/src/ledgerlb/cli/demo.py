@@ -90,6 +90,8 @@ class _Demo:
         _heading(f"Every Service, {time.monotonic() - began:.1f} s after the start")
         report(self.follower, Output.text)
         self._check(EXPECTED)
+        if self.wrong:
+            return
         _heading(f"A pod of {WEB} on node-3 goes: the weights follow, the address stays")
         before = self._service(WEB)
         typer.echo(f"before  {_hops(before)}")

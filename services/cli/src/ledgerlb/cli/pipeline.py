@@ -13,6 +13,7 @@ from typing import Final
 
 from ledgerlb.cli.follower import Follower
 from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.core.facts import KINDS
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.main import make_agent
 from ledgerlb.ecmp_programmer.planner import Planner
@@ -23,7 +24,7 @@ from ledgerlb.ipam.main import decider_name
 from ledgerlb.ipam.processor import Ipam
 from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
-from ledgerlb.kube.source import ObjectSource
+from ledgerlb.kube.source import Batch, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.network_selector.processor import NetworkSelector
@@ -90,14 +91,37 @@ def _check_folder(manifests: Path, kubeconfig: Path | None) -> None:
         raise InvalidSetting("option --manifests", str(manifests), "does not exist", "name a folder of manifests")
 
 
+class _Listening:
+    """A source that remembers which kinds it has listed."""
+
+    def __init__(self, source: ObjectSource) -> None:
+        self._source = source
+        self._listed: set[str] = set()
+
+    def heard_everything(self) -> bool:
+        """Whether every kind that decisions need was listed since the start, as far as it can be read."""
+        return self._listed.issuperset(KINDS)
+
+    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
+        """See ObjectSource."""
+
+        def note(batch: Batch) -> None:
+            if batch.listed is not None:
+                self._listed.add(batch.kind)
+            sink(batch)
+
+        await self._source.run(note, stop)
+
+
 @asynccontextmanager
 async def _assembled(
     settings: DomainSettings, source: ObjectSource, writer: ClusterWriter, backend: BackendName
 ) -> AsyncIterator[Pipeline]:
-    observer = Observer(source)
+    listening = _Listening(source)
+    observer = Observer(listening)
     publisher = Publisher(settings, writer, _now, on_object=observer.observe)
     agent = make_agent(programmer_settings().model_copy(update={"backend": backend.value}))
-    follower = Follower(settings, lambda: observer.synced)
+    follower = Follower(settings, lambda: listening.heard_everything() and not observer.pending)
 
     async def observe(log: EventLog, health: Health, stop: asyncio.Event) -> None:
         del health

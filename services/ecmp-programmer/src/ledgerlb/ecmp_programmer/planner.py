@@ -69,7 +69,8 @@ class Planner:
 
     async def settle(self, log: EventLog) -> float | None:
         """See Processor."""
-        if not self._facts.synced():
+        # Without a single ledger entry nothing was ever given out or released: path sets that stand there stay.
+        if not self._facts.synced() or not self._ledger.accepted:
             return None
         due = sorted(self.pending)
         for start in range(0, len(due), BATCH):

@@ -32,7 +32,13 @@ from ledgerlb.core.intents import (
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.networks import ExternalNetwork, derive_all, gone_offer, to_offer, with_conflicts
+from ledgerlb.core.networks import (
+    ExternalNetwork,
+    Stray,
+    derive_all,
+    strays_of,
+    with_conflicts,
+)
 from ledgerlb.core.pathset import Heartbeat, Report, decode_report
 from ledgerlb.core.selection import Landscape, anchor_of, select
 from ledgerlb.core.services import is_ours
@@ -40,6 +46,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import Change, ClusterView
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
+from ledgerlb.network_selector.offers import offers_of
 from ledgerlb.network_selector.said import Said
 from ledgerlb.network_selector.wishes import NOT_OURS, SERVICE_DELETED, Situation, ToSay, ending, following
 
@@ -79,6 +86,7 @@ class NetworkSelector:
         self._derived: dict[str, ExternalNetwork] | None = None
         self._networks: dict[str, ExternalNetwork] = {}
         self._landscape: Landscape | None = None
+        self._strays: tuple[Stray, ...] = ()
         self._conflicts_due = True
         self._offers_due = True
         self._everything = True
@@ -167,6 +175,8 @@ class NetworkSelector:
             if cause.intent == "network":
                 known = self._offer_revisions.get(entry.network, 0)
                 self._offer_revisions[entry.network] = max(known, cause.revision)
+        if entry.network not in self._networks or any(stray.network == entry.network for stray in self._strays):
+            self._offers_due = True  # an address that others had to leave out may have been released
         holds = self.fold.networks[entry.network].allocated() > 0
         if holds != (entry.network in self._holders):
             (self._holders.add if holds else self._holders.discard)(entry.network)
@@ -244,26 +254,10 @@ class NetworkSelector:
     async def _say_offers(self, log: EventLog, landscape: Landscape) -> None:
         if not self._offers_due:
             return
-        offers = [self._offer_of(network) for network in landscape.networks.values()]
-        known = sorted({*self.said.offers, *self.fold.networks} - landscape.networks.keys())
-        offers += [self._gone(name) for name in known]
-        await self._append(log, [offer for offer in offers if offer is not None])
+        self._strays = strays_of(landscape.networks, self.fold.holdings())
+        offers = offers_of(landscape.networks, self._strays, self.said, self.fold, self._offer_revisions)
+        await self._append(log, offers)
         self._offers_due = False
-
-    def _offer_of(self, network: ExternalNetwork) -> NetworkOffer | None:
-        old = self.said.offers.get(network.name)
-        if old is not None and to_offer(network, old.revision) == old:
-            return None
-        return to_offer(network, self._offer_revision(network.name))
-
-    def _gone(self, name: str) -> NetworkOffer | None:
-        old = self.said.offers.get(name)
-        if old.gone if old is not None else self.fold.networks[name].gone:
-            return None
-        return gone_offer(name, self._offer_revision(name), old.uid if old is not None else "")
-
-    def _offer_revision(self, network: str) -> int:
-        return self.said.next_revision(f"{network}|", self._offer_revisions.get(network, 0))
 
     async def _say_of_services(self, log: EventLog, landscape: Landscape, now: datetime) -> None:
         if self._everything:

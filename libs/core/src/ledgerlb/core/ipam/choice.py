@@ -100,7 +100,8 @@ def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> 
 
 def clash(record: AddressRecord, intent: AddressIntent) -> str:
     """The (protocol, port) pairs that other holders of the address have already, as text; empty where ports are
-    disjoint."""
+    disjoint.
+    """
     taken = {pair for holder in record.holders if holder.service != intent.service for pair in holder.ports}
     return ", ".join(f"{protocol}/{port}" for protocol, port in intent.ports if (protocol, port) in taken)
 

@@ -37,7 +37,8 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """See module. ``seq`` counts from 1 in this network's chain; ``prev`` is the SHA-256 (hex) of the previous
-    entry's bytes."""
+    entry's bytes.
+    """
 
     v: int
     network: str

@@ -42,7 +42,8 @@ class NetworkDefined(_Event, frozen=True):
 
 class PrefixChangeRefused(_Event, frozen=True):
     """A new address plan would cut these holders off (``address service`` pairs), so the old one stays in force for
-    them."""
+    them.
+    """
 
     prefixes: tuple[Prefix, ...]
     holders: tuple[tuple[str, str], ...]

@@ -36,7 +36,8 @@ class Rejected:
 
 class LedgerFold:
     """See module. ``accepted`` and ``rejected`` count entries; a rejected one is harmless and expected of racing
-    writers."""
+    writers.
+    """
 
     def __init__(self) -> None:
         self.networks: dict[str, NetworkState] = {}
@@ -47,7 +48,8 @@ class LedgerFold:
 
     def take(self, key: str, value: bytes | None) -> Accepted | Rejected:
         """Fold one record of the ledger topic. Raises UndecodableRecord for bytes that are no entry; nothing changed
-        then."""
+        then.
+        """
         entry = decode_entry(key, value)
         assert value is not None
         state = self.networks.get(entry.network)

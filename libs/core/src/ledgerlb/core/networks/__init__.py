@@ -5,6 +5,7 @@
 - ``terms``: our annotations on a network.
 - ``derive``: one network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.
 - ``overlap``: which networks conflict.
+- ``stray``: addresses still held that no longer belong to their network.
 
 Everything is pure and depends on what the facts say, not on the order in which they came.
 """
@@ -16,10 +17,22 @@ from collections.abc import Container
 from ledgerlb.core.networks.derive import derive_all, why_absent
 from ledgerlb.core.networks.model import ExternalNetwork, gone_offer, to_offer
 from ledgerlb.core.networks.overlap import with_conflicts
+from ledgerlb.core.networks.stray import Stray, strays_of, without_strays
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
 
-__all__ = ["ExternalNetwork", "derive_all", "gone_offer", "networks", "to_offer", "why_absent", "with_conflicts"]
+__all__ = [
+    "ExternalNetwork",
+    "Stray",
+    "derive_all",
+    "gone_offer",
+    "networks",
+    "strays_of",
+    "to_offer",
+    "why_absent",
+    "with_conflicts",
+    "without_strays",
+]
 
 
 def networks(view: ClusterView, settings: DomainSettings, holders: Container[str] = ()) -> dict[str, ExternalNetwork]:

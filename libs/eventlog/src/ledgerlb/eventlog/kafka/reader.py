@@ -138,8 +138,7 @@ class KafkaReader:
             silence = now - self._answered[partition]
             if silence > SILENCE:
                 raise LogUnavailable(
-                    f"topic {partition.topic}: no answer from {','.join(self._servers)} for {silence:.0f} s; "
-                    "is it up?"
+                    f"topic {partition.topic}: no answer from {','.join(self._servers)} for {silence:.0f} s; is it up?"
                 )
 
     @property

@@ -1,0 +1,39 @@
+"""What must be said about networks: an offer for each, where it says something new. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ledgerlb.core.intents import NetworkOffer
+from ledgerlb.core.ledger.fold import LedgerFold
+from ledgerlb.core.networks import ExternalNetwork, Stray, gone_offer, to_offer, without_strays
+from ledgerlb.network_selector.said import Said
+
+
+def offers_of(
+    networks: Mapping[str, ExternalNetwork],
+    strays: Sequence[Stray],
+    said: Said,
+    fold: LedgerFold,
+    revisions: Mapping[str, int],
+) -> list[NetworkOffer]:
+    """The offers to write. ``revisions`` are those that the ledger names. A network that was offered, or that
+    the ledger knows, and that is no more, is said to be gone; that stays said, so that a reader of the topic
+    alone knows it too.
+    """
+
+    def revision(name: str) -> int:
+        return said.next_revision(f"{name}|", revisions.get(name, 0))
+
+    offers: list[NetworkOffer] = []
+    for name, network in networks.items():
+        old = said.offers.get(name)
+        offered = without_strays(network, strays)
+        if old is None or to_offer(offered, old.revision) != old:
+            offers.append(to_offer(offered, revision(name)))
+    for name in sorted({*said.offers, *fold.networks} - networks.keys()):
+        old = said.offers.get(name)
+        known_as_gone = old.gone if old is not None else fold.networks[name].gone
+        if not known_as_gone:
+            offers.append(gone_offer(name, revision(name), old.uid if old is not None else ""))
+    return offers

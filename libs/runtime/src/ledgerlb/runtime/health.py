@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from aiohttp import web
-from prometheus_client import generate_latest
+from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from ledgerlb.core.errors import InvalidSetting
@@ -136,7 +136,9 @@ class HealthServer:
         return _answer(self._health.not_ready())
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        body = generate_latest(self._health.metrics.registry)
+        # What services count themselves, and Python's own figures, stand in the library's default registry.
+        registries = dict.fromkeys((self._health.metrics.registry, REGISTRY))
+        body = b"".join(generate_latest(registry) for registry in registries)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -25,7 +25,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
-from ledgerlb.core.facts import Synced, encode_fact, fact_key, key_of
+from ledgerlb.core.facts import KINDS, Synced, encode_fact, fact_key, key_of
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record, latest
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.pods import PodFilter
@@ -69,6 +69,8 @@ class Observer:
         """Kinds of which something was appended since their last marker."""
         self._complete: set[str] = set()
         """Kinds that were listed in full since the start: what is not wanted of them is gone."""
+        self._listed: set[str] = set()
+        """Kinds of which a list ended since the start, in full or not."""
         self._keys: dict[str, set[str]] = {}
         self._seen: dict[str, int] = {}
         self._deleted: OrderedDict[str, int] = OrderedDict()
@@ -88,7 +90,7 @@ class Observer:
     @property
     def synced(self) -> bool:
         """Whether every kind of the source was listed at least once and all of it is in the log."""
-        return bool(self._complete) and not self._differing
+        return self._listed.issuperset(KINDS) and not self._differing
 
     # From the source
 
@@ -164,6 +166,7 @@ class Observer:
         self._want(key, None)
 
     def _end_of_list(self, kind: str, listed: Listed) -> None:
+        self._listed.add(kind)
         if listed.complete:
             standing = {fact_key(kind, namespace, name) for namespace, name in listed.names}
             for key in sorted(self._keys.get(kind, set()) - standing):

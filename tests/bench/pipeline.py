@@ -79,7 +79,7 @@ def _measure_null(server: KubeApiServer, steady: float) -> dict[str, Run]:
     # The pipeline must not begin with a thousand Services that show somebody else's addresses.
     with Cluster(server.kubeconfig) as cluster:
         for namespace in (f"null-{shape}" for shape in runs):
-            names = [obj["metadata"]["name"] for obj in cluster.list("Service", namespace)]
+            names = [obj["metadata"]["name"] for obj in cluster.objects("Service", namespace)]
             cluster.each(lambda name, ns=namespace: cluster.delete("Service", ns, name), names)
     return runs
 

@@ -12,10 +12,13 @@ from typing import Any
 from ledgerlb.cli.simulation.runner import Simulation
 from ledgerlb.cli.simulation.scenario import load_scenario
 from ledgerlb.cli.simulation.unit import Fault
+from ledgerlb.core.ledger.audit import Audit, AuditReport
+from ledgerlb.eventlog.topics import LEDGER
 
 NETWORK = "service.contrail.juniper.net/externalNetwork"
 SELECTOR = "service.contrail.juniper.net/externalNetworkSelector"
 ADDRESSES = "ledgerlb.io/addresses"
+SHARING = "ledgerlb.io/sharing-key"
 DEFAULT_LABELS = {NETWORK: "default-external"}
 
 Object = dict[str, Any]
@@ -150,10 +153,22 @@ def run(
 
 
 def run_simulation(simulation: Simulation) -> list[dict[str, Any]]:
+    """Run it; whatever the scenario is about, its ledger must verify."""
+
     async def steps() -> list[dict[str, Any]]:
         return [step async for step in simulation.run()]
 
-    return asyncio.run(steps())
+    found = asyncio.run(steps())
+    report = audit_of(simulation)
+    assert report.clean, report.findings
+    return found
+
+
+def audit_of(simulation: Simulation) -> AuditReport:
+    audit = Audit()
+    for record in simulation.engine.records(LEDGER):
+        audit.take(record.key, record.value)
+    return audit.report()
 
 
 def events(step: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.ledger.audit import Audit
-from ledgerlb.eventlog.topics import LEDGER
 from tests.simulation.support import (
     ADDRESSES,
     NETWORK,
     apply,
+    audit_of,
     base,
     delete,
     endpoints,
@@ -110,10 +109,7 @@ def test_kills_in_a_row(part: str, undisturbed: list[Any]) -> None:
 def test_no_kill_leaves_a_ledger_that_does_not_verify() -> None:
     simulation = simulation_of(STEPS, fault=KillAlways("ipam", 5))
     run_simulation(simulation)
-    audit = Audit()
-    for record in simulation.engine.records(LEDGER):
-        audit.take(record.key, record.value)
-    report = audit.report()
+    report = audit_of(simulation)
     assert report.clean
     assert report.accepted > 5
     assert report.rejected == 0

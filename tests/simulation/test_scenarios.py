@@ -10,6 +10,7 @@ from tests.simulation.support import (
     ADDRESSES,
     NETWORK,
     SELECTOR,
+    SHARING,
     apply,
     base,
     delete,
@@ -329,6 +330,162 @@ class TestSelection:
         (other,) = run([apply(*objects)], {"loadBalancerClass": "example.com/x"})
         assert [default["services"][n]["state"] for n in ("a/b", "a/c")] == ["Ready", "Ignored"]
         assert [other["services"][n]["state"] for n in ("a/b", "a/c")] == ["Ignored", "Ready"]
+
+
+class TestLedgerRules:
+    """Sharing, quotas, plans that change, adoption: who holds what afterwards, or why not."""
+
+    @staticmethod
+    def standing(step: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name.removeprefix("a/"): found["addresses"] or found["reason"] for name, found in step["services"].items()
+        }
+
+    @staticmethod
+    def on(network: dict[str, Any], *services: dict[str, Any]) -> list[dict[str, Any]]:
+        return [*(obj for obj in base(*services) if obj["kind"] != "NetworkAttachmentDefinition"), network]
+
+    def test_services_share_an_address_under_one_key_with_other_ports(self) -> None:
+        first, second, third = run(
+            [
+                apply(
+                    *base(
+                        service("a/a", {SHARING: "k"}, port=80),
+                        service("a/b", {SHARING: "k"}, port=81),
+                        service("a/c", {SHARING: "k"}, port=80),
+                        service("a/d", {SHARING: "k", ADDRESSES: "192.0.2.2"}, port=80),
+                        service("a/e", {ADDRESSES: "192.0.2.2"}, port=99),
+                    )
+                ),
+                delete("Service", "a/a"),
+                apply(service("a/b", {SHARING: "z"}, port=81)),
+            ]
+        )
+        assert self.standing(first) == {
+            "a": ["192.0.2.2"],
+            "b": ["192.0.2.2"],
+            "c": ["192.0.2.3"],
+            "d": "SharingConflict",
+            "e": "RequestedAddressInUse",
+        }
+        assert first["networks"]["net/ext"]["allocated"] == 2
+        assert self.standing(second)["d"] == ["192.0.2.2"]
+        assert self.standing(third) == {
+            "b": ["192.0.2.4"],
+            "c": ["192.0.2.3"],
+            "d": ["192.0.2.2"],
+            "e": "RequestedAddressInUse",
+        }
+
+    def test_a_quota_holds_back_and_lets_go(self) -> None:
+        limited = nad("net/ext", annotations={"ledgerlb.io/quota-per-namespace": "1"})
+        first, second = run([apply(*self.on(limited, service("a/a"), service("a/b"))), delete("Service", "a/a")])
+        assert self.standing(first) == {"a": ["192.0.2.2"], "b": "QuotaExceeded"}
+        assert self.standing(second)["b"] == ["192.0.2.3"]
+
+    def test_an_allow_list_concerns_newcomers_only(self) -> None:
+        closed = nad("net/ext", annotations={"ledgerlb.io/allowed-namespaces": "team=x"})
+        first, second, third = run(
+            [
+                apply(*self.on(closed, service("a/a"))),
+                apply(namespace("a", {"team": "x"})),
+                apply(namespace("a"), service("a/b")),
+            ]
+        )
+        assert self.standing(first) == {"a": "NetworkNotAllowed"}
+        assert self.standing(second) == {"a": ["192.0.2.2"]}
+        assert self.standing(third) == {"a": ["192.0.2.2"], "b": "NetworkNotAllowed"}
+
+    def test_excluded_addresses_are_never_given(self) -> None:
+        network = nad("net/ext", annotations={"ledgerlb.io/exclude": "192.0.2.2-192.0.2.4, 192.0.2.8/30"})
+        (step,) = run([apply(*self.on(network, service("a/a"), service("a/b", {ADDRESSES: "192.0.2.9"})))])
+        assert self.standing(step) == {"a": ["192.0.2.5"], "b": "RequestedAddressReserved"}
+        assert step["networks"]["net/ext"]["size"] == 253 - 7
+
+    def test_a_shrink_that_cuts_a_holder_off_is_refused_until_it_is_forced(self) -> None:
+        smaller = "192.0.2.0/25"
+        _, refused, newcomer, forced = run(
+            [
+                apply(*base(service("a/a", {ADDRESSES: "192.0.2.200"}))),
+                apply(nad("net/ext", smaller)),
+                apply(service("a/b"), service("a/c", {ADDRESSES: "192.0.2.201"})),
+                apply(nad("net/ext", smaller, annotations={"ledgerlb.io/force-prefix": smaller})),
+            ]
+        )
+        assert refused["networks"]["net/ext"]["problem"] == "PrefixChangeRefused"
+        assert events_of(refused, "PrefixChangeRefused")[0]["holders"] == [["192.0.2.200", "a/a"]]
+        kept = {"a": ["192.0.2.200"], "b": ["192.0.2.2"], "c": "RequestedAddressOutsideNetwork"}
+        assert self.standing(newcomer) == kept
+        assert self.standing(forced) == kept
+        assert forced["networks"]["net/ext"]["problem"] is None
+        assert forced["networks"]["net/ext"]["size"] == 125
+
+    def test_addresses_from_before_are_adopted_where_they_can_be(self) -> None:
+        def showing(name: str, ip: str) -> dict[str, Any]:
+            return service(name) | {"status": {"loadBalancer": {"ingress": [{"ip": ip}]}}}
+
+        objects = base(
+            showing("a/a", "192.0.2.9"), showing("a/b", "192.0.2.1"), showing("a/c", "192.0.2.9"), service("a/d")
+        )
+        (step,) = run([apply(*objects)])
+        assert self.standing(step) == {
+            "a": ["192.0.2.9"],
+            "b": ["192.0.2.2"],
+            "c": ["192.0.2.3"],
+            "d": ["192.0.2.4"],
+        }
+        assert len(events_of(step, "AddressAdopted")) == 1
+        assert len(events_of(step, "AdoptionRefused")) == 2
+
+    def test_a_bare_virtual_network_is_refused_with_multus(self) -> None:
+        bare = [
+            {
+                "apiVersion": "core.contrail.juniper.net/v1alpha1",
+                "kind": "Subnet",
+                "metadata": {"name": "s", "namespace": "net"},
+                "spec": {"cidr": "192.0.2.0/24"},
+            },
+            {
+                "apiVersion": "core.contrail.juniper.net/v1alpha1",
+                "kind": "VirtualNetwork",
+                "metadata": {"name": "vn", "namespace": "net"},
+                "spec": {"v4SubnetReference": {"kind": "Subnet", "namespace": "net", "name": "s"}},
+            },
+        ]
+        objects = [namespace("a"), kubemanager(), *bare, service("a/a", {NETWORK: "net/vn"})]
+        (without,) = run([apply(*objects)])
+        (with_multus,) = run([apply(*objects)], {"multus": True})
+        assert self.standing(without) == {"a": ["192.0.2.2"]}
+        assert self.standing(with_multus) == {"a": "MultusRequiresNAD"}
+
+    def test_a_family_that_comes_and_goes_leaves_the_other_alone(self) -> None:
+        dual = [namespace("a"), kubemanager(), nad("net/ext", "192.0.2.0/24", "2001:db8::/64")]
+        _, both, one = run(
+            [
+                apply(*dual, service("a/a")),
+                apply(service("a/a", ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv4", "IPv6"])),
+                apply(service("a/a", ipFamilyPolicy="SingleStack", ipFamilies=["IPv4"])),
+            ]
+        )
+        assert self.standing(both) == {"a": ["192.0.2.2", "2001:db8::2"]}
+        assert self.standing(one) == {"a": ["192.0.2.2"]}
+        assert [event["address"] for event in events_of(one, "AddressReleased")] == ["2001:db8::2"]
+
+    @pytest.mark.parametrize(
+        ("spec", "reason"),
+        [
+            ({"loadBalancerSourceRanges": ["10.0.0.0/99"]}, "InvalidSourceRange"),
+            ({"ports": [{"name": "x", "protocol": "ICMP", "port": 1}]}, "UnsupportedProtocol"),
+            ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, None),
+            ({"clusterIP": "None"}, None),
+        ],
+    )
+    def test_what_the_data_path_cannot_do_is_said_while_the_address_is_held(
+        self, spec: dict[str, Any], reason: str | None
+    ) -> None:
+        (step,) = run([apply(*base(service("a/a", **spec)))])
+        found = step["services"]["a/a"]
+        assert (found["state"], found["reason"], found["addresses"]) == ("Ready", reason, ["192.0.2.2"])
 
 
 class TestPathSets:

@@ -274,7 +274,7 @@ class Cluster:
         assert isinstance(answer, dict)
         return answer
 
-    def list(self, kind: str, namespace: str = "") -> list[Object]:
+    def objects(self, kind: str, namespace: str = "") -> list[Object]:
         """Every object of the kind (in the namespace)."""
         return list(self._do("GET", path_of(kind, namespace)).get("items") or ())
 
@@ -307,11 +307,11 @@ class Cluster:
 
     def events_about(self, namespace: str, name: str) -> list[Object]:
         """The Events about the object of that name."""
-        return [event for event in self.list("Event", namespace) if event["involvedObject"]["name"] == name]
+        return [event for event in self.objects("Event", namespace) if event["involvedObject"]["name"] == name]
 
     def addresses(self, namespace: str) -> dict[str, tuple[str, ...]]:
         """What the status of every Service of the namespace publishes, by name."""
-        return {obj["metadata"]["name"]: addresses_of(obj) for obj in self.list("Service", namespace)}
+        return {obj["metadata"]["name"]: addresses_of(obj) for obj in self.objects("Service", namespace)}
 
     # The whole
 
@@ -357,9 +357,9 @@ class Cluster:
     def wipe(self) -> None:
         """Remove what tests made, finalizers and all. Namespaces stay: nobody here would finish their deletion."""
         for kind in _OF_TESTS:
-            found = [obj for obj in self.list(kind) if obj["metadata"]["name"] != "kubernetes"]
+            found = [obj for obj in self.objects(kind) if obj["metadata"]["name"] != "kubernetes"]
             self.each(functools.partial(self._remove, kind), found)
-        self.each(functools.partial(self._remove, "Node"), self.list("Node"))
+        self.each(functools.partial(self._remove, "Node"), self.objects("Node"))
 
     def _remove(self, kind: str, obj: Object) -> None:
         metadata = obj["metadata"]

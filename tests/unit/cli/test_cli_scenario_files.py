@@ -118,6 +118,12 @@ def test_aliases_that_stand_for_too_much(tmp_path: Path) -> None:
         load_documents(levels, "bomb.yaml")
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, "{a: " * 200_000, "- " * 200_000, "a: &a [*a]\n"])
+def test_nesting_without_an_end_does_not_end_the_process(text: str) -> None:
+    with pytest.raises(InvalidManifest, match=r"nested|no YAML"):
+        load_documents(text, "deep.yaml")
+
+
 def test_an_error_in_an_applied_file_names_that_file(tmp_path: Path) -> None:
     (tmp_path / "objects.yaml").write_text("kind: Service\nmetadata: {name: a}\n---\nkind: Service\nmetadata: {}\n")
     with pytest.raises(InvalidManifest) as caught:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ledgerlb.core.backend_facts import BackendView
 from ledgerlb.core.facts import (
     AnyFact,
     Endpoint,
@@ -17,9 +16,11 @@ from ledgerlb.core.facts import (
     PodFact,
     ServiceFact,
     ServicePort,
+    key_of,
 )
 from ledgerlb.core.paths import plan
 from ledgerlb.core.pathset import NextHop, PathSet
+from ledgerlb.core.view import ClusterView
 
 ADDRESS = "192.168.102.2"
 ADDRESS6 = "2001:db8::2"
@@ -105,10 +106,10 @@ def pod(name: str, node_name: str, *addresses: str, phase: str = "Running") -> P
 NODES = (node("n1", "10.0.0.1", "fd00::1"), node("n2", "10.0.0.2", "fd00::2"), node("n3", "10.0.0.3", "fd00::3"))
 
 
-def view(*facts: AnyFact) -> BackendView:
-    made = BackendView()
+def view(*facts: AnyFact) -> ClusterView:
+    made = ClusterView()
     for fact in facts:
-        made.take(fact)
+        made.take(key_of(fact), fact)
     return made
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
 from ledgerlb.eventlog.embedded import MemoryLog, MemoryStore
@@ -27,6 +27,7 @@ class Recorder:
         self.resets = 0
         self.settles: list[tuple[float, int]] = []
         """(time, records taken so far) of each settle that was begun."""
+        self.on_take: Callable[[Record], None] | None = None
         self.on_settle: Callable[[EventLog], Any] | None = None
         self.wake_up: float | None = None
 
@@ -35,6 +36,8 @@ class Recorder:
         self.taken.clear()
 
     def take(self, record: Record) -> None:
+        if self.on_take is not None:
+            self.on_take(record)
         if record.value == b"bad":
             raise UndecodableRecord(f"fact {record.key}", "value", "is bad", "mend it")
         if record.value == b"bug":
@@ -90,7 +93,7 @@ class _FlakyReader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
 
-    async def __aenter__(self) -> _FlakyReader:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -102,7 +105,7 @@ def now() -> datetime:
 
 
 @asynccontextmanager
-async def running(log: EventLog, processor: Recorder, health: Health | None = None):
+async def running(log: EventLog, processor: Recorder, health: Health | None = None) -> AsyncIterator[Health]:
     """Run the processor's loop meanwhile; what it raises, this raises."""
     stop = asyncio.Event()
     health = health if health is not None else Health(clock)

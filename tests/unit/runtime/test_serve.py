@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -137,7 +137,7 @@ async def test_a_log_that_is_away_at_start_is_waited_for() -> None:
     class Late(MemoryLog):
         tries = 0
 
-        async def __aenter__(self) -> Late:
+        async def __aenter__(self) -> Self:
             Late.tries += 1
             if Late.tries < 3:
                 raise LogUnavailable("not yet there")

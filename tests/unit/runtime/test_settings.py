@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,6 @@ from ledgerlb.runtime.settings import ProcessSettings, domain_settings, process_
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for variable in [name for name in os.environ if name.startswith("LEDGERLB_")]:
         monkeypatch.delenv(variable)
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 P = ParamSpec("P")
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _Jumping(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0

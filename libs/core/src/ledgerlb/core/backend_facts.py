@@ -1,33 +1,47 @@
-"""The facts that path sets depend on, folded, and which of them were looked at."""
+"""The facts that path sets depend on: which of them a plan looked at, and which a change touches.
+
+Both are said in the same keys, so that a caller plans again just those addresses whose plans looked at something that
+changed:
+
+- ``Service/namespace/name``: the Service, its EndpointSlices and Endpoints;
+- ``Pod/namespace/name`` and ``Node//name``;
+- ``Address//<canonical address>``: the pod interfaces that have it;
+- ``Network/namespace/name``: the route targets of a network.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from ledgerlb.core.facts import (
-    KINDS,
+    AnyFact,
     EndpointsFact,
     EndpointSliceFact,
-    FactRecord,
-    Gone,
+    NetworkAttachmentDefinitionFact,
     NodeFact,
     PodFact,
     ServiceFact,
-    Synced,
+    VirtualMachineInterfaceFact,
+    VirtualNetworkFact,
     fact_key,
 )
+from ledgerlb.core.networks.targets import targets_of
+from ledgerlb.core.reachability import Interface, RouteTargets, interface_of_vmi, interfaces_of
+from ledgerlb.core.view import Change
 
-_Fact = TypeVar("_Fact", PodFact, EndpointSliceFact)
+_ENDED: Final = ("Succeeded", "Failed")
 
 
 class BackendFacts(Protocol):
-    """What the planner reads of the cluster. Services and pods are named ``namespace/name``."""
+    """What the planner reads of the cluster (``ClusterView`` has it). Everything but nodes is named
+    ``namespace/name``; None where it is not there.
+    """
 
     def service(self, name: str) -> ServiceFact | None:
-        """The Service, None where it is not there."""
+        """A Service."""
         ...
 
     def slices_of(self, service: str) -> Iterable[EndpointSliceFact]:
@@ -39,135 +53,32 @@ class BackendFacts(Protocol):
         ...
 
     def pod(self, name: str) -> PodFact | None:
-        """The Pod, None where it is not known."""
+        """A Pod."""
         ...
 
-    def pods_at(self, address: str) -> Iterable[PodFact]:
-        """Pods with the (canonical) address among their primary addresses, in any order."""
+    def interfaces_at(self, address: str) -> tuple[Interface, ...]:
+        """Every pod interface that has the (canonical) address, on whatever network, by pod and network."""
         ...
 
     def node(self, name: str) -> NodeFact | None:
-        """The Node, None where it is not known."""
+        """A Node."""
         ...
 
+    def nad(self, name: str) -> NetworkAttachmentDefinitionFact | None:
+        """A NetworkAttachmentDefinition."""
+        ...
 
-class BackendView:
-    """A fold of the facts topic, restricted to what path sets depend on."""
-
-    def __init__(self) -> None:
-        self._services: dict[str, ServiceFact] = {}
-        self._slices: dict[str, EndpointSliceFact] = {}
-        self._slices_of: dict[str, dict[str, EndpointSliceFact]] = {}
-        self._endpoints: dict[str, EndpointsFact] = {}
-        self._pods: dict[str, PodFact] = {}
-        self._pods_at: dict[str, dict[str, PodFact]] = {}
-        self._nodes: dict[str, NodeFact] = {}
-        self._unlisted = set(KINDS)
-
-    def take(self, record: FactRecord) -> frozenset[str]:
-        """Fold one fact; returns the keys (see ``Lookups``) whose answer may have changed."""
-        if isinstance(record, Synced):
-            self._unlisted.discard(record.of)
-            return frozenset()
-        if isinstance(record, Gone):
-            return self._forget(record)
-        name = record.full_name
-        if isinstance(record, ServiceFact):
-            self._services[name] = record
-            return frozenset((_key("Service", name),))
-        if isinstance(record, EndpointSliceFact):
-            return self._swap_slice(name, record)
-        if isinstance(record, EndpointsFact):
-            self._endpoints[name] = record
-            return frozenset((_key("Service", name),))
-        if isinstance(record, PodFact):
-            return self._swap_pod(name, record)
-        if isinstance(record, NodeFact):
-            old, self._nodes[name] = self._nodes.get(name), record
-            same = old is not None and (old.addresses, old.excluded) == (record.addresses, record.excluded)
-            return frozenset() if same else frozenset((_key("Node", name),))
-        return frozenset()
-
-    def _forget(self, gone: Gone) -> frozenset[str]:
-        name = gone.full_name
-        match gone.kind:
-            case "Service":
-                self._services.pop(name, None)
-            case "Endpoints":
-                self._endpoints.pop(name, None)
-                return frozenset((_key("Service", name),))
-            case "Node":
-                self._nodes.pop(name, None)
-            case "EndpointSlice":
-                return self._swap_slice(name, None)
-            case "Pod":
-                return self._swap_pod(name, None)
-        return frozenset((_key(gone.kind, name),))
-
-    def _swap_slice(self, name: str, fact: EndpointSliceFact | None) -> frozenset[str]:
-        touched = set()
-        old = self._slices.pop(name, None)
-        if old is not None:
-            owner = f"{old.namespace}/{old.service}"
-            _discard(self._slices_of, owner, name)
-            touched.add(_key("Service", owner))
-        if fact is not None:
-            owner = f"{fact.namespace}/{fact.service}"
-            self._slices[name] = fact
-            self._slices_of.setdefault(owner, {})[name] = fact
-            touched.add(_key("Service", owner))
-        return frozenset(touched)
-
-    def _swap_pod(self, name: str, fact: PodFact | None) -> frozenset[str]:
-        old = self._pods.pop(name, None)
-        before = _canonical(old.ips) if old is not None else ()
-        after = _canonical(fact.ips) if fact is not None else ()
-        for address in before:
-            _discard(self._pods_at, address, name)
-        if fact is not None:
-            self._pods[name] = fact
-            for address in after:
-                self._pods_at.setdefault(address, {})[name] = fact
-        return frozenset((_key("Pod", name), *(_key("Address", address) for address in (*before, *after))))
-
-    def synced(self) -> bool:
-        """Whether every kind has been listed once."""
-        return not self._unlisted
-
-    def service(self, name: str) -> ServiceFact | None:
-        """See BackendFacts."""
-        return self._services.get(name)
-
-    def slices_of(self, service: str) -> Iterable[EndpointSliceFact]:
-        """See BackendFacts."""
-        return self._slices_of.get(service, {}).values()
-
-    def endpoints_of(self, service: str) -> EndpointsFact | None:
-        """See BackendFacts."""
-        return self._endpoints.get(service)
-
-    def pod(self, name: str) -> PodFact | None:
-        """See BackendFacts."""
-        return self._pods.get(name)
-
-    def pods_at(self, address: str) -> Iterable[PodFact]:
-        """See BackendFacts."""
-        return self._pods_at.get(address, {}).values()
-
-    def node(self, name: str) -> NodeFact | None:
-        """See BackendFacts."""
-        return self._nodes.get(name)
+    def virtual_network(self, name: str) -> VirtualNetworkFact | None:
+        """A VirtualNetwork."""
+        ...
 
 
 class Lookups:
-    """BackendFacts that remembers what it was asked.
-
-    ``keys`` name every answer, present or not: ``Service/ns/name`` (with its slices and Endpoints), ``Pod/ns/name``,
-    ``Node//name``, ``Address//<ip>``.
-    """
+    """The same facts, for one plan: ``keys`` name every answer, present or not."""
 
     def __init__(self, facts: BackendFacts) -> None:
         self._facts = facts
+        self._targets: dict[str, RouteTargets] = {}
         self.keys: set[str] = set()
 
     def service(self, name: str) -> ServiceFact | None:
@@ -190,15 +101,82 @@ class Lookups:
         self.keys.add(_key("Pod", name))
         return self._facts.pod(name)
 
-    def pods_at(self, address: str) -> Iterable[PodFact]:
-        """See BackendFacts."""
+    def interfaces_at(self, address: str) -> tuple[Interface, ...]:
+        """See BackendFacts; without those of pods that have ended: their addresses may be somebody else's by now."""
         self.keys.add(_key("Address", address))
-        return self._facts.pods_at(address)
+        return tuple(one for one in self._facts.interfaces_at(address) if not _ended(self.pod(one.pod)))
 
     def node(self, name: str) -> NodeFact | None:
         """See BackendFacts."""
         self.keys.add(_key("Node", name))
         return self._facts.node(name)
+
+    def targets_of(self, network: str) -> RouteTargets:
+        """The route targets that a network's objects list."""
+        found = self._targets.get(network)
+        if found is None:
+            self.keys.add(_key("Network", network))
+            found = self._targets[network] = targets_of(self._facts.nad(network), self._facts.virtual_network(network))
+        return found
+
+
+def touched_by(change: Change) -> frozenset[str]:
+    """The keys whose answers a change of the view may have altered; empty where nothing of it is ever looked at."""
+    kind, name = change.kind, change.name
+    facts = [fact for fact in (change.old, change.new) if fact is not None]
+    if _read_of(change.old) == _read_of(change.new):
+        return frozenset()
+    match kind:
+        case "Service" | "Node":
+            return frozenset((_key(kind, name),))
+        case "Endpoints":
+            return frozenset((_key("Service", name),))
+        case "EndpointSlice":
+            owners = (f"{fact.namespace}/{fact.service}" for fact in facts if isinstance(fact, EndpointSliceFact))
+            return frozenset(_key("Service", owner) for owner in owners)
+        case "Pod":
+            return frozenset((_key("Pod", name), *_addresses(facts)))
+        case "VirtualMachineInterface":
+            return frozenset(_addresses(facts))
+        case "NetworkAttachmentDefinition" | "VirtualNetwork":
+            return frozenset((_key("Network", name),))
+    return frozenset()
+
+
+def _read_of(fact: AnyFact | None) -> Any:
+    """What plans read of a fact: where that stays the same, nothing is planned again."""
+    match fact:
+        case ServiceFact():
+            affinity = (fact.session_affinity, fact.session_affinity_timeout)
+            return fact.ports, fact.has_selector, fact.source_ranges, *affinity, fact.external_traffic_policy
+        case PodFact():
+            return fact.node, fact.ips, fact.network_status, _ended(fact)
+        case NodeFact():
+            return fact.addresses, fact.excluded
+        case NetworkAttachmentDefinitionFact():
+            return (fact.networks,)
+        case VirtualNetworkFact():
+            return fact.route_targets, fact.import_route_targets, fact.export_route_targets
+        case EndpointSliceFact() | EndpointsFact() | VirtualMachineInterfaceFact():
+            return fact
+    return None
+
+
+def _addresses(facts: Iterable[AnyFact]) -> Iterable[str]:
+    for fact in facts:
+        match fact:
+            case PodFact():
+                interfaces = interfaces_of(fact)
+            case VirtualMachineInterfaceFact():
+                interfaces = interface_of_vmi(fact)
+            case _:
+                interfaces = ()
+        for interface in interfaces:
+            yield from (_key("Address", address) for address in interface.addresses)
+
+
+def _ended(pod: PodFact | None) -> bool:
+    return pod is not None and pod.phase in _ENDED
 
 
 @lru_cache(maxsize=1 << 16)
@@ -208,17 +186,6 @@ def parsed(address: str) -> IPv4Address | IPv6Address | None:
         return ip_address(address) if "%" not in address else None  # a zone means nothing on another machine
     except ValueError:
         return None
-
-
-def _canonical(addresses: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(found) for found in map(parsed, addresses) if found is not None))
-
-
-def _discard(table: dict[str, dict[str, _Fact]], owner: str, name: str) -> None:
-    members = table[owner]
-    del members[name]
-    if not members:
-        del table[owner]
 
 
 def _key(kind: str, name: str) -> str:

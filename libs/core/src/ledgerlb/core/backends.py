@@ -1,7 +1,11 @@
 """Backends of a Service: what its EndpointSlices, Endpoints and pods say, merged and told apart by what they may carry.
 
-``backends_of`` answers for one Service and one address family. Nothing depends on the order in which facts came: every
-choice is made by content.
+``backends_of`` answers for one Service, one address family and one external network. Nothing depends on the order in
+which facts came: every choice is made by content.
+
+An endpoint that somebody wrote by hand may mean any interface of a pod, so its address is looked up among the pods'
+interfaces that the external network reaches (``core.reachability``). Those of Kubernetes' own controller are on the
+pods' primary network by definition.
 """
 
 from __future__ import annotations
@@ -10,15 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ledgerlb.core.backend_facts import BackendFacts, parsed
+from ledgerlb.core.backend_facts import Lookups, parsed
 from ledgerlb.core.facts import Endpoint, EndpointPort, Family, ServiceFact, ServicePort
+from ledgerlb.core.reachability import PRIMARY, Interface, Joint, Unreachable, resolve
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS
 
 State = Literal["ready", "draining", "out"]
 """``ready`` takes new flows, ``draining`` keeps its flows (terminating, still serving), ``out`` carries nothing."""
 
 _SLICE_TYPES: Final = {4: "IPv4", 6: "IPv6"}
-_ENDED: Final = ("Succeeded", "Failed")
+_CONTROLLER: Final = "endpointslice-controller.k8s.io"
+"""Who manages the EndpointSlices that Kubernetes makes from a Service's selector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,8 @@ class Backend:
     """One pod (or bare address) behind a Service.
 
     ``pod`` is its identity for counting: ``namespace/name`` of the Pod, or the address where no Pod is known.
-    ``node`` is empty where nobody knows it. ``ports`` are target port numbers, sorted.
+    ``node`` is empty where nobody knows it. ``ports`` are target port numbers, sorted. ``network`` is that of the
+    interface with the address: ``namespace/name``, or ``PRIMARY``.
     """
 
     pod: str
@@ -34,14 +41,16 @@ class Backend:
     address: str
     ports: tuple[int, ...]
     state: State
+    network: str = PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which pod an endpoint is and where it runs; either may be empty."""
+    """Which pod an endpoint is, where it runs (either may be empty), and on which network its interface is."""
 
     pod: str = ""
     node: str = ""
+    network: str = PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,10 @@ class _Sighting:
 
 
 def backends_of(
-    facts: BackendFacts, service: ServiceFact, family: Family
+    facts: Lookups, service: ServiceFact, family: Family, external: str
 ) -> tuple[tuple[Backend, ...], tuple[str, ...]]:
-    """Every backend of the Service in one family, and notes on what could not be used.
+    """Every backend of the Service in one family that the external network (``namespace/name``) reaches, and notes on
+    what could not be used.
 
     All slices are merged and de-duplicated; the result is sorted by address and pod.
     """
@@ -62,7 +72,7 @@ def backends_of(
     seen: dict[str, list[_Sighting]] = {}
     named: set[ServicePort] = set()
     notes: set[str] = set()
-    for endpoint, ports in _endpoints(facts, service, family):
+    for endpoint, ports, by_hand in _endpoints(facts, service, family):
         matches = [(port, number) for port in wanted for number in _numbers(port, ports)]
         named.update(port for port, _ in matches)
         address = parsed(endpoint.addresses[0]) if endpoint.addresses else None
@@ -70,7 +80,11 @@ def backends_of(
             said = endpoint.addresses[0] if endpoint.addresses else ""
             notes.add(f"Service {service.full_name}: endpoint {said!r} is not an IPv{family} address")
             continue
-        placement = locate(facts, service, endpoint, str(address))
+        locate = _locate_by_hand if by_hand else _locate_by_selector
+        placement = locate(facts, service, endpoint, str(address), external)
+        if isinstance(placement, Unreachable):
+            notes.add(f"Service {service.full_name}: {placement.message}")
+            continue
         sighting = _Sighting(endpoint, placement, frozenset(number for _, number in matches))
         seen.setdefault(str(address), []).append(sighting)
     if seen:
@@ -83,38 +97,87 @@ def backends_of(
     return tuple(sorted(found, key=lambda backend: (address_order(backend.address), backend.pod))), tuple(sorted(notes))
 
 
-def locate(facts: BackendFacts, service: ServiceFact, endpoint: Endpoint, address: str) -> Placement:
-    """The pod and node of an endpoint: by its reference to a Pod, else by the pod that has the address.
-
-    This is the one place where an address is resolved to a pod's interface; it looks at primary addresses only.
-    """
-    if endpoint.target_kind == "Pod" and endpoint.target_name:
-        name = f"{endpoint.target_namespace or service.namespace}/{endpoint.target_name}"
-        if endpoint.node:
-            return Placement(name, endpoint.node)
-        pod = facts.pod(name)
-        return Placement(name, pod.node if pod is not None else "")
-    here = [pod for pod in facts.pods_at(address) if pod.phase not in _ENDED]
-    nodes = {pod.node for pod in here}
-    # Pods on the host network share their node's address: which of them is meant stays open, the node does not.
-    name = here[0].full_name if len(here) == 1 else ""
-    return Placement(name, endpoint.node or (min(nodes) if len(nodes) == 1 else ""))
-
-
 def _endpoints(
-    facts: BackendFacts, service: ServiceFact, family: Family
-) -> Iterator[tuple[Endpoint, tuple[EndpointPort, ...]]]:
+    facts: Lookups, service: ServiceFact, family: Family
+) -> Iterator[tuple[Endpoint, tuple[EndpointPort, ...], bool]]:
+    """Every endpoint with the ports that it offers, and whether somebody wrote it by hand."""
     for fact in facts.slices_of(service.full_name):
         if fact.address_type == _SLICE_TYPES[family]:
             for endpoint in fact.endpoints:
-                yield endpoint, fact.ports
+                yield endpoint, fact.ports, fact.managed_by != _CONTROLLER or not _pod_of(service, endpoint)
     raw = facts.endpoints_of(service.full_name)
     for subset in raw.subsets if raw is not None else ():
         for endpoint in subset.endpoints:
             address = parsed(endpoint.addresses[0]) if endpoint.addresses else None
             # Raw Endpoints mix families: an address of the other one belongs to the other path set.
             if address is None or address.version == family:
-                yield endpoint, subset.ports
+                yield endpoint, subset.ports, True
+
+
+def _pod_of(service: ServiceFact, endpoint: Endpoint) -> str:
+    """The Pod that an endpoint refers to, or empty."""
+    if endpoint.target_kind != "Pod" or not endpoint.target_name:
+        return ""
+    return f"{endpoint.target_namespace or service.namespace}/{endpoint.target_name}"
+
+
+def _locate_by_selector(
+    facts: Lookups, service: ServiceFact, endpoint: Endpoint, address: str, external: str
+) -> Placement | Unreachable:
+    del address, external  # the pod's primary address, which is reached from everywhere
+    name = _pod_of(service, endpoint)
+    return Placement(name, endpoint.node or _node_of(facts, name))
+
+
+def _locate_by_hand(
+    facts: Lookups, service: ServiceFact, endpoint: Endpoint, address: str, external: str
+) -> Placement | Unreachable:
+    """The interface that an endpoint's address means, found by network and address; the one place where that is
+    decided.
+    """
+    name = _pod_of(service, endpoint)
+    here = facts.interfaces_at(address)
+    if name and not any(interface.pod == name for interface in here) and not _contradicts(facts, service, name):
+        return Placement(name, endpoint.node or _node_of(facts, name))
+    if not name and not here:
+        # No pod: a machine, or a pod without secondary interfaces that no slice names, of which nothing is known.
+        return Placement(node=endpoint.node)
+    likely = _likely(facts, service, endpoint, [one for one in here if not name or one.pod == name])
+    primary = [interface for interface in likely if interface.primary]
+    # Pods on the host network share their node's address: which of them is meant stays open, the node does not.
+    shared = primary if len(primary) > 1 else []
+    candidates = [one for one in likely if one not in shared]
+    candidates += [Interface("", PRIMARY, (address,))] if shared else []
+    targets = facts.targets_of
+    found = resolve(address, candidates, Joint(external, targets(external)), targets, name)
+    if isinstance(found, Unreachable):
+        return found
+    nodes = {_node_of(facts, interface.pod) for interface in (shared if not found.pod else [found])}
+    return Placement(found.pod, endpoint.node or (min(nodes) if len(nodes) == 1 else ""), found.network)
+
+
+def _contradicts(facts: Lookups, service: ServiceFact, pod: str) -> bool:
+    """Whether what is known of a Pod makes it impossible that it has an address that it is not seen with."""
+    fact = facts.pod(pod)
+    return fact is not None and bool(fact.ips or fact.network_status) and not service.has_selector
+
+
+def _likely(
+    facts: Lookups, service: ServiceFact, endpoint: Endpoint, here: Sequence[Interface]
+) -> Sequence[Interface]:
+    """Of several owners of an address those on the endpoint's node, where it names one, and with a selector those on
+    the primary network.
+    """
+    if endpoint.node:
+        here = [interface for interface in here if _node_of(facts, interface.pod) == endpoint.node] or here
+    if service.has_selector:
+        here = [interface for interface in here if interface.primary] or here
+    return here
+
+
+def _node_of(facts: Lookups, pod: str) -> str:
+    fact = facts.pod(pod)
+    return fact.node if fact is not None else ""
 
 
 def _numbers(port: ServicePort, offered: Sequence[EndpointPort]) -> Iterator[int]:
@@ -138,6 +201,7 @@ def _merged(address: str, sightings: Sequence[_Sighting]) -> Iterator[Backend]:
             address=address,
             ports=tuple(sorted({number for s in own for number in s.ports})),
             state=_state([s.endpoint for s in own]),
+            network=min(s.placement.network for s in own),
         )
 
 

@@ -8,6 +8,7 @@
     ├── LedgerCorrupt            the ledger itself contradicts its own rules (chain, fold, invariants)
     ├── EventLogError
     │   ├── LogUnavailable       no answer in time, or an unknown outcome: catch up and decide again
+    │   │   └── PositionLost     the offset to read from is gone (raised by the event log): read from the beginning
     │   ├── RecordTooLarge       the record exceeds the topic's limit: split the decision
     │   └── TopicMisconfigured   a topic is missing or its settings endanger the log
     ├── ClusterError

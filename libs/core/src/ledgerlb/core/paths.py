@@ -119,7 +119,7 @@ def _withdrawal(address: str, holdings: Sequence[Held]) -> PathSet | None:
     return None
 
 
-def _forwarding(facts: BackendFacts, address: str, holdings: Sequence[Held]) -> PathSet:
+def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathSet:
     networks = sorted({held.network for held in holdings}, key=lambda name: _first_held(holdings, name))
     holders = [held for held in holdings if held.network == networks[0] and held.state == "held"]
     first = min(holders, key=lambda held: held.seq)
@@ -131,7 +131,7 @@ def _forwarding(facts: BackendFacts, address: str, holdings: Sequence[Held]) -> 
     notes.update(f"network {name} holds the address too: one path set serves one network" for name in networks[1:])
     for service in services:
         notes.update(_unsupported(service))
-        backends, said = backends_of(facts, service, first.family)
+        backends, said = backends_of(facts, service, first.family, first.network)
         notes.update(said)
         notes.update(hops.add(service, backends))
     next_hops, cut = hops.next_hops()
@@ -187,7 +187,7 @@ class _Hop:
 class _HopTable:
     """Backends gathered by node, over all Services of an address."""
 
-    def __init__(self, facts: BackendFacts, family: Family) -> None:
+    def __init__(self, facts: Lookups, family: Family) -> None:
         self._facts = facts
         self._family = family
         self._hops: dict[str, _Hop] = {}

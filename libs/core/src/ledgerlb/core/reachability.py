@@ -128,7 +128,12 @@ def resolve(
     here = [interface for interface in attached if not pod or interface.pod == pod]
     if not here:
         whose = f"Pod {pod} has no interface" if pod else "no known pod has an interface"
-        return Unreachable(address, f"endpoint {address}: {whose} with this address")
+        remedy = "list an address that the pod's network-status shows"
+        return Unreachable(
+            address,
+            f"endpoint {address}: {whose} with this address that external network {external.network} could reach; "
+            f"{remedy}",
+        )
     reached = [interface for interface in here if reaches(external, _joint(interface, targets_of))]
     if not reached:
         networks = ", ".join(dict.fromkeys(interface.network for interface in here))

@@ -2,7 +2,7 @@
 
     open a reader from the beginning ──► poll ──► take each record ──► dead letters ──► caught up? settle ──┐
                                           ▲                                                                │
-                                          └────────────── records, or the wake-up time ────────────────────┘
+                                          └── records, or the wake-up time ◄── rest (the busier, the longer)┘
 
 Errors, by what they ask for:
 - bad input in ``take`` (BadInput), or any other exception there: the record goes to dead letters, the loop goes on; an
@@ -34,6 +34,7 @@ from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.deadletters import DeadLetters
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.metrics import MeasuredLog
+from ledgerlb.runtime.pace import Pace
 from ledgerlb.runtime.processor import Processor
 
 POLL_SECONDS: Final = 0.5
@@ -88,6 +89,7 @@ class _Loop:
         self._failing = False
         """From an error until the next settle that succeeds: reading alone does not make the process ready again."""
         self._tracebacks = 0
+        self._pace = Pace()
         self._logger = _logger.bind(processor=name)
 
     async def run(self) -> None:
@@ -140,7 +142,9 @@ class _Loop:
                 self._now_caught_up()
                 # After the settle: dead letters that cannot be written must not keep the processor from its work.
                 await self._dead_letters.flush()
-            await asyncio.sleep(0)  # a log in memory answers without yielding
+                await asyncio.sleep(self._pace.rest(len(records), self._timing.clock()))
+            else:
+                await asyncio.sleep(0)  # a log in memory answers without yielding
 
     def _wait(self, *, settled: bool) -> float:
         """Seconds to wait for records: none while there is something to settle."""

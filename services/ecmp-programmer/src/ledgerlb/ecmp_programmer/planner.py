@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ledgerlb.core.backend_facts import BackendView
+from ledgerlb.core.backend_facts import touched_by
 from ledgerlb.core.facts import decode_fact
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.paths import plan_from
 from ledgerlb.core.pathset import encode_path_set
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.view import ClusterView
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS, Topic
 
@@ -36,7 +37,7 @@ class Planner:
 
     def reset(self) -> None:
         """See Processor."""
-        self._facts = BackendView()
+        self._facts = ClusterView()
         self._ledger = LedgerFold()
         self._published: dict[str, bytes] = {}
         self._written: dict[str, int] = {}
@@ -47,7 +48,8 @@ class Planner:
     def take(self, record: Record) -> None:
         """See Processor."""
         if record.topic == FACTS.name:
-            for key in self._facts.take(decode_fact(record.key, record.value)):
+            change = self._facts.take(record.key, decode_fact(record.key, record.value))
+            for key in touched_by(change):
                 self.pending |= self._made_with.get(key, set())
         elif record.topic == LEDGER.name:
             taken = self._ledger.take(record.key, record.value)

@@ -30,6 +30,7 @@ from ledgerlb.eventlog.port import EventLog, NewRecord, Record, latest
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.pods import PodFilter
 from ledgerlb.kube.source import Batch, Listed, ObjectSource, ProblemLog, Seen, seen
+from ledgerlb.runtime.pace import Pace
 
 MAX_RECORDS: Final = 2000
 """Most records of one append."""
@@ -76,6 +77,7 @@ class Observer:
         self._deleted: OrderedDict[str, int] = OrderedDict()
         self._ahead: dict[str, tuple[int, float]] = {}
         self._woken = asyncio.Event()
+        self._pace = Pace()
         self._recheck_at: float | None = None
         self.appended = 0
         """Records appended since the start."""
@@ -286,7 +288,9 @@ class Observer:
                     feeding.result()
                     break
                 await self._wait(feeding, stopping)
+                before = self.appended
                 await self._append(log, stop)
+                await asyncio.sleep(self._pace.rest(self.appended - before, self._clock()))
             with contextlib.suppress(LogUnavailable):
                 await self.flush(log)
         finally:

@@ -138,9 +138,10 @@ class PublisherState:
         if fact.uid and self._buried.get(name) == fact.uid:
             return
         self._buried.pop(name, None)
+        if self.services.get(name) != fact:  # else it shows what a write of ours was to make it show
+            self.changed[name] = None
         self.services[name] = fact
         self.versions[name] = self.versions.get(name, 0) + 1
-        self.changed[name] = None
         if fact.has_finalizer and is_ours(fact, self._settings):
             self._served[name] = fact.uid
 

@@ -42,7 +42,7 @@ class Limits:
     first: float = 0.2
     longest: float = 30.0
     quiet: float = 0.25
-    patience: float = 5.0
+    patience: float = 15.0
     max_errands: int = 5000
 
 

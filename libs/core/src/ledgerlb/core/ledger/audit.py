@@ -38,7 +38,7 @@ from ledgerlb.core.ledger.events import (
     ReleaseCancelled,
 )
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.ledger.plan import covers
+from ledgerlb.core.ledger.plan import covers, family_of
 
 MAX_FINDINGS: Final = 1000
 """More than this are counted, not kept: a broken chain must not fill the memory."""
@@ -223,8 +223,10 @@ def _check_event(network: _Network, event: Event, now: datetime) -> Broken:
 
 def _check_plan(network: _Network, event: NetworkDefined) -> Broken:
     network.prefixes = event.prefixes
+    families = {prefix.family for prefix in event.prefixes}
     for address, state in network.addresses.items():
-        if state.holders and not _inside(network, address):
+        # A network may lose a whole family: its holders move. Within a family, nobody is cut off in silence.
+        if state.holders and family_of(address) in families and not _inside(network, address):
             held_by = ", ".join(state.holders)
             if address not in event.stranded and not all(name in event.stranded for name in state.holders):
                 yield "OutsidePrefix", address, f"the new prefixes cut off {held_by}, and the entry does not say so"

@@ -3,6 +3,7 @@
 - ``model``: ``ExternalNetwork``, and the offer that IPAM gets of it.
 - ``parse``: prefixes, ranges and lists of addresses in the forms in which people write them.
 - ``terms``: our annotations on a network.
+- ``targets``: route targets, as objects list them.
 - ``derive``: one network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.
 - ``overlap``: which networks conflict.
 - ``stray``: addresses still held that no longer belong to their network.

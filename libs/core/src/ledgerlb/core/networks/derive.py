@@ -25,6 +25,7 @@ from ledgerlb.core.intents import PrefixOffer
 from ledgerlb.core.ledger.intervals import intersect, normalise
 from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.networks.parse import Cidr, Span, address_text, parse_address, parse_cidr, parse_range
+from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.reachability import RouteTargets
 from ledgerlb.core.reasons import INVALID_ANNOTATION, MULTUS_REQUIRES_NAD
@@ -35,8 +36,7 @@ from ledgerlb.core.view import ClusterView
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"
 CNI_TYPE: Final = "contrail-k8s-cni"
 _PREFIX_KEYS: Final[tuple[tuple[Family, str], ...]] = ((4, "ipamV4Subnet"), (6, "ipamV6Subnet"))
-_TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")
-_KNOWN_KEYS: Final = frozenset((*(key for _, key in _PREFIX_KEYS), *_TARGET_KEYS, "fabricSNAT", "podNetwork"))
+_KNOWN_KEYS: Final = frozenset((*(key for _, key in _PREFIX_KEYS), *TARGET_KEYS, "fabricSNAT", "podNetwork"))
 
 
 def derive_all(view: ClusterView, settings: DomainSettings) -> dict[str, ExternalNetwork]:
@@ -291,23 +291,14 @@ class _Draft:
     # -- route targets -----------------------------------------------------------------------------------------------
 
     def _targets(self, said: Mapping[str, Any] | None) -> RouteTargets:
-        lists = [self._listed(said, key) for key in _TARGET_KEYS]
-        if self._vn is not None:
-            of_vn = (self._vn.route_targets, self._vn.import_route_targets, self._vn.export_route_targets)
-            lists = [(*mine, *theirs) for mine, theirs in zip(lists, of_vn, strict=True)]
-        both, imports, exports = (tuple(dict.fromkeys(part)) for part in lists)
-        return RouteTargets(both, imports, exports)
+        return together([self._listed(said, key) for key in TARGET_KEYS], self._vn)
 
     def _listed(self, said: Mapping[str, Any] | None, key: str) -> tuple[str, ...]:
-        """The route targets under a key: a list of strings, or one string with commas; null is none."""
         value = said.get(key) if said is not None else None
-        if value is None:
-            return ()
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        found = listed(value)
+        if found is None:
             self._refuse(f"{value!r} is not a list of route targets", 'write ["target:64512:100"], or null', key)
-            return ()
-        return tuple(item.strip() for item in items if item.strip())
+        return found or ()
 
 
 def _offer(cidr: Cidr, gateway: str, ranges: tuple[Span, ...], terms: NetworkTerms) -> PrefixOffer:

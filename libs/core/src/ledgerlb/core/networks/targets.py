@@ -1,0 +1,49 @@
+"""Route targets as a NetworkAttachmentDefinition and a VirtualNetwork of one name list them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ledgerlb.core.facts import NetworkAttachmentDefinitionFact, VirtualNetworkFact
+from ledgerlb.core.reachability import RouteTargets
+
+TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")
+"""Keys of the NAD's annotation: what is imported and exported, imported only, exported only."""
+
+
+def targets_of(nad: NetworkAttachmentDefinitionFact | None, vn: VirtualNetworkFact | None) -> RouteTargets:
+    """What both list together, as long as they stand: also while they are being deleted, since their holders are
+    forwarded until they have moved. What cannot be read lists nothing.
+    """
+    said = _said(nad.networks) if nad is not None and nad.networks is not None else {}
+    return together((listed(said.get(key)) or () for key in TARGET_KEYS), vn)
+
+
+def together(of_nad: Iterable[tuple[str, ...]], vn: VirtualNetworkFact | None) -> RouteTargets:
+    """The three lists of a NAD (in the order of ``TARGET_KEYS``), each followed by the VirtualNetwork's."""
+    of_vn = (vn.route_targets, vn.import_route_targets, vn.export_route_targets) if vn is not None else ((), (), ())
+    pairs = zip(of_nad, of_vn, strict=True)
+    both, imports, exports = (tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in pairs)
+    return RouteTargets(both, imports, exports)
+
+
+def listed(value: Any) -> tuple[str, ...] | None:
+    """The route targets under one key: a list of strings, or one string with commas; null is none. None where it is
+    something else.
+    """
+    if value is None:
+        return ()
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        return None
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def _said(text: str) -> Mapping[str, Any]:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return raw if isinstance(raw, dict) else {}

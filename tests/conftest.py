@@ -1,0 +1,27 @@
+"""What every test gets: logging as it was, whatever a process under test did to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+_NAMES = ("", "ledgerlb", "ledgerlb.watcher", "kubernetes_asyncio", "asyncio", "aiohttp.access", "aiokafka")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A process configures logging for itself, and many run inside the test process: put it back afterwards."""
+    loggers = [logging.getLogger(name) for name in _NAMES]
+    before = [(logger, logger.level, list(logger.handlers), logger.disabled, logger.propagate) for logger in loggers]
+    disabled = logging.root.manager.disable
+    yield
+    for logger, level, handlers, was_disabled, propagate in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.disabled, logger.propagate = was_disabled, propagate
+    logging.disable(disabled)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

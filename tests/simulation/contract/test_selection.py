@@ -311,7 +311,12 @@ SEVERAL = [
     ),
     among("a-broken-match-is-passed-over", got("10.2.0.2"), nad("net/x", raw="{"), nad("net/y", "10.2.0.0/24")),
     among("a-match-that-does-not-allow-the-namespace-is-passed-over", got("10.2.0.2"), nad("net/x", "10.1.0.0/24", annotations={ALLOWED: "team=z"}), nad("net/y", "10.2.0.0/24")),
-    among("a-conflicting-match-is-passed-over", got("10.3.0.2"), nad("net/w", "10.3.0.0/24"), nad("net/x", "10.3.0.0/25"), nad("net/y", "10.2.0.0/24")),
+    case(
+        "a-conflicting-match-is-passed-over",
+        world(aged(nad("net/o", "10.1.0.0/16"), "01"), aged(nad("net/x", "10.1.0.0/24", labels=GOLD), "02"), aged(nad("net/y", "10.2.0.0/24", labels=GOLD), "03"),
+              service("a/s", {SELECTOR: "gold"}), kubemanagers=[kubemanager({"gold": matching(GOLD, {})})]),
+        ready("a/s", "10.2.0.2", network="net/y"),
+    ),
     among("a-match-without-a-required-family-is-passed-over", got("10.2.0.2"), nad("net/x", None, "2001:db8::/64"), nad("net/y", "10.2.0.0/24")),
     among("a-one-family-match-is-passed-over-by-who-requires-both", ready("a/s", "10.2.0.2", "2001:db8::2"), nad("net/x", "10.1.0.0/24"), nad("net/y", "10.2.0.0/24", "2001:db8::/64"), policy="RequireDualStack"),
     among("a-one-family-match-is-not-passed-over-by-who-prefers-both", ready("a/s", "10.1.0.2"), nad("net/x", "10.1.0.0/24"), nad("net/y", "10.2.0.0/24", "2001:db8::/64"), policy="PreferDualStack"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +103,8 @@ def copied(past: Past, tmp_path: Path) -> str:
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run the command line in this process; the environment says nothing."""
-    for name in ("LEDGERLB_LOG", "LEDGERLB_SETTINGS", "LEDGERLB_BACKEND", "LEDGERLB_HTTP_PORT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("LEDGERLB_")]:
+        monkeypatch.delenv(name)
 
     def call(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments), catch_exceptions=False)

@@ -349,3 +349,10 @@ def test_a_missing_or_huge_file_is_named(tmp_path):
         opened.truncate(17 * 1024 * 1024)
     with pytest.raises(InvalidManifest, match="larger than"):
         read_documents(big)
+
+
+def test_a_file_of_nothing_but_brackets_ends_its_reading_and_not_the_process(tmp_path):
+    path = tmp_path / "deep.yaml"
+    path.write_text("[" * 200_000)
+    with pytest.raises(InvalidManifest, match=r"deep\.yaml: is nested too deeply"):
+        read_documents(path)

@@ -47,9 +47,17 @@ class AgentTable:
         found = self._reports.get(address, {})
         return tuple(found[name] for name in sorted(found))
 
-    def programmed(self, address: str, now: datetime, timeout: float) -> bool:
-        """Whether every live agent forwards the address (true where no agent lives)."""
-        done = {report.agent for report in self.reports(address) if report.state == "programmed"}
+    def programmed(self, address: str, now: datetime, timeout: float, *, allocation: str = "") -> bool:
+        """Whether every live agent forwards the address (true where no agent lives); with an ``allocation``
+        (``network#seq``), whether it does so for the holder to whom that gave the address. A report that names no
+        allocation at all is of an agent that does not know of them, and counts.
+        """
+        done = {
+            report.agent
+            for report in self.reports(address)
+            if report.state == "programmed"
+            and (not allocation or not report.allocations or allocation in report.allocations)
+        }
         return all(agent in done for agent in self.alive(now, timeout))
 
     def withdrawn(self, address: str, release: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from ledgerlb.core.reachability import Interface, RouteTargets, interface_of_vmi
 from ledgerlb.core.view import Change
 
 _ENDED: Final = ("Succeeded", "Failed")
+_STATUS: Final = {"ingress": (), "conditions": (), "generation": 0}
 
 
 class BackendFacts(Protocol):
@@ -144,11 +145,12 @@ def touched_by(change: Change) -> frozenset[str]:
 
 
 def _read_of(fact: AnyFact | None) -> Any:
-    """What plans read of a fact: where that stays the same, nothing is planned again."""
+    """What may be read of a fact: of a Service all but its status (which follows from plans, and changes with each),
+    of the others what plans need.
+    """
     match fact:
         case ServiceFact():
-            affinity = (fact.session_affinity, fact.session_affinity_timeout)
-            return fact.ports, fact.has_selector, fact.source_ranges, *affinity, fact.external_traffic_policy
+            return fact.model_copy(update=_STATUS)
         case PodFact():
             return fact.node, fact.ips, fact.network_status, _ended(fact)
         case NodeFact():

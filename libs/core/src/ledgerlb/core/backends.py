@@ -80,8 +80,9 @@ def backends_of(
             said = endpoint.addresses[0] if endpoint.addresses else ""
             notes.add(f"Service {service.full_name}: endpoint {said!r} is not an IPv{family} address")
             continue
-        locate = _locate_by_hand if by_hand else _locate_by_selector
-        placement = locate(facts, service, endpoint, str(address), external)
+        placement = (
+            _looked_up(facts, service, endpoint, str(address), external) if by_hand else _told(facts, service, endpoint)
+        )
         if isinstance(placement, Unreachable):
             notes.add(f"Service {service.full_name}: {placement.message}")
             continue
@@ -121,50 +122,39 @@ def _pod_of(service: ServiceFact, endpoint: Endpoint) -> str:
     return f"{endpoint.target_namespace or service.namespace}/{endpoint.target_name}"
 
 
-def _locate_by_selector(
-    facts: Lookups, service: ServiceFact, endpoint: Endpoint, address: str, external: str
-) -> Placement | Unreachable:
-    del address, external  # the pod's primary address, which is reached from everywhere
+def _told(facts: Lookups, service: ServiceFact, endpoint: Endpoint) -> Placement:
+    """What the endpoint itself says: a pod on the primary network, or a bare address."""
     name = _pod_of(service, endpoint)
     return Placement(name, endpoint.node or _node_of(facts, name))
 
 
-def _locate_by_hand(
+def _looked_up(
     facts: Lookups, service: ServiceFact, endpoint: Endpoint, address: str, external: str
 ) -> Placement | Unreachable:
-    """The interface that an endpoint's address means, found by network and address; the one place where that is
+    """The interface that an address written by hand means, found by network and address; the one place where that is
     decided.
+
+    Where nobody is known to have the address the endpoint is taken at its word (it may be a machine, or a pod that
+    has no secondary interface and concerns nobody else), unless the pod that it names is known by other addresses.
     """
     name = _pod_of(service, endpoint)
-    here = facts.interfaces_at(address)
-    if name and not any(interface.pod == name for interface in here) and not _contradicts(facts, service, name):
-        return Placement(name, endpoint.node or _node_of(facts, name))
-    if not name and not here:
-        # No pod: a machine, or a pod without secondary interfaces that no slice names, of which nothing is known.
-        return Placement(node=endpoint.node)
-    likely = _likely(facts, service, endpoint, [one for one in here if not name or one.pod == name])
-    primary = [interface for interface in likely if interface.primary]
+    here = [interface for interface in facts.interfaces_at(address) if not name or interface.pod == name]
+    if not here and (service.has_selector or not _has_addresses(facts, name)):
+        return _told(facts, service, endpoint)
+    here = _likely(facts, service, endpoint, here)
+    primary = [interface for interface in here if interface.primary]
     # Pods on the host network share their node's address: which of them is meant stays open, the node does not.
     shared = primary if len(primary) > 1 else []
-    candidates = [one for one in likely if one not in shared]
+    candidates = [interface for interface in here if interface not in shared]
     candidates += [Interface("", PRIMARY, (address,))] if shared else []
-    targets = facts.targets_of
-    found = resolve(address, candidates, Joint(external, targets(external)), targets, name)
+    found = resolve(address, candidates, Joint(external, facts.targets_of(external)), facts.targets_of, name)
     if isinstance(found, Unreachable):
         return found
-    nodes = {_node_of(facts, interface.pod) for interface in (shared if not found.pod else [found])}
+    nodes = {_node_of(facts, interface.pod) for interface in ([found] if found.pod else shared)}
     return Placement(found.pod, endpoint.node or (min(nodes) if len(nodes) == 1 else ""), found.network)
 
 
-def _contradicts(facts: Lookups, service: ServiceFact, pod: str) -> bool:
-    """Whether what is known of a Pod makes it impossible that it has an address that it is not seen with."""
-    fact = facts.pod(pod)
-    return fact is not None and bool(fact.ips or fact.network_status) and not service.has_selector
-
-
-def _likely(
-    facts: Lookups, service: ServiceFact, endpoint: Endpoint, here: Sequence[Interface]
-) -> Sequence[Interface]:
+def _likely(facts: Lookups, service: ServiceFact, endpoint: Endpoint, here: Sequence[Interface]) -> Sequence[Interface]:
     """Of several owners of an address those on the endpoint's node, where it names one, and with a selector those on
     the primary network.
     """
@@ -175,8 +165,13 @@ def _likely(
     return here
 
 
+def _has_addresses(facts: Lookups, pod: str) -> bool:
+    fact = facts.pod(pod) if pod else None
+    return fact is not None and bool(fact.ips or fact.network_status)
+
+
 def _node_of(facts: Lookups, pod: str) -> str:
-    fact = facts.pod(pod)
+    fact = facts.pod(pod) if pod else None
     return fact.node if fact is not None else ""
 
 

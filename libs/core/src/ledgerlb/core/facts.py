@@ -194,6 +194,8 @@ class NetworkAttachmentDefinitionFact(Fact):
     networks: str | None = None
     config: str = ""
     has_finalizer: bool = False
+    kept_by_cn2: bool = False
+    """Whether CN2's own controller put its finalizer on: the NAD's network is then made by CN2."""
 
 
 class VirtualNetworkFact(Fact):
@@ -219,6 +221,8 @@ class SubnetFact(Fact):
     cidr: str = ""
     default_gateway: str = ""
     ranges: tuple[tuple[str, str], ...] = ()
+    ours: bool = False
+    """Whether LedgerLB made it (label ``app.kubernetes.io/managed-by``)."""
 
 
 class KubemanagerFact(Fact):
@@ -254,6 +258,8 @@ class Synced(_Frozen):
     of: str
     present: bool = True
     """False where the cluster does not serve the kind (its CRD is absent): known to be empty."""
+    version: str = ""
+    """The API version under which it was listed; empty where there are no versions (a folder of manifests)."""
 
 
 class Gone(_Frozen):

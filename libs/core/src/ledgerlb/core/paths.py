@@ -122,7 +122,7 @@ def _withdrawal(address: str, holdings: Sequence[Held]) -> PathSet | None:
 def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathSet:
     networks = sorted({held.network for held in holdings}, key=lambda name: _first_held(holdings, name))
     holders = [held for held in holdings if held.network == networks[0] and held.state == "held"]
-    first = min(holders, key=lambda held: held.seq)
+    first = min(holders, key=_rank)
     names = sorted({held.service for held in holders})
     services = [service for service in map(facts.service, names) if service is not None]
     hops = _HopTable(facts, first.family)
@@ -148,8 +148,13 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
         affinity_timeout=max((service.session_affinity_timeout for service in services), default=0),
         external_traffic_policy="Local" if any(s.external_traffic_policy == "Local" for s in services) else "Cluster",
         allocation=first.allocation,
+        sharers=tuple(held.allocation for held in sorted(holders, key=_rank) if held is not first),
         notes=_bounded({*notes, *cut, *refused}),
     )
+
+
+def _rank(held: Held) -> tuple[int, str]:
+    return held.seq, held.service
 
 
 def _first_held(holdings: Sequence[Held], network: str) -> tuple[bool, int, str]:

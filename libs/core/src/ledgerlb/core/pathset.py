@@ -43,7 +43,8 @@ class Frontend(_Frozen):
 
 class PathSet(_Frozen):
     """How one external address is reached. ``allocation`` names the ledger entry (``network#seq``) that gave the
-    address to its holder. ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which
+    address to its first holder, ``sharers`` those that gave it to the others, in order of network and number.
+    ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which
     names the entry that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges``
     None: open; empty:
     nobody is admitted.
@@ -61,6 +62,7 @@ class PathSet(_Frozen):
     affinity_timeout: int = 0
     external_traffic_policy: str = "Cluster"
     allocation: str = ""
+    sharers: tuple[str, ...] = ()
     withdraw: bool = False
     release: str = ""
     notes: tuple[str, ...] = ()
@@ -69,8 +71,9 @@ class PathSet(_Frozen):
 
 class Report(_Frozen):
     """An agent's answer for one address. ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the
-    digest of the PathSet's bytes it answers; ``release`` repeats the path set's; ``seconds`` is how long the change
-    took; ``weights`` are per node, as programmed.
+    digest of the PathSet's bytes it answers; ``release`` repeats the path set's, ``allocations`` its ``allocation`` and
+    ``sharers``: an address that comes back to somebody else is not programmed for him by an old report. ``seconds`` is
+    how long the change took; ``weights`` are per node, as programmed.
     """
 
     kind: Literal["report"] = "report"
@@ -79,6 +82,7 @@ class Report(_Frozen):
     state: Literal["programmed", "withdrawn", "failed"]
     path: str
     release: str = ""
+    allocations: tuple[str, ...] = ()
     at: datetime
     seconds: float = 0.0
     weights: dict[str, int] = {}

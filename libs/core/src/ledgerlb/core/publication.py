@@ -98,7 +98,7 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     wanted = current.network if current else _network_of(held)
 
     def lags(holding: Holding) -> bool:
-        return not agents.programmed(holding.address, now, settings.agent_timeout)
+        return not agents.programmed(holding.address, now, settings.agent_timeout, allocation=holding.allocation)
 
     placement = _place(service, wanted, held, lags)
     return _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now)
@@ -216,9 +216,13 @@ def _refusal(service: ServiceFact, wanted: str | None, refusals: Sequence[Refusa
 
 
 def _concerns_required(service: ServiceFact, refusal: Refusal) -> bool:
-    """Whether the refusal leaves a wish unmet: PreferDualStack is met by one family of two."""
+    """Whether the refusal leaves a wish unmet: PreferDualStack is met by one family of two, but a request for an
+    address of a family that the Service does not have is never met.
+    """
     families, required = families_of(service)
     concerned = refusal.families or families
+    if any(family in concerned and family not in families for family in _requested(service)):
+        return True
     return any(family in concerned for family in required) or all(family in concerned for family in families)
 
 

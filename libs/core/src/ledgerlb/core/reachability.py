@@ -143,13 +143,18 @@ def resolve(
             "give both a common route target",
         )
     if len({(interface.pod, interface.network) for interface in reached}) > 1:
-        places = ", ".join(f"Pod {interface.pod} on {interface.network or 'the pod network'}" for interface in reached)
+        places = ", ".join(map(_told, reached))
         return Unreachable(
             address,
             f"endpoint {address} is ambiguous from external network {external.network}: {places}; "
             "let the endpoint name its pod (targetRef), or separate the networks",
         )
     return reached[0]
+
+
+def _told(interface: Interface) -> str:
+    whose = f"Pod {interface.pod}" if interface.pod else "several pods"
+    return f"{whose} on {interface.network or 'the pod network'}"
 
 
 def _joint(interface: Interface, targets_of: Callable[[str], RouteTargets | None]) -> Joint:

@@ -51,6 +51,10 @@ ADDRESS_ADOPTED: Final = "AddressAdopted"
 ADDRESS_MOVING: Final = "AddressMoving"
 WAITING_FOR_SELECTION: Final = "WaitingForSelection"
 WAITING_FOR_ALLOCATION: Final = "WaitingForAllocation"
+TARGET_PORTS_DIFFER: Final = "TargetPortsDiffer"
+FOREIGN_CHANGE_REVERTED: Final = "ForeignChangeReverted"
+OBJECT_NOT_OURS: Final = "ObjectNotOurs"
+OBJECT_REFUSED: Final = "ObjectRefused"
 
 _ALL: Final = (
     Reason(
@@ -164,6 +168,27 @@ _ALL: Final = (
         STATUS_REFUSED,
         "The API server refused what LedgerLB wrote to the object.",
         "The message says why; mind admission policies and the permissions of the watcher.",
+    ),
+    Reason(
+        TARGET_PORTS_DIFFER,
+        "Pods resolve a named target port to different numbers, and a FloatingIP has one for all: the smaller group "
+        "gets no traffic through it.",
+        "Let every pod of the Service use the same container port.",
+    ),
+    Reason(
+        FOREIGN_CHANGE_REVERTED,
+        "Somebody changed or deleted an object that LedgerLB keeps for the Service or network; it was put right.",
+        "Change the Service or the NetworkAttachmentDefinition that the object follows from, not the object.",
+    ),
+    Reason(
+        OBJECT_NOT_OURS,
+        "An object that LedgerLB needs has the name of one that somebody else made, which is left alone.",
+        "Remove or rename that object.",
+    ),
+    Reason(
+        OBJECT_REFUSED,
+        "The API server refused an object that LedgerLB makes for the Service or network; it is tried again.",
+        "The message says why; mind admission policies, the permissions of the watcher and addresses in use.",
     ),
     Reason(NETWORK_SELECTED, "The external network was chosen.", warning=False),
     Reason(ADDRESS_ALLOCATED, "The Service holds every address that it wants.", warning=False),

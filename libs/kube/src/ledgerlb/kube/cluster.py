@@ -210,6 +210,16 @@ class MemoryCluster:
             return after
         return self._store(key, after)
 
+    def patch(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+        """Merge into labels, annotations and spec (null removes a key, lists are replaced). Raises ApiRefused (404)."""
+        before = self._existing(kind, namespace, name, "")
+        said = body.get("metadata", {})
+        meta = merge(before["metadata"], {field: said[field] for field in ("labels", "annotations") if field in said})
+        spec = merge(before.get("spec", {}), body.get("spec", {}))
+        if spec != before.get("spec", {}):
+            meta["generation"] = meta.get("generation", 1) + 1
+        return self._store((kind, namespace, name), {**before, "metadata": meta, "spec": spec})
+
     def delete(self, kind: str, namespace: str, name: str) -> bool:
         """Delete: at once, or by setting ``deletionTimestamp`` where finalizers stand. False where there is nothing
         to delete.

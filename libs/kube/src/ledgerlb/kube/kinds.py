@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
-MANAGED_BY: Final = "ledgerlb"
+from ledgerlb.core.cn2.model import GROUP, MANAGED_BY, MANAGED_BY_LABEL
 
-CORE_CONTRAIL: Final = "core.contrail.juniper.net"
+CORE_CONTRAIL: Final = GROUP
 CONFIGPLANE: Final = "configplane.juniper.net"
 
 

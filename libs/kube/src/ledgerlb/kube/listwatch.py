@@ -182,7 +182,7 @@ class ListWatch:
                 continue
             self._absent = False
             self._problems.mended(f"API server, {self._kind.plural}")
-            self._sink(Batch(self._kind.kind, tuple(facts), listed=Listed(frozenset(names))))
+            self._sink(Batch(self._kind.kind, tuple(facts), listed=Listed(frozenset(names), version=served)))
             return
 
     def _selected(self, query: dict[str, str]) -> dict[str, str]:

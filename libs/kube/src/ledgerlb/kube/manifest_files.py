@@ -15,22 +15,18 @@ from typing import Any, Final
 import yaml
 
 from ledgerlb.core.errors import InvalidManifest
+from ledgerlb.kube.yaml_loader import loader_class
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_VALUES: Final = 2_000_000
 MAX_DEPTH: Final = 60
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):  # type: ignore[misc]
-    """SafeLoader without dates: Kubernetes' objects know text only."""
-
-
+_Loader: Final = loader_class()
+# SafeLoader's scalars without dates: Kubernetes' objects know text only.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Base.yaml_implicit_resolvers.items()
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 

@@ -22,6 +22,7 @@ from ledgerlb.kube.meta import Meta
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"
 NAD_NAME_ANNOTATION: Final = "juniper.net/nad-name"
 NAD_NAMESPACE_ANNOTATION: Final = "juniper.net/nad-namespace"
+CN2_FINALIZERS: Final = "kube-manager.juniper.net"
 POD_NAME_ANNOTATION: Final = "kube-manager.juniper.net/pod-name"
 POD_NAMESPACE_ANNOTATION: Final = "kube-manager.juniper.net/pod-namespace"
 
@@ -34,6 +35,7 @@ def network_attachment_definition(obj: Raw, meta: Meta) -> NetworkAttachmentDefi
         networks=meta.annotations.get(NETWORKS_ANNOTATION),
         config=text(mapping(obj.get("spec"), "spec").get("config"), "spec.config"),
         has_finalizer=meta.has_our_finalizer,
+        kept_by_cn2=any(CN2_FINALIZERS in entry for entry in meta.finalizers),
     )
 
 
@@ -84,6 +86,7 @@ def subnet(obj: Raw, meta: Meta) -> SubnetFact:
             for group, field in mappings(spec.get("ranges"), "spec.ranges")
             for entry, at in mappings(group.get("ipRanges"), f"{field}.ipRanges")
         ),
+        ours=meta.labels.get(MANAGED_BY_LABEL) == MANAGED_BY,
     )
 
 

@@ -43,12 +43,14 @@ class Listed:
     """A full list of a kind ended: ``names`` is everything that existed.
 
     ``present`` False: the cluster does not serve the kind. ``complete`` False: more may exist that cannot be read now
-    (a broken file), so nothing may be taken for gone; another list follows once it can.
+    (a broken file), so nothing may be taken for gone; another list follows once it can. ``version`` is the API version
+    of the list, empty where there is none.
     """
 
     names: frozenset[Name]
     present: bool = True
     complete: bool = True
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

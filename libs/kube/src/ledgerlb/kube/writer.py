@@ -1,9 +1,9 @@
 """What LedgerLB writes into a cluster: one write at a time, to an API server or to a cluster in memory.
 
-A patch is a *strategic merge patch*: ``metadata.finalizers`` merges as a set and ``status.conditions`` by ``type``,
-so that a write needs no read before it, never drops what somebody else put there, and may be repeated. Everything
-else that is given replaces what was there, and null removes it. ``uid`` is a precondition: an object of the same name
-that was made anew is left alone.
+A patch of a built-in kind is a *strategic merge patch*: ``metadata.finalizers`` merges as a set and
+``status.conditions`` by ``type``, so that a write needs no read before it, never drops what somebody else put there,
+and may be repeated. Everything else that is given replaces what was there, and null removes it. ``uid`` is a
+precondition: an object of the same name that was made anew is left alone.
 
 Errors of ``ClusterWriter.write``: ClusterUnavailable (no answer, 429, 5xx: come back later; ``retry_after`` where
 the server names it) and ClusterRefused (it will not take this write: admission, permissions, an invalid field).
@@ -20,7 +20,10 @@ from typing import Any, Final, Literal, Protocol
 from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
 
 Object = Mapping[str, Any]
-Verb = Literal["patch-status", "patch-metadata", "create", "delete"]
+Verb = Literal["patch-status", "patch-metadata", "create", "delete", "patch", "apply-metadata"]
+"""``patch`` is a JSON merge patch of a custom resource: mappings merge, lists are replaced, null removes. With
+``apply-metadata`` our annotations and finalizers on a custom resource become those of the body, and only those; those
+of others stay."""
 
 FIELD_MANAGER: Final = "ledgerlb"
 MAX_EVENT_MESSAGE: Final = 1024
@@ -29,7 +32,9 @@ _MAX_NAME: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write. ``body`` is the patch, or the object to create; ``uid`` the object's, empty where any will do."""
+    """One write. ``body`` is the patch, or the object to create; ``uid`` the object's, empty where any will do;
+    ``version`` the API version of a kind that has no fixed one.
+    """
 
     kind: str
     namespace: str
@@ -37,6 +42,7 @@ class Write:
     verb: Verb
     body: Object
     uid: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

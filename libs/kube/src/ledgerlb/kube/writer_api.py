@@ -3,6 +3,7 @@
     200, 201                     done
     404; 422 on metadata.uid     the object is not there (any more)
     409 on create                it exists already
+    409 on apply-metadata        the object is not there (any more): we force what is ours, so nothing else conflicts
     409 on patch                 tried again at once, ``CONFLICT_TRIES`` times, then ClusterUnavailable
     401, 429, 5xx, no answer     ClusterUnavailable (credentials are renewed meanwhile)
     anything else                ClusterRefused
@@ -36,7 +37,14 @@ _SERVER_ERROR: Final = 500
 _REFUSED: Final = 400
 _STRATEGIC: Final = "application/strategic-merge-patch+json"
 _JSON: Final = msgspec.json.Decoder(dict[str, Any])
-_METHODS: Final = {"patch-status": "PATCH", "patch-metadata": "PATCH", "create": "POST", "delete": "DELETE"}
+_METHODS: Final = {"create": "POST", "delete": "DELETE"}
+_CONTENT: Final = {
+    "patch-status": _STRATEGIC,
+    "patch-metadata": _STRATEGIC,
+    "patch": "application/merge-patch+json",
+    "apply-metadata": "application/apply-patch+yaml",  # JSON is YAML
+}
+"""Content types of the verbs that are a PATCH."""
 
 
 class ApiWriter:
@@ -68,13 +76,15 @@ class ApiWriter:
     async def _send(self, write: Write) -> Object:
         # The way to an API server is short: compressing costs both sides more than it saves.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
-        if write.verb.startswith("patch-"):
-            headers["Content-Type"] = _STRATEGIC
+        if write.verb in _CONTENT:
+            headers["Content-Type"] = _CONTENT[write.verb]
         await self._client.update_params_for_auth(headers, [], ["BearerToken"])
         query = {} if write.verb == "delete" else {"fieldManager": FIELD_MANAGER}
+        if write.verb == "apply-metadata":
+            query["force"] = "true"  # what we state is ours to state
         try:
             async with self._client.rest_client.pool_manager.request(
-                _METHODS[write.verb],
+                _METHODS.get(write.verb, "PATCH"),
                 f"{self._client.configuration.host}{_path(write)}",
                 params=query,
                 headers=headers,
@@ -105,13 +115,19 @@ def _proxy_options(client: ApiClient) -> dict[str, Any]:
 
 def _path(write: Write) -> str:
     kind = BY_KIND.get(write.kind)
-    if kind is None or kind.version is None:
+    version = (kind.version or write.version) if kind is not None else ""
+    if kind is None or not version:
         raise NotSupported(f"writing a {write.kind} is not part of this version")
     name = "" if write.verb == "create" else write.name
-    return kind.path(kind.version, write.namespace, name, "status" if write.verb == "patch-status" else "")
+    return kind.path(version, write.namespace, name, "status" if write.verb == "patch-status" else "")
 
 
 def _body(write: Write) -> Mapping[str, Any]:
+    if write.verb == "apply-metadata":
+        kind = BY_KIND[write.kind]
+        place = {"namespace": write.namespace} if kind.namespaced else {}
+        metadata = {**write.body["metadata"], **place, "name": write.name, "uid": write.uid}
+        return {"apiVersion": kind.api_version(write.version), "kind": write.kind, "metadata": metadata}
     if not write.uid or write.verb == "create":
         return write.body
     if write.verb == "delete":
@@ -123,7 +139,7 @@ def _body(write: Write) -> Mapping[str, Any]:
 def _is_absent(write: Write, refused: ApiRefused) -> bool:
     if refused.status == NOT_FOUND:
         return True
-    return refused.status == CONFLICT and write.verb in {"create", "delete"}
+    return refused.status == CONFLICT and write.verb in {"create", "delete", "apply-metadata"}
 
 
 def _concerns_uid(data: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ledgerlb.core.errors import NotSupported
 from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.meta import OUR_FINALIZERS
 from ledgerlb.kube.refusals import CONFLICT, NOT_FOUND, ApiRefused
 from ledgerlb.kube.writer import Object, Write
 
@@ -64,6 +65,12 @@ class MemoryWriter:
             case "patch-metadata":
                 after = self._cluster.patch_metadata(*key, _metadata(current, write.body["metadata"]))
                 self._record(after)
+            case "patch":
+                after = self._cluster.patch(*key, write.body)
+                self._record(after)
+            case "apply-metadata":
+                after = self._cluster.patch_metadata(*key, _applied(current, write.body["metadata"]))
+                self._record(after)
             case "delete":
                 self._cluster.delete(*key)
                 after = current
@@ -80,6 +87,12 @@ class MemoryWriter:
             self._events.popitem(last=False)
         self._record(write.body)
         return write.body
+
+
+def _applied(current: Object, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Our finalizers become those given; others, and annotations that are not given, stay."""
+    others = [entry for entry in current["metadata"].get("finalizers", ()) if not entry.startswith(OUR_FINALIZERS)]
+    return {"annotations": ours.get("annotations", {}), "finalizers": [*others, *ours.get("finalizers", ())]}
 
 
 def _status(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,12 +87,22 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     setting).
     """
     try:
-        return asyncio.run(main)
+        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+            return runner.run(main)
     except LedgerLBError as error:
         print(f"ledgerlb: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's event loop where it can be had (it has no wheels for some platforms), else None: asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - see above
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _connect(log: EventLog, settings: ProcessSettings, health: Health, stop: asyncio.Event) -> bool:

@@ -40,9 +40,10 @@ app.add_typer(topics.app, name="topics")
 def reselect(
     name: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="A Service whose choice has drifted.")],
     log: LogOption = DEFAULT_LOG,
+    output: OutputOption = Output.text,
 ) -> None:
     """Choose the network of a Service afresh, as if it were new (not supported yet)."""
-    del log
+    del log, output
     raise NotSupported(
         f"Service {name}: reselect is not supported by this version; change one of its own annotations to move it"
     )

@@ -142,6 +142,7 @@ async def _assembled(
         )
     finally:
         await publisher.close()
+        await writer.close()
         await agent.close()
 
 

@@ -215,6 +215,7 @@ class Agent:
             state=outcome.state,
             path=self._digests[path_set.address],
             release=path_set.release,
+            allocations=tuple(filter(None, (path_set.allocation, *path_set.sharers))),
             at=now,
             seconds=seconds,
             weights=dict(outcome.weights),

@@ -315,7 +315,7 @@ class NetworkSelector:
             holdings=self.fold.holdings_of(name),
             refusals=self.fold.refusals_of(name),
             revision=revision,
-            programmed=lambda address: self.agents.programmed(address, now, timeout),
+            programmed=lambda held: self.agents.programmed(held.address, now, timeout, allocation=held.allocation),
             namespace_labels=self.view.namespace_labels(name.partition("/")[0]),
             facts=self._facts(f"Service/{name}"),
             new_to_ledger=service is not None and self._served.get(name) != service.uid,

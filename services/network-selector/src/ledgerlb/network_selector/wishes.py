@@ -30,8 +30,8 @@ NOT_OURS = "NotOurs"
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Everything that is known about one Service besides its fact. ``revision`` gives the next revision of a
-    word to a network (empty: of the Selection); ``programmed`` tells whether every live agent forwards an
-    address; ``new_to_ledger``: no network ever gave it an address, so what its status shows came from somebody
+    word to a network (empty: of the Selection); ``programmed`` tells whether every live agent forwards the
+    address of a holding for its holder; ``new_to_ledger``: no network ever gave it an address, so what its status shows came from somebody
     else.
     """
 
@@ -41,7 +41,7 @@ class Situation:
     holdings: Sequence[Holding]
     refusals: Sequence[Refusal]
     revision: Callable[[str], int]
-    programmed: Callable[[str], bool]
+    programmed: Callable[[Holding], bool]
     namespace_labels: Mapping[str, str]
     facts: tuple[FactPosition, ...] = ()
     new_to_ledger: bool = False
@@ -184,7 +184,7 @@ def _arrived(situation: Situation, service: ServiceFact, choice: Choice) -> bool
     if not families or any(family not in families for family in choice.required):
         return False
     shown = _shown(service)
-    return all(holding.address in shown and situation.programmed(holding.address) for holding in new)
+    return all(holding.address in shown and situation.programmed(holding) for holding in new)
 
 
 def _shown(service: ServiceFact) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
 from ledgerlb.core.facts import KINDS, Synced, encode_fact, fact_key, key_of
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record, latest
 from ledgerlb.eventlog.topics import FACTS
+from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.pods import PodFilter
 from ledgerlb.kube.source import Batch, Listed, ObjectSource, ProblemLog, Seen, seen
 from ledgerlb.runtime.pace import Pace
@@ -174,7 +175,7 @@ class Observer:
             for key in sorted(self._keys.get(kind, set()) - standing):
                 self._remove(key, 0)
             self._complete.add(kind)
-        marker = Synced(of=kind, present=listed.present)
+        marker = Synced(of=kind, present=listed.present, version=_version(kind, listed))
         self._want(key_of(marker), encode_fact(marker))
         if kind in self._stale_marker or self._changes_of(kind):
             self._differing[key_of(marker)] = None
@@ -336,6 +337,12 @@ class Observer:
             else:
                 return True
         return False
+
+
+def _version(kind: str, listed: Listed) -> str:
+    """Of kinds whose version may differ from cluster to cluster; of the others it is no news."""
+    declared = BY_KIND.get(kind)
+    return listed.version if declared is not None and declared.optional else ""
 
 
 def _kinds_behind_their_marker(found: Mapping[str, Record]) -> set[str]:

@@ -15,6 +15,7 @@ from ledgerlb.core.facts import AnyFact, CN2ObjectFact, SubnetFact, VirtualNetwo
 
 _EMPTY: Mapping[str, str] = {}
 
+
 def covers(actual: AnyFact, wanted: AnyFact) -> bool:
     """Whether ``actual`` shows everything that ``wanted`` (the fact of the wanted object) says."""
     if not includes(actual.annotations, wanted.annotations):
@@ -29,9 +30,11 @@ def covers(actual: AnyFact, wanted: AnyFact) -> bool:
         case _:
             return actual == wanted
 
+
 def _network(fact: VirtualNetworkFact) -> tuple[Any, ...]:
     targets = (fact.route_targets, fact.import_route_targets, fact.export_route_targets)
     return (fact.v4_subnet, fact.v6_subnet, *targets, fact.annotations.get(CARRIED_ANNOTATION, ""))
+
 
 def includes(actual: Any, wanted: Any, field: str = "") -> bool:
     """Whether a JSON value holds everything that another one does; see module."""

@@ -24,8 +24,6 @@ the address."""
 CARRIED_ANNOTATION: Final = "ledgerlb.io/carried-labels"
 """On a NAD's VirtualNetwork: which of its labels come from the NAD, comma-separated, so that they go with it."""
 
-TARGET_PORTS_DIFFER: Final = "TargetPortsDiffer"
-
 MAX_NAME: Final = 253
 """Characters of the name of an object."""
 _HASH: Final = 10
@@ -45,7 +43,7 @@ class Wanted:
 
     @property
     def key(self) -> tuple[str, str]:
-        """(kind, full name)"""
+        """Kind and full name."""
         return self.kind, f"{self.namespace}/{self.name}" if self.namespace else self.name
 
     def body(self) -> dict[str, Any]:

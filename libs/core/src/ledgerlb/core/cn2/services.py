@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from ledgerlb.core.backend_facts import parsed
-from ledgerlb.core.cn2.backends import Forwarding, ObjectFacts, forwarding
+from ledgerlb.core.cn2.backends import Forwarding, forwarding
 from ledgerlb.core.cn2.model import DEFAULT_VERSION, OWNER_ANNOTATION, Note, Wanted, object_name, reference
+from ledgerlb.core.cn2.view import Looked
 from ledgerlb.core.facts import Family, ServiceFact
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.settings import DomainSettings
@@ -34,7 +35,7 @@ class ServiceObjects:
 
 
 def service_objects(
-    facts: ObjectFacts,
+    facts: Looked,
     service: ServiceFact,
     holdings: Iterable[Holding],
     sharers: Sharers,
@@ -53,36 +54,23 @@ def service_objects(
     for holding in sorted(held, key=lambda h: (h.family, h.network, h.address)):
         found = forwarding(facts, service, holding.family, holding.network)
         notes.update(dict.fromkeys(found.notes))
-        external = maker.instance(
-            object_name(*_network_parts(holding.network), _dashed(holding.address)),
-            holding.address,
-            holding.network,
-            sorted({*sharers(holding.network, holding.address), service.full_name}),
-        )
-        name = object_name(*_parts(service), *_network_parts(holding.network), _dashed(holding.address))
-        instances[external.name] = external
-        floats[name] = maker.floating(name, external.name, holding.address, found, found.outward)
+        owners = sorted({*sharers(holding.network, holding.address), service.full_name})
+        pairs = [(holding.network, holding.address, owners, found.outward)]
         cluster_ip = _cluster_ip(service, holding.family)
-        name = object_name(*_parts(service), f"clusterip-v{holding.family}")
-        # Of two networks during a move, the first one's view of the backends serves the cluster address.
-        if cluster_ip and name not in instances:
-            instances[name] = maker.instance(name, cluster_ip, settings.service_network, [service.full_name])
-            floats[name] = maker.floating(name, name, cluster_ip, found, found.interfaces)
+        if cluster_ip:
+            pairs.append((settings.service_network, cluster_ip, [service.full_name], found.interfaces))
+        for network, address, names, interfaces in pairs:
+            instance = maker.instance(network, address, names)
+            floating = maker.floating(network, address, instance.name, found, interfaces)
+            # Of two networks during a move, the first one's view of the backends serves the cluster address.
+            instances.setdefault(instance.name, instance)
+            floats.setdefault(floating.name, floating)
     return ServiceObjects((*instances.values(), *floats.values()), tuple(notes))
 
 
 def _same(left: str, right: str) -> bool:
     """Whether two uids may be the same object's (an unknown one may be anybody's)."""
     return not left or not right or left == right
-
-
-def _parts(service: ServiceFact) -> tuple[str, str]:
-    return service.namespace, service.name
-
-
-def _network_parts(network: str) -> tuple[str, str]:
-    namespace, _, name = network.partition("/")
-    return namespace, name
 
 
 def _dashed(address: str) -> str:
@@ -101,17 +89,19 @@ class _Maker:
     service: ServiceFact
     version: str
 
-    def instance(self, name: str, address: str, network: str, owners: Sequence[str]) -> Wanted:
+    def instance(self, network: str, address: str, owners: Sequence[str]) -> Wanted:
         spec = {
             "instanceIPAddress": address,
             "instanceIPFamily": "v6" if ":" in address else "v4",
             "virtualNetworkReference": reference("VirtualNetwork", network, self.version),
         }
+        # Named after what cannot be changed, so that another address is another object.
+        name = object_name(*network.split("/", 1), _dashed(address))
         return self._wanted("InstanceIP", name, owners, spec)
 
-    def floating(
-        self, name: str, parent: str, address: str, found: Forwarding, interfaces: Sequence[str]
-    ) -> Wanted:
+    def floating(self, network: str, address: str, parent: str, found: Forwarding, interfaces: Sequence[str]) -> Wanted:
+        owner = (self.service.namespace, self.service.name)
+        name = object_name(*owner, *network.split("/", 1), _dashed(address))
         mappings = [
             {"protocol": protocol, "srcPort": port, "dstPort": target} for protocol, port, target in found.ports
         ]

@@ -108,6 +108,10 @@ def clash(record: AddressRecord, intent: AddressIntent) -> str:
 
 def _why_not_given(state: NetworkState, address: str, problem: str) -> str:
     prefixes = ", ".join(prefix.prefix for prefix in state.plan) or "no prefix"
+    if state.change_refused is not None:
+        prefixes += (
+            f"; only what the refused change to {', '.join(p.prefix for p in state.change_refused.prefixes)} leaves"
+        )
     if problem == OUTSIDE:
         return f"address {address} is outside what network {state.network} gives out ({prefixes}); request one inside"
     return (

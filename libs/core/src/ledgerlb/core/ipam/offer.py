@@ -24,7 +24,7 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
         return []
     cut_off = _cut_off(state, wanted)
     if not cut_off or _forced(offer, wanted, state):
-        return [ev.NetworkDefined(wanted, offer.uid, tuple(address for address, _ in cut_off))]
+        return [ev.NetworkDefined(wanted, offer.uid, _stranded(state, wanted))]
     if state.change_refused is not None and state.change_refused.prefixes == wanted:
         return []
     return [ev.PrefixChangeRefused(wanted, cut_off)]
@@ -45,6 +45,13 @@ def _cut_off(state: NetworkState, wanted: tuple[Prefix, ...]) -> tuple[tuple[str
         and record.family in kept_families
         and covers(state.plan, record.address)
         and not covers(wanted, record.address)
+    )
+
+
+def _stranded(state: NetworkState, wanted: tuple[Prefix, ...]) -> tuple[str, ...]:
+    """Held addresses that the new plan does not cover, those of a family that goes as a whole among them."""
+    return tuple(
+        record.address for record in state.records.values() if record.holders and not covers(wanted, record.address)
     )
 
 

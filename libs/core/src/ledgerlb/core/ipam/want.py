@@ -31,16 +31,18 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     found: dict[Family, Choice | Refused] = {}
     for family in intent.families:
         if not _satisfied(mine.get(family), intent, family):
-            found[family] = _pick(state, intent, family, terms, has_one=family in mine)
+            found[family] = _pick(state, intent, family, terms, has_one=family in mine, more=_added(found, mine))
     events += _adoptions_refused(state, intent, found)
     refused = {family: answer for family, answer in found.items() if isinstance(answer, Refused)}
-    blocking = any(family in intent.required and family not in mine for family in refused)
+    wrong = _wrong_family(intent)
+    # Whoever asks for an address that it cannot have never silently gets another one.
+    blocking = bool(wrong) or any(family in intent.required and family not in mine for family in refused)
     if not blocking:
         events += [
             _allocation(intent, family, answer) for family, answer in found.items() if isinstance(answer, Choice)
         ]
     events += _superseded(state, intent, mine, refused, terms)
-    return events + _refusal(state, intent, refused or _wrong_family(intent))
+    return events + _refusal(state, intent, refused or wrong)
 
 
 def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRecord]:
@@ -88,9 +90,18 @@ def _satisfied(record: AddressRecord | None, intent: AddressIntent, family: Fami
     return not requested or record.address in requested
 
 
+def _added(found: dict[Family, Choice | Refused], mine: dict[Family, AddressRecord]) -> int:
+    """How many addresses this decision adds to those of the namespace so far."""
+    return sum(
+        isinstance(answer, Choice) and answer.rule != "shared" and family not in mine
+        for family, answer in found.items()
+    )
+
+
 def _pick(
-    state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, has_one: bool
+    state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, has_one: bool, more: int
 ) -> Choice | Refused:
+    """An address of the family, or why there is none; ``more`` is how many others the same decision gives already."""
     closed = _closed(state, intent, terms)
     if closed is not None:
         return closed
@@ -105,7 +116,7 @@ def _pick(
     else:
         adopted = _adoptable(state, intent, family)
         answer = Choice(adopted, "adopted") if adopted else choose(state, intent, family)
-    over = _over_quota(state, intent, terms, has_one=has_one)
+    over = _over_quota(state, intent, terms, has_one=has_one, more=more)
     return over if over is not None and isinstance(answer, Choice) and answer.rule != "shared" else answer
 
 
@@ -125,14 +136,17 @@ def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Refused
     return None
 
 
-def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, has_one: bool) -> Refused | None:
+def _over_quota(
+    state: NetworkState, intent: AddressIntent, terms: Terms, *, has_one: bool, more: int
+) -> Refused | None:
     quota = terms.offer.quota_per_namespace if terms.offer is not None else None
     namespace = namespace_of(intent.service)
-    if quota is None or has_one or state.namespace_count(namespace) < quota:
+    if quota is None or has_one or state.namespace_count(namespace) + more < quota:
         return None
+    also = f" and would get {more} more" if more else ""
     return Refused(
         "QuotaExceeded",
-        f"namespace {namespace} holds {state.namespace_count(namespace)} addresses of network {state.network}, "
+        f"namespace {namespace} holds {state.namespace_count(namespace)} addresses of network {state.network}{also}, "
         f"its quota is {quota} (ledgerlb.io/quota-per-namespace)",
     )
 
@@ -199,30 +213,34 @@ def _superseded(
         if record.family not in intent.families:
             if any(family in mine for family in intent.families) and not refused:
                 events.append(let_go(record, intent.service, "FamilyNotWanted"))
-        elif _has_successor(record, intent, mine, terms):
+        elif _has_successor(state, record, intent, mine, terms):
             events.append(let_go(record, intent.service, "Moved"))
     return events
 
 
 def _has_successor(
-    record: AddressRecord, intent: AddressIntent, mine: dict[Family, AddressRecord], terms: Terms
+    state: NetworkState,
+    record: AddressRecord,
+    intent: AddressIntent,
+    mine: dict[Family, AddressRecord],
+    terms: Terms,
 ) -> bool:
     kept = mine.get(record.family)
-    return (
-        kept is not None
-        and kept.address != record.address
-        and kept.status == "held"
-        and _satisfied(kept, intent, record.family)
-        and terms.agents.programmed(kept.address, terms.now, terms.agent_timeout)
+    if kept is None or kept.address == record.address or kept.status != "held":
+        return False
+    given = next(holder.seq for holder in kept.holders if holder.service == intent.service)
+    return _satisfied(kept, intent, record.family) and terms.agents.programmed(
+        kept.address, terms.now, terms.agent_timeout, allocation=f"{state.network}#{given}"
     )
 
 
 def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
-    """A request in a family that the Service does not have is refused, whatever else is served."""
+    """A request in a family that the Service does not have is refused, whatever else could be served."""
     return {
         family_of(address): Refused(
             "FamilyUnavailable",
-            f"address {address} is requested, but Service {intent.service} has no IPv{family_of(address)} family",
+            f"address {address} is requested, but Service {intent.service} has no IPv{family_of(address)} family; "
+            "correct ledgerlb.io/addresses (or spec.loadBalancerIP), or change spec.ipFamilies",
         )
         for address in intent.requested
         if family_of(address) not in intent.families
@@ -234,7 +252,11 @@ def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, R
     old = state.refusals.get(intent.service)
     if not intent.required and state.families():
         # a preferred family that the network simply does not have is nothing to refuse
-        missing = {family for family, answer in refused.items() if answer.reason == "FamilyUnavailable"}
+        missing = {
+            family
+            for family, answer in refused.items()
+            if answer.reason == "FamilyUnavailable" and family in intent.families
+        }
         if missing != set(intent.families):
             refused = {family: answer for family, answer in refused.items() if family not in missing}
     if not refused:

@@ -50,11 +50,21 @@ _logger = structlog.get_logger(__name__)
 async def run(  # noqa: PLR0917 - options of the command line, always given by name
     manifests: Annotated[
         Path | None,
-        typer.Option("--manifests", metavar="DIR", help="A folder of manifests in place of a cluster."),
+        typer.Option(
+            "--manifests",
+            envvar="LEDGERLB_MANIFESTS",
+            metavar="DIR",
+            help="A folder of manifests instead of a cluster.",
+        ),
     ] = None,
     kubeconfig: Annotated[
         Path | None,
-        typer.Option("--kubeconfig", metavar="FILE", help="The API server. Default: the pod's own, else kubectl's."),
+        typer.Option(
+            "--kubeconfig",
+            envvar="LEDGERLB_KUBECONFIG",
+            metavar="FILE",
+            help="The kubeconfig. Default: the pod's own, kubectl's.",
+        ),
     ] = None,
     log: LogOption = DEFAULT_LOG,
     settings: SettingsOption = None,

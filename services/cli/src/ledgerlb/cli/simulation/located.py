@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from yaml.composer import Composer
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.resolver import Resolver
 
 from ledgerlb.core.errors import InvalidManifest
+from ledgerlb.kube.yaml_loader import loader_class
 
 Place = tuple[str | int, ...]
 """A way into the data: mapping keys and list indexes."""
@@ -32,24 +31,7 @@ _BOOL: Final = "tag:yaml.org,2002:bool"
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
-def _loader_class() -> Any:
-    """Make the loader: libyaml's fast parser (where PyYAML has it) under Python's composer, without resolvers yet.
-
-    libyaml's own composer recurses in C: a file of nothing but brackets would end the process, not just the reading.
-    """
-    if not yaml.__with_libyaml__:
-        return type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})
-    from yaml.cyaml import CParser  # type: ignore[attr-defined]  # noqa: PLC0415 - only where libyaml is
-
-    def begin(self: Any, stream: str) -> None:
-        CParser.__init__(self, stream)
-        Composer.__init__(self)
-        Resolver.__init__(self)
-
-    return type("Loader", (Composer, CParser, Resolver), {"__init__": begin, "yaml_implicit_resolvers": {}})
-
-
-_Loader: Final = _loader_class()
+_Loader: Final = loader_class()
 _Loader.add_implicit_resolver(_NULL, re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(_INT, re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789"))

@@ -1,0 +1,160 @@
+"""What the two processors of objects have in common: a view, a table, a keeper, and a queue of owners to look after.
+
+An *owner* is the Service or the NAD for which objects stand. Each of its turns does one write after the other, every
+one decided afresh from the folded state, so that restarts, foreign changes and lost writes all come to the same.
+
+Concurrency: ``take`` and ``settle`` never wait for the cluster; ``settle`` hands owners to a ``WorkQueue``, whose tasks
+read the state between their own waits, on the same event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from ledgerlb.core.facts import AnyFact, FactRecord, Gone, Synced
+from ledgerlb.core.reasons import is_warning
+from ledgerlb.eventlog.port import EventLog, Record
+from ledgerlb.eventlog.topics import Topic
+from ledgerlb.kube.writer import About, ClusterWriter, Object, event_write
+from ledgerlb.watcher.objects.keeper import Keeper, Say
+from ledgerlb.watcher.objects.table import Key, ObjectTable
+from ledgerlb.watcher.work import Limits, WorkQueue
+
+LOOK: Final = 5.0
+"""Seconds between two looks while a write waits to be confirmed or to be tried again."""
+MAX_STEPS: Final = 16
+"""Writes for one owner in a row before others get their turn."""
+
+Clock = Callable[[], datetime]
+
+
+class ObjectProcessor(ABC):
+    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets every object as a write returned it, so
+    that its fact need not wait for the watch.
+    """
+
+    name: str
+    reads: tuple[Topic, ...]
+    needs: tuple[str, ...]
+    """Kinds that the cluster must serve; until then nothing is written."""
+
+    def __init__(
+        self,
+        writer: ClusterWriter,
+        clock: Clock,
+        *,
+        on_object: Callable[[Object], None] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.queue = WorkQueue(self._work, limits)
+        self._writer = writer
+        self._clock = clock
+        self._on_object = on_object
+        self._counts: Counter[str] = Counter()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._began = False
+        self._markers: dict[str, Synced] = {}
+        self._pending: dict[str, None] = {}
+        self._table = ObjectTable(self.owners_of, self._clock)
+        self._keeper = Keeper(self._table, self._writer, self._clock, self._on_object, self._counts)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Writes by verb, ``reverted``, ``refused``, ``events``; they outlive a reset."""
+        return self._counts
+
+    def reset(self) -> None:
+        """See Processor."""
+        self.queue.clear()
+        self._forget()
+
+    @abstractmethod
+    def take(self, record: Record) -> None:
+        """See Processor."""
+
+    @abstractmethod
+    def owners_of(self, fact: AnyFact) -> tuple[str, ...]:
+        """Those for whom an object stands."""
+
+    @abstractmethod
+    def about(self, owner: str) -> About | None:
+        """What Events concerning the owner are about, None where there is no such object."""
+
+    @abstractmethod
+    async def step(self, owner: str) -> bool:
+        """Do the first write that is due for the owner; whether there was one. Raises ClusterUnavailable."""
+
+    async def settle(self, log: EventLog) -> float | None:  # noqa: ARG002 - objects are written to the cluster only
+        """See Processor. Returns without waiting for the writes."""
+        if not self.ready():
+            return None
+        self._began = True
+        pending, self._pending = self._pending, {}
+        stopped = (owner for key in self._keeper.stopped() for owner in self._owners_of_key(key))
+        for owner in dict.fromkeys([*pending, *self._table.doubtful(), *stopped]):
+            self.queue.add(owner)
+        await asyncio.sleep(0)
+        waits = self._table.assumes() or self._keeper.waits() or self.queue.waiting()
+        return LOOK if waits else None
+
+    def ready(self) -> bool:
+        """Whether every kind that decisions need was listed, and what is written is served."""
+        return all(kind in self._markers and self._markers[kind].present for kind in self.needs)
+
+    async def idle(self, within: float) -> bool:
+        """Wait until every write is done, at most ``within`` seconds; whether that is so."""
+        return await self.queue.idle(within)
+
+    async def close(self) -> None:
+        """Finish what is being written (bounded), begin nothing more."""
+        await self.queue.close()
+
+    # For subclasses
+
+    def _note(self, owners: Iterable[str]) -> None:
+        self._pending.update(dict.fromkeys(owners))
+
+    def _mark(self, marker: Synced) -> None:
+        before = self._markers.get(marker.of)
+        self._markers[marker.of] = marker
+        self._keeper.versions[marker.of] = marker.version
+        if before != marker:
+            self._note(self._table.owners())
+
+    def _take_object(self, fact: FactRecord) -> None:
+        """Note an object of a kind that is written."""
+        assert not isinstance(fact, Synced), "markers are no objects"
+        gone = isinstance(fact, Gone)
+        self._note(self._table.take((fact.kind, fact.full_name), None if gone else fact))  # type: ignore[arg-type]
+
+    def _owners_of_key(self, key: Key) -> Iterator[str]:
+        yield from self._keeper.for_whom.get(key, {})
+
+    def _say(self, owner: str) -> Say:
+        def say(reason: str, message: str, identity: str) -> None:
+            about = self.about(owner)
+            if about is not None:
+                self._event(about, reason, message, identity)
+
+        return say
+
+    def _event(self, about: About, reason: str, message: str, identity: str) -> None:
+        warning = is_warning(reason)
+        write = event_write(about, reason, message, warning=warning, at=self._clock(), identity=identity)
+        self._counts["events"] += 1
+        self.queue.errand(partial(self._writer.write, write))
+
+    async def _work(self, owner: str) -> None:
+        for _ in range(MAX_STEPS):
+            # Between reset and the next settle the state is half read: nothing may be decided on it.
+            if not self._began or not self.ready() or not await self.step(owner):
+                return
+        self.queue.add(owner)

@@ -1,0 +1,160 @@
+"""InstanceIPs and FloatingIPs of Services: made when an address is held, kept in step with endpoints, gone before the
+Service's finalizer is.
+
+Which objects are ours is told by their label and by the Service that their annotation names, so what a crash left
+behind is found at the next start. A Service of another load balancer class is another instance's, with its objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ledgerlb.core.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
+from ledgerlb.core.cn2.model import DEFAULT_VERSION, OWNER_ANNOTATION
+from ledgerlb.core.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
+from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.port import Record
+from ledgerlb.eventlog.topics import FACTS, LEDGER, Topic
+from ledgerlb.kube.writer import About, ClusterWriter, Object
+from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
+from ledgerlb.watcher.objects.table import Key
+from ledgerlb.watcher.work import Limits
+
+WRITTEN: Final = ("InstanceIP", "FloatingIP")
+"""Kinds that are written, parents first."""
+_INPUTS: Final = (*KINDS, "VirtualMachineInterface")
+
+
+class ServiceObjectsKeeper(ObjectProcessor):
+    """A Processor; see module. ``enabled`` False: no Service has any, and what an earlier run made is removed."""
+
+    name = "cn2-objects"
+    reads: tuple[Topic, ...] = (FACTS, LEDGER)
+    needs = WRITTEN
+
+    def __init__(
+        self,
+        settings: DomainSettings,
+        writer: ClusterWriter,
+        clock: Clock,
+        *,
+        enabled: bool = True,
+        on_object: Callable[[Object], None] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._settings = settings
+        self._enabled = enabled
+        super().__init__(writer, clock, on_object=on_object, limits=limits)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._view = ObjectsView()
+        self._fold = LedgerFold()
+        self._made_from: dict[str, frozenset[str]] = {}
+        self._made_with: dict[str, dict[str, None]] = {}
+        self._told: dict[str, tuple[Note, ...]] = {}
+
+    def take(self, record: Record) -> None:
+        """See Processor."""
+        if record.topic == LEDGER.name:
+            taken = self._fold.take(record.key, record.value)
+            if isinstance(taken, Accepted):
+                services = (getattr(event, "service", None) for event in taken.entry.events)
+                self._note(service for service in services if service)
+            return
+        self._take_fact(record.key, decode_fact(record.key, record.value))
+
+    def _take_fact(self, key: str, fact: FactRecord) -> None:
+        if isinstance(fact, Synced):
+            self._mark(fact)
+        elif fact.kind in WRITTEN:
+            self._take_object(fact)
+            return
+        if isinstance(fact, ServiceFact) or (isinstance(fact, Gone) and fact.kind == "Service"):
+            self._note((fact.full_name,))
+        for touched in self._view.take(key, fact):
+            self._note(self._made_with.get(touched, {}))
+
+    def ready(self) -> bool:
+        """Also every kind that decisions rest on must have been listed, be it served or not."""
+        return super().ready() and all(kind in self._markers for kind in _INPUTS)
+
+    def owners_of(self, fact: AnyFact) -> tuple[str, ...]:
+        """See ObjectProcessor."""
+        named = fact.annotations.get(OWNER_ANNOTATION, "")
+        return tuple(name for name in named.split(",") if name)
+
+    def about(self, owner: str) -> About | None:
+        """See ObjectProcessor."""
+        fact = self._view.cluster.service(owner)
+        return None if fact is None else About("Service", "v1", fact.namespace, fact.name, fact.uid)
+
+    async def step(self, owner: str) -> bool:
+        """See ObjectProcessor. FloatingIPs go before their InstanceIPs, and come after them."""
+        if self._is_others(owner):
+            return False
+        wanted = self._wanted(owner)
+        left = {key: self._wanted_by_others(owner, key) for key in self._table.of_owner(owner) if key not in wanted}
+        due: list[tuple[Key, Wanted | None]] = [
+            *((key, one) for key, one in left.items() if key[0] == "FloatingIP"),
+            *wanted.items(),
+            *((key, one) for key, one in left.items() if key[0] != "FloatingIP"),
+        ]
+        say = self._say(owner)
+        for key, one in due:
+            if await self._keeper.bring(key, one, say, owner):
+                return True
+        return False
+
+    def _is_others(self, owner: str) -> bool:
+        service = self._view.cluster.service(owner)
+        return service is not None and service.load_balancer_class != self._settings.load_balancer_class
+
+    def _wanted(self, owner: str) -> dict[Key, Wanted]:
+        """What the Service needs now, parents first."""
+        service = self._view.cluster.service(owner)
+        holdings = self._fold.holdings_of(owner)
+        if service is None or not holdings or not self._enabled:
+            self._depend(owner, frozenset())
+            self._told.pop(owner, None)
+            return {}
+        looked = Looked(self._view)
+        version = self._keeper.versions.get("InstanceIP") or DEFAULT_VERSION
+        found = service_objects(looked, service, holdings, self._sharers, self._settings, version=version)
+        self._depend(owner, frozenset(looked.keys))
+        self._tell(owner, found.notes)
+        return {wanted.key: wanted for wanted in found.objects}
+
+    def _wanted_by_others(self, owner: str, key: Key) -> Wanted | None:
+        """What a shared object is to be without this Service."""
+        current = self._table.current(key)
+        for other in self.owners_of(current) if current is not None else ():
+            if other != owner and not self._is_others(other) and key in (found := self._wanted(other)):
+                return found[key]
+        return None
+
+    def _sharers(self, network: str, address: str) -> tuple[str, ...]:
+        state = self._fold.networks.get(network)
+        holdings = state.holdings_at(address) if state is not None else ()
+        return tuple(holding.service for holding in holdings if holding.state == "held")
+
+    def _tell(self, owner: str, notes: tuple[Note, ...]) -> None:
+        if self._told.get(owner, ()) == notes:
+            return
+        self._told[owner] = notes
+        for note in notes:
+            self._say(owner)(note.reason, note.message, "")
+
+    def _depend(self, owner: str, keys: frozenset[str]) -> None:
+        before = self._made_from.pop(owner, frozenset())
+        for key in before - keys:
+            members = self._made_with[key]
+            del members[owner]
+            if not members:
+                del self._made_with[key]
+        for key in keys - before:
+            self._made_with.setdefault(key, {})[owner] = None
+        if keys:
+            self._made_from[owner] = keys

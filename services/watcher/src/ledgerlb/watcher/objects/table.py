@@ -1,0 +1,108 @@
+"""Objects as they stand: what the facts say, and for a while what our own writes made of them.
+
+A fact needs a moment from the cluster through the log. Until it comes, the object is taken to be what the write
+returned; facts that were on their way before the write do not count against that. An assumption that nothing confirms
+ends after ``TRUST`` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from ledgerlb.core.facts import AnyFact
+
+TRUST: Final = 30.0
+"""Seconds for which a write is believed without a fact that confirms it."""
+_MAX_BEFORE: Final = 8
+
+Key = tuple[str, str]
+"""(kind, full name)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Assumed:
+    fact: AnyFact | None
+    before: tuple[AnyFact | None, ...]
+    until: datetime
+
+
+class ObjectTable:
+    """See module. ``owners`` names those on whose behalf an object stands; ``clock`` gives aware UTC."""
+
+    def __init__(self, owners: Callable[[AnyFact], tuple[str, ...]], clock: Callable[[], datetime]) -> None:
+        self._owners = owners
+        self._clock = clock
+        self._facts: dict[Key, AnyFact] = {}
+        self._assumed: dict[Key, _Assumed] = {}
+        self._of_owner: dict[str, dict[Key, None]] = {}
+        self._filed: dict[Key, dict[str, None]] = {}
+
+    def take(self, key: Key, fact: AnyFact | None) -> tuple[str, ...]:
+        """Note a fact (None: the object is gone); returns the owners that it concerns."""
+        if fact is None:
+            self._facts.pop(key, None)
+        else:
+            self._facts[key] = fact
+        assumed = self._assumed.get(key)
+        if assumed is not None and (fact == assumed.fact or fact not in assumed.before):
+            del self._assumed[key]
+        return self._file(key)
+
+    def wrote(self, key: Key, fact: AnyFact | None) -> None:
+        """Note what a write made of the object."""
+        earlier = self._assumed.get(key)
+        before = (*earlier.before, earlier.fact) if earlier is not None else ()
+        before = (*before, self._facts.get(key))[-_MAX_BEFORE:]
+        self._assumed[key] = _Assumed(fact, before, self._clock() + timedelta(seconds=TRUST))
+        self._file(key)
+
+    def current(self, key: Key) -> AnyFact | None:
+        """The object as it stands, as far as that is known."""
+        assumed = self._assumed.get(key)
+        if assumed is not None and self._clock() < assumed.until:
+            return assumed.fact
+        return self._facts.get(key)
+
+    def of_owner(self, owner: str) -> tuple[Key, ...]:
+        """Keys of the objects that stand, or lately stood, on the owner's behalf."""
+        return tuple(sorted(self._of_owner.get(owner, ())))
+
+    def owners(self) -> tuple[str, ...]:
+        """Everybody who has objects."""
+        return tuple(sorted(self._of_owner))
+
+    def doubtful(self) -> tuple[str, ...]:
+        """Forget assumptions that have lasted too long; returns the owners of those objects."""
+        now = self._clock()
+        late = [key for key, assumed in self._assumed.items() if now >= assumed.until]
+        found: dict[str, None] = {}
+        for key in late:
+            found.update(self._filed.get(key, {}))
+            del self._assumed[key]
+            self._file(key)
+        return tuple(found)
+
+    def assumes(self) -> bool:
+        """Whether some write still waits to be confirmed."""
+        return bool(self._assumed)
+
+    def _file(self, key: Key) -> tuple[str, ...]:
+        """Keep the index by owner; returns the owners before and after."""
+        assumed = self._assumed.get(key)
+        states = (self._facts.get(key), assumed.fact if assumed is not None else None)
+        before = self._filed.pop(key, {})
+        after = dict.fromkeys(owner for state in states if state is not None for owner in self._owners(state))
+        for owner in before:
+            if owner not in after:
+                members = self._of_owner[owner]
+                del members[key]
+                if not members:
+                    del self._of_owner[owner]
+        for owner in after:
+            self._of_owner.setdefault(owner, {})[key] = None
+        if after:
+            self._filed[key] = after
+        return tuple({**before, **after})

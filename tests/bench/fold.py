@@ -7,6 +7,8 @@ second Service left holding), then decoded only, hashed only, and folded.
 from __future__ import annotations
 
 import gc
+import json
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,5 +101,4 @@ def measure(count: int = 1_000_000) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    for name, value in measure().items():
-        print(f"{name:28} {value:,.2f}")
+    print(json.dumps(measure(int(sys.argv[1]))))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,8 @@ BURST: Final = 500
 STEADY_RATE: Final = 20.0
 STEADY_SECONDS: Final = 20.0
 QUICK_STEADY_SECONDS: Final = 5.0
+HEAP: Final = "-Xms256m -Xmx256m -XX:TieredStopAtLevel=1"
+"""Memory of the broker's JVM, and its quick compiler only: the optimising one would compile for all of a run this short."""
 QUIET_SECONDS: Final = 120.0
 """How long the Events of one stream may take, before the next begins."""
 HOPS: Final = (
@@ -48,17 +50,23 @@ HOPS: Final = (
 Processes = Mapping[str, Sequence[int]]
 
 
-def measure(*, quick: bool = False) -> dict[str, Any]:
-    """Everything of this benchmark; runs for about two minutes. Milliseconds, and Services per second."""
+def measure(*, quick: bool = False, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Everything of this benchmark; runs for two to four minutes. Milliseconds, and Services per second. ``say`` is told
+    what is being measured.
+    """
     steady = QUICK_STEADY_SECONDS if quick else STEADY_SECONDS
-    with KubeApiServer() as server, KafkaBroker() as broker, tempfile.TemporaryDirectory() as folder:
+    say("starting kube-apiserver, etcd and Kafka")
+    with KubeApiServer() as server, KafkaBroker(heap=HEAP) as broker, tempfile.TemporaryDirectory() as folder:
         with Cluster(server.kubeconfig) as cluster:
             cluster.install_definitions()
             cluster.ensure_namespaces(*(kube.namespace(name) for name in ("contrail", "bench")))
             cluster.create_all([kube.kubemanager(), kube.nad("bench", "external", "10.64.0.0/16")])
+        say("the null controller")
         found = {"null": _measure_null(server, steady)}
+        say("LedgerLB")
         found["ledgerlb"], hops = _measure_pipeline(server, broker, Path(folder), steady)
     return {
+        "shape": {"warm": WARM_UP, "burst": BURST, "rate": STEADY_RATE, "seconds": steady},
         "burst": {side: _summary(runs["burst"]) for side, runs in found.items()},
         "steady": {side: _summary(runs["steady"]) for side, runs in found.items()},
         "hops": hops,
@@ -212,6 +220,4 @@ async def _client_main(kubeconfig: str, namespace: str, shape: str, amount: floa
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        _client_main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]), json.loads(sys.argv[5]))
-    )
+    asyncio.run(_client_main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]), json.loads(sys.argv[5])))

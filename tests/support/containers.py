@@ -151,7 +151,8 @@ class KubeApiServer:
 
     `fsync=False` lets etcd acknowledge before data is on disk: faster, and not what a cluster does.
     `names` are further host names or addresses that its certificate is for. `arguments` are further
-    command line arguments of kube-apiserver. `start_seconds` bounds the wait for readiness.
+    command line arguments of kube-apiserver, `files` what they name, by path. `start_seconds` bounds the wait for
+    readiness.
     """
 
     def __init__(
@@ -160,10 +161,12 @@ class KubeApiServer:
         fsync: bool = True,
         names: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
+        files: Mapping[str, bytes] | None = None,
         start_seconds: float = 90.0,
     ) -> None:
         self._port = free_port()
         self._start_seconds = start_seconds
+        self._files = dict(files or {})
         self._keys = make_cluster_keys(
             ("127.0.0.1", "::1", "10.96.0.1", "localhost", "kubernetes", "kubernetes.default.svc", *names)
         )
@@ -222,7 +225,7 @@ class KubeApiServer:
                 "the API server",
                 image_name("kube-apiserver"),
                 [*_server_command(), *self._arguments],
-                files=_key_files(self._keys),
+                files={**_key_files(self._keys), **self._files},
                 network_mode=f"container:{self._etcd.id}",
             )
             self._server.start()
@@ -265,6 +268,12 @@ class KubeApiServer:
     def log_tail(self) -> str:
         """Give the last lines of the API server's log."""
         return "(not started)" if self._server is None else self._server.log_tail()
+
+    def printed(self) -> str:
+        """Everything that the API server wrote to its standard output (its log goes elsewhere)."""
+        if self._server is None:
+            raise ContainerError("the API server is not started: it has printed nothing")
+        return str(self._server.engine.logs(stdout=True, stderr=False).decode())
 
     def _write_files(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ledgerlb-kubeconfig-")

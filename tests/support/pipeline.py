@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -83,7 +84,8 @@ class ServiceProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it (again); does not wait."""
+        """Start it (again); does not wait. Only for the main thread: the kernel takes the thread for the parent."""
+        assert threading.current_thread() is threading.main_thread(), "services are started by the main thread"
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(

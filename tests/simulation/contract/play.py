@@ -109,6 +109,7 @@ async def _play(script: list[Object | Look], settings: Mapping[str, Any]) -> lis
 def _assert_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     what = f"step {after['step']} ({after['action']})"
     assert after["entries"] == [], what
+    assert after["entries"] == [], what
     assert after["writes"] == [], what
     # One that went is shown in the step in which it went, and then no more.
     left = {name: line for name, line in before["services"].items() if name in after["services"]}

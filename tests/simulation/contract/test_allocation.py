@@ -45,7 +45,9 @@ SILENT = {"agents": "silent"}
 def ext(v4: Any = "192.0.2.0/24", v6: Any = None, **annotations: str) -> Object:
     """The default network, with annotations of ours: ``ext(lease="0s")``."""
     keys = {"quarantine": QUARANTINE, "lease": LEASE, "quota": QUOTA, "exclude": "ledgerlb.io/exclude"}
-    return nad("net/ext", v4, v6, labels=DEFAULT_LABELS, annotations={keys[key]: text for key, text in annotations.items()})
+    return nad(
+        "net/ext", v4, v6, labels=DEFAULT_LABELS, annotations={keys[key]: text for key, text in annotations.items()}
+    )
 
 
 def asks(name: str, *addresses: str, **spec: Any) -> Object:

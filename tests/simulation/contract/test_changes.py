@@ -513,4 +513,11 @@ def test_changes(case: Case) -> None:
 
 
 def test_a_changed_sharing_key_of_a_sole_holder_moves_nobody() -> None:
-    play(case("key", world(service("a/s", {SHARING: "k"})), apply(service("a/s", {SHARING: "j"})), ready("a/s", "192.0.2.2")))
+    play(
+        case(
+            "key",
+            world(service("a/s", {SHARING: "k"})),
+            apply(service("a/s", {SHARING: "j"})),
+            ready("a/s", "192.0.2.2"),
+        )
+    )

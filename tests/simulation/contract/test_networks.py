@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.simulation.contract.play import (
@@ -50,12 +52,12 @@ NULLS = (
 OTHER = "198.51.100.0/24"
 
 
-def on(place: str, name: str = "a/s", **spec: object) -> Object:
+def on(place: str, name: str = "a/s", **spec: Any) -> Object:
     """A Service that names the network."""
     return service(name, {NETWORK: place}, **spec)
 
 
-def wants(place: str, address: str, name: str = "a/s", **spec: object) -> Object:
+def wants(place: str, address: str, name: str = "a/s", **spec: Any) -> Object:
     """A Service that names the network and the address."""
     return service(name, {NETWORK: place, ADDRESSES: address}, **spec)
 

@@ -114,7 +114,9 @@ NO_FALL_THROUGH = [
 ]  # fmt: skip
 
 
-def unusable(name: str, reason: str, target: Object, *more: Object, settings: dict[str, Any] | None = None, **spec: Any) -> list[Case]:
+def unusable(
+    name: str, reason: str, target: Object, *more: Object, settings: dict[str, Any] | None = None, **spec: Any
+) -> list[Case]:
     """A network that cannot serve, named by the Service and by its Namespace: the default, which could, does not."""
     return [
         case(
@@ -288,7 +290,9 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def among(name: str, expected: Object, *candidates: Object, spec: dict[str, Any] | None = None, policy: str = "SingleStack") -> Case:
+def among(
+    name: str, expected: Object, *candidates: Object, spec: dict[str, Any] | None = None, policy: str = "SingleStack"
+) -> Case:
     """A Service whose selector ``gold`` finds these networks, the first one first."""
     return case(
         name,
@@ -377,7 +381,11 @@ CN2 = [
 
 def documented(name: str, one: Object, address: str, place: str) -> Case:
     full_name = f"{one['metadata']['namespace']}/{one['metadata']['name']}"
-    return case(name, apply(namespace("contrail"), namespace("a"), node("n1"), *CN2, one), ready(full_name, address, network=place))
+    return case(
+        name,
+        apply(namespace("contrail"), namespace("a"), node("n1"), *CN2, one),
+        ready(full_name, address, network=place),
+    )
 
 
 DOCUMENTED = [

@@ -114,7 +114,7 @@ def by_vn(full_name: str, v4: str = "", v6: str = "", **how: Any) -> list[Object
     go to the first of them, all else to the VirtualNetwork.
     """
     plan = {key: how.pop(key) for key in ("gateway", "ranges") if key in how}
-    names = {"v4": f"{full_name}-v4" if v4 else "", "v6": f"{full_name}-v6" if v6 else ""}
+    names: dict[str, Any] = {"v4": f"{full_name}-v4" if v4 else "", "v6": f"{full_name}-v6" if v6 else ""}
     subnets = [subnet(names[key], cidr) for key, cidr in (("v4", v4), ("v6", v6)) if cidr]
     subnets[0] = subnet(f"{subnets[0]['metadata']['namespace']}/{subnets[0]['metadata']['name']}", v4 or v6, **plan)
     return [vn(full_name, **names, **how), *subnets]

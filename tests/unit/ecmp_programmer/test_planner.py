@@ -5,14 +5,26 @@ from __future__ import annotations
 import pytest
 
 from ledgerlb.core.errors import BadInput, LogUnavailable
-from ledgerlb.core.facts import NodeFact, PodFact
+from ledgerlb.core.facts import AnyFact, NodeFact, PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined, Prefix
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS
 from tests.unit.ecmp_programmer.pipeline import Pipeline
-from tests.unit.paths.facts import NODES, endpoint, endpoint_slice, hops, node, pod, service, weights
+from tests.unit.paths.facts import (
+    NODES,
+    endpoint,
+    endpoint_slice,
+    hops,
+    multi,
+    nad,
+    node,
+    pod,
+    service,
+    vn,
+    weights,
+)
 
 ADDRESS = "192.168.102.2"
 OTHER = "192.168.102.3"
@@ -111,6 +123,69 @@ async def test_a_pod_that_appears_later_places_an_endpoint_without_node() -> Non
     await pipeline.unsay(late)
     await pipeline.turn()
     assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1}
+
+
+async def selectorless() -> Pipeline:
+    """As ``started``, and the first Service has no selector: two secondary addresses, on a network that is joined."""
+    pipeline = await started()
+    await pipeline.say(
+        service("shop/web", has_selector=False),
+        nad("contrail/external", routeTargetList=["t:1"]),
+        nad("my-lb/pods", routeTargetList=["t:1"]),
+        multi("shop/a", "n1", "10.1.1.1", nets={"my-lb/pods": "172.16.23.0"}),
+        multi("shop/b", "n2", "10.1.2.1", nets={"my-lb/pods": "172.16.24.0"}),
+        endpoint_slice("web-1", endpoint("172.16.23.0"), endpoint("172.16.24.0")),
+    )
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 1, "n2": 1}
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (nad("my-lb/pods", routeTargetList=["t:2"]), {}),
+        (nad("contrail/external", routeTargetList=None), {}),
+        (vn("my-lb/pods", export_route_targets=("t:2",)), None),
+        (nad("my-lb/other", routeTargetList=["t:2"]), None),
+        (multi("shop/a", "n3", "10.1.1.1", nets={"my-lb/pods": "172.16.23.0"}), {"n2": 1, "n3": 1}),
+        (multi("shop/a", "n1", "10.1.1.1", nets={"my-lb/pods": "172.16.25.0"}), {"n2": 1}),
+        (multi("shop/a", "n1", "10.1.1.1", nets={"my-lb/pods": "172.16.23.0"}, ready=True), None),
+        (multi("shop/c", "n3", "10.1.3.1", nets={"my-lb/apart": "172.16.23.0"}), None),
+        (
+            VirtualMachineInterfaceFact(
+                namespace="shop", name="v", pod="shop/c", network="my-lb/pods", address="172.16.23.0"
+            ),
+            {"n2": 1},
+        ),
+    ],
+)
+async def test_a_change_of_interfaces_or_networks_reaches_the_addresses_that_use_them_and_no_others(
+    change: AnyFact, expected: dict[str, int] | None
+) -> None:
+    pipeline = await selectorless()
+    before = len(pipeline.records(PATHS))
+    await pipeline.say(change)
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == ({"n1": 1, "n2": 1} if expected is None else expected)
+    assert [record.key for record in pipeline.records(PATHS)[before:]] == ([] if expected is None else [ADDRESS])
+    written = len(pipeline.records(PATHS))
+    pipeline.start_over(Planner(DomainSettings()))
+    await pipeline.turn()
+    assert len(pipeline.records(PATHS)) == written, "a fresh planner comes to the same"
+
+
+async def test_what_only_the_status_of_a_service_says_plans_nothing_again() -> None:
+    pipeline = await started()
+    planner = pipeline.processor
+    assert isinstance(planner, Planner)
+    await pipeline.turn()
+    await pipeline.say(service("shop/web", ingress=(ADDRESS,), generation=4))
+    planner.take(pipeline.records(FACTS)[-1])
+    assert planner.pending == set()
+    await pipeline.say(service("shop/web", session_affinity="ClientIP"))
+    planner.take(pipeline.records(FACTS)[-1])
+    assert planner.pending == {ADDRESS}
 
 
 async def test_a_release_is_first_an_order_to_withdraw_and_then_a_tombstone() -> None:

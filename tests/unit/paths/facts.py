@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from ledgerlb.core.facts import (
@@ -12,10 +13,12 @@ from ledgerlb.core.facts import (
     EndpointSliceFact,
     EndpointsSubset,
     Family,
+    NetworkAttachmentDefinitionFact,
     NodeFact,
     PodFact,
     ServiceFact,
     ServicePort,
+    VirtualNetworkFact,
     key_of,
 )
 from ledgerlb.core.paths import plan
@@ -101,6 +104,26 @@ def node(name: str, *addresses: str, excluded: bool = False) -> NodeFact:
 def pod(name: str, node_name: str, *addresses: str, phase: str = "Running") -> PodFact:
     namespace, _, short = name.partition("/")
     return PodFact(namespace=namespace, name=short, node=node_name, ips=addresses, phase=phase, ready=True)
+
+
+def nad(name: str, **said: object) -> NetworkAttachmentDefinitionFact:
+    namespace, _, short = name.partition("/")
+    return NetworkAttachmentDefinitionFact(namespace=namespace, name=short, networks=json.dumps(said))
+
+
+def vn(name: str, **targets: tuple[str, ...]) -> VirtualNetworkFact:
+    namespace, _, short = name.partition("/")
+    return VirtualNetworkFact(namespace=namespace, name=short, **targets)
+
+
+def multi(name: str, node: str, primary: str, **more: object) -> PodFact:
+    """A pod with interfaces; ``nets`` maps networks to addresses."""
+    nets = more.pop("nets", {})
+    status = [{"name": "cluster", "interface": "eth0", "ips": [primary], "default": True}]
+    status += [{"name": network, "interface": "net1", "ips": [ip]} for network, ip in nets.items()]
+    namespace, _, short = name.partition("/")
+    given = {"phase": "Running", "network_status": json.dumps(status), **more}
+    return PodFact(namespace=namespace, name=short, node=node, ips=(primary,), **given)
 
 
 NODES = (node("n1", "10.0.0.1", "fd00::1"), node("n2", "10.0.0.2", "fd00::2"), node("n3", "10.0.0.3", "fd00::3"))

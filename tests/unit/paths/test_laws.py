@@ -1,4 +1,4 @@
-"""Laws of the planner: order does not matter, and nothing is counted twice or lost."""
+"""Laws of the planner: order does not matter, nothing is counted twice or lost, and no network is mistaken for another."""
 
 from __future__ import annotations
 
@@ -6,13 +6,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledgerlb.core.backend_facts import touched_by
-from ledgerlb.core.facts import AnyFact, Endpoint, Gone, fact_key, key_of
+from ledgerlb.core.facts import (
+    AnyFact,
+    Endpoint,
+    Gone,
+    PodFact,
+    VirtualMachineInterfaceFact,
+    fact_key,
+    key_of,
+)
 from ledgerlb.core.paths import plan, plan_from
 from ledgerlb.core.pathset import encode_path_set
 from ledgerlb.core.view import ClusterView
-from tests.unit.paths.facts import ADDRESS, Hold, Ledger, endpoint, endpoint_slice, node, pod, service, view
+from tests.unit.paths.facts import (
+    ADDRESS,
+    Hold,
+    Ledger,
+    endpoint,
+    endpoint_slice,
+    multi,
+    nad,
+    node,
+    raw_endpoints,
+    service,
+    view,
+    vn,
+)
 
 NODE_NAMES = ["n1", "n2", "n3", ""]
+EXTERNAL = "contrail/external"
+NETWORKS = ["my-lb/one", "my-lb/two", EXTERNAL]
+TARGETS = ["t:1", "t:2", "t:3"]
+MANAGERS = ["", "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"]
 
 
 @st.composite
@@ -29,16 +54,46 @@ def endpoints(draw: st.DrawFn) -> Endpoint:
     )
 
 
+numbers = st.integers(0, 7)
+targets = st.lists(st.sampled_from(TARGETS), max_size=2)
+
+
+@st.composite
+def pods(draw: st.DrawFn, name: str) -> PodFact:
+    """A pod whose addresses, primary and secondary, are drawn from the same few."""
+    nets = {network: f"10.1.0.{draw(numbers)}" for network in draw(st.lists(st.sampled_from(NETWORKS), max_size=2))}
+    phase = draw(st.sampled_from(["Running", "Running", "Succeeded"]))
+    return multi(name, draw(st.sampled_from(NODE_NAMES)), f"10.1.0.{draw(numbers)}", nets=nets, phase=phase)
+
+
 @st.composite
 def clusters(draw: st.DrawFn) -> list[AnyFact]:
     """One fact per object, so that every order of them describes the same cluster."""
-    facts: list[AnyFact] = [service("shop/web"), service("shop/api")]
+    facts: list[AnyFact] = [service("shop/web", has_selector=draw(st.booleans())), service("shop/api")]
     for number in range(draw(st.integers(0, 4))):
         owner = draw(st.sampled_from(["shop/web", "shop/api"]))
-        facts.append(endpoint_slice(f"s{number}", *draw(st.lists(endpoints(), max_size=6)), of=owner))
+        made = endpoint_slice(f"s{number}", *draw(st.lists(endpoints(), max_size=6)), of=owner)
+        facts.append(made.model_copy(update={"managed_by": draw(st.sampled_from(MANAGERS))}))
+    if draw(st.booleans()):
+        facts.append(raw_endpoints(*draw(st.lists(endpoints(), max_size=4))))
+    facts.extend(draw(pods(f"shop/p{number}")) for number in range(draw(st.integers(0, 8))))
     facts.extend(
-        pod(f"shop/p{number}", draw(st.sampled_from(NODE_NAMES)), f"10.1.0.{draw(st.integers(0, 7))}")
-        for number in range(draw(st.integers(0, 8)))
+        VirtualMachineInterfaceFact(
+            namespace="shop",
+            name=f"v{number}",
+            pod=f"shop/p{draw(numbers)}",
+            network=draw(st.sampled_from(NETWORKS)),
+            address=f"10.1.0.{draw(numbers)}",
+        )
+        for number in range(draw(st.integers(0, 2)))
+    )
+    facts.extend(
+        nad(network, routeTargetList=draw(targets), exportRouteTargetList=draw(targets))
+        for network in sorted(draw(st.sets(st.sampled_from(NETWORKS))))
+    )
+    facts.extend(
+        vn(network, import_route_targets=tuple(draw(targets)), export_route_targets=tuple(draw(targets)))
+        for network in sorted(draw(st.sets(st.sampled_from(NETWORKS))))
     )
     facts.extend(
         node(name, f"10.0.0.{name[1]}", excluded=draw(st.booleans()))
@@ -116,3 +171,38 @@ def test_the_weights_add_up_to_the_distinct_ready_pods_on_eligible_nodes(
     expected = sum(1 for home, ready in homes.values() if ready and home not in excluded)
     assert sum(hop.weight for hop in path_set.next_hops) == expected
     assert all(hop.weight == len(hop.backends) for hop in path_set.next_hops)
+
+
+@given(
+    st.lists(st.tuples(numbers, st.sampled_from(NETWORKS[:2]), st.sampled_from(NODE_NAMES[:3])), max_size=8),
+    st.lists(numbers, max_size=8),
+    st.data(),
+)
+@settings(max_examples=200, deadline=None)
+def test_an_address_on_two_unconnected_networks_never_crosses(
+    owners: list[tuple[int, str, str]], listed: list[int], data: st.DataObject
+) -> None:
+    """Network one is joined to the external one, network two is not; the address of each pod may stand on both."""
+    facts: list[AnyFact] = [
+        nad(EXTERNAL, routeTargetList=["t:1"]),
+        nad("my-lb/one", routeTargetList=["t:1"]),
+        nad("my-lb/two", routeTargetList=["t:2"]),
+        service("shop/web", has_selector=False),
+        endpoint_slice("s", *(endpoint(f"172.16.{number}.0") for number in listed)),
+        *(node(name, f"10.0.0.{name[1]}") for name in NODE_NAMES[:3]),
+        *(
+            multi(f"shop/p{index}", home, f"10.1.0.{index}", nets={network: f"172.16.{number}.0"})
+            for index, (number, network, home) in enumerate(owners)
+        ),
+    ]
+    path_set = plan(view(*data.draw(st.permutations(facts))), Ledger({ADDRESS: [Hold()]}), ADDRESS)
+    assert path_set is not None
+    expected = set()
+    for number in set(listed):
+        homes = [home for at, network, home in owners if (at, network) == (number, "my-lb/one")]
+        if len(homes) == 1:  # two owners on one network are told, not guessed
+            expected.add((homes[0], f"172.16.{number}.0:8080"))
+    assert {(hop.node, backend) for hop in path_set.next_hops for backend in hop.backends} == expected
+    for number in {number for number in listed if any(at == number for at, *_ in owners)}:
+        if not any(backend == f"172.16.{number}.0:8080" for _, backend in expected):
+            assert any(f"172.16.{number}.0" in note and "my-lb/" in note for note in path_set.notes)

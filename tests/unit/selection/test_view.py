@@ -65,12 +65,12 @@ def test_endpoints_before_their_service_are_not_lost():
 
 def test_pods_are_found_by_every_address_in_any_spelling():
     world = World(PodFact(namespace="a", name="p", ips=("10.0.0.4", "2001:DB8::0:4")))
-    assert [pod.name for pod in world.view.pods_at("2001:db8::4")] == ["p"]
+    assert [one.pod for one in world.view.interfaces_at("2001:db8::4")] == ["a/p"]
     world.put(PodFact(namespace="a", name="p", ips=("10.0.0.5",)))
-    assert world.view.pods_at("10.0.0.4") == ()
-    assert [pod.name for pod in world.view.pods_at("10.0.0.5")] == ["p"]
+    assert world.view.interfaces_at("10.0.0.4") == ()
+    assert [one.pod for one in world.view.interfaces_at("10.0.0.5")] == ["a/p"]
     world.drop("Pod", "a/p")
-    assert world.view.pods_at("10.0.0.5") == ()
+    assert world.view.interfaces_at("10.0.0.5") == ()
 
 
 STATUS = """[

@@ -57,7 +57,8 @@ async def test_both_halves_work_on_a_folder(tmp_path):
     (tmp_path / "web.yaml").write_text(SERVICE)
     log, stop, health = MemoryLog(), asyncio.Event(), Health()
     process = process_settings(http_port=0, log_level="error")
-    async with watcher(watcher_settings(manifests=tmp_path), DomainSettings()) as (observer, publisher):
+    async with watcher(watcher_settings(manifests=tmp_path), DomainSettings()) as parts:
+        observer, publisher = parts.observer, parts.publisher
         health.metrics.registry.register(WatcherMetrics(observer, publisher))
         running = asyncio.create_task(
             serve("watcher", [publisher], process, [observing(observer)], log=log, health=health, stop=stop)

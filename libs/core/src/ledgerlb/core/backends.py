@@ -141,7 +141,7 @@ def _looked_up(
     here = [interface for interface in facts.interfaces_at(address) if not name or interface.pod == name]
     if not here and (service.has_selector or not _has_addresses(facts, name)):
         return _told(facts, service, endpoint)
-    here = _likely(facts, service, endpoint, here)
+    here = list(_likely(facts, service, endpoint, here))
     primary = [interface for interface in here if interface.primary]
     # Pods on the host network share their node's address: which of them is meant stays open, the node does not.
     shared = primary if len(primary) > 1 else []

@@ -133,7 +133,7 @@ def _publish_ours(  # noqa: PLR0917 - see publish
         awaiting=placement.awaiting,
     )
     conditions = _conditions(service, selection, bare, placement.published)
-    return replace(bare, conditions=stamped(conditions, service.conditions, now))
+    return replace(bare, conditions=stamped(conditions, service, now))
 
 
 # Which holdings are published
@@ -300,11 +300,12 @@ def _why_ignored(service: ServiceFact, settings: DomainSettings) -> str:
 def _conditions(
     service: ServiceFact, selection: Selection | None, publication: Publication, published: Sequence[Holding]
 ) -> tuple[Condition, ...]:
-    """Our conditions, by type, without their times."""
+    """Our conditions, by type, without generation and times."""
     found = [_network_selected(selection), _address_allocated(publication, published)]
     shown = {condition.type for condition in service.conditions}
-    if publication.drift:
-        text = f"keeps {publication.wanted}; a fresh choice would take {publication.drift}"
+    if selection is not None and (selection.drift or selection.drift_reason):
+        instead = f"take {selection.drift}" if selection.drift else f"find none ({selection.drift_reason})"
+        text = f"keeps {publication.wanted}; a fresh choice would {instead}"
         found.append(Condition(type=SELECTION_DRIFTED, status="True", reason=reasons.SELECTION_DRIFTED, message=text))
     elif SELECTION_DRIFTED in shown:
         found.append(Condition(type=SELECTION_DRIFTED, status="False", reason=SELECTION_CURRENT))
@@ -313,8 +314,7 @@ def _conditions(
         found.append(Condition(type=PORTS_ERROR, status="True", reason=reasons.UNSUPPORTED_PROTOCOL, message=text))
     elif PORTS_ERROR in shown:
         found.append(Condition(type=PORTS_ERROR, status="False", reason=PORTS_SUPPORTED))
-    named = (condition.model_copy(update={"observed_generation": service.generation}) for condition in found)
-    return tuple(sorted(named, key=lambda condition: condition.type))
+    return tuple(sorted(found, key=lambda condition: condition.type))
 
 
 def _network_selected(selection: Selection | None) -> Condition:
@@ -346,12 +346,21 @@ def _address_allocated(publication: Publication, published: Sequence[Holding]) -
     )
 
 
-def stamped(conditions: Iterable[Condition], shown: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
-    """The conditions with their times: that of the shown one where its status is the same, else ``now``."""
-    before = {condition.type: condition for condition in shown}
+def stamped(conditions: Iterable[Condition], service: ServiceFact, now: datetime) -> tuple[Condition, ...]:
+    """The conditions with the Service's generation and their times: that of the shown one where its status is the
+    same, else ``now``.
+    """
+    before = {condition.type: condition for condition in service.conditions}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return tuple(
-        condition.model_copy(update={"since": _since(condition, before.get(condition.type), stamp)})
+        Condition(
+            type=condition.type,
+            status=condition.status,
+            reason=condition.reason,
+            message=condition.message,
+            observed_generation=service.generation,
+            since=_since(condition, before.get(condition.type), stamp),
+        )
         for condition in conditions
     )
 

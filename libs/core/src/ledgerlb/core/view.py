@@ -63,7 +63,6 @@ class ClusterView:
         self._synced: dict[str, bool] = {}
         self._services_in: dict[str, dict[str, None]] = {}
         self._slices_of: dict[str, dict[str, None]] = {}
-        self._pods_at: dict[str, dict[str, None]] = {}
         self._attached: dict[str, dict[tuple[str, str], tuple[Interface, ...]]] = {}
 
     def take(self, key: str, record: FactRecord) -> Change:
@@ -95,8 +94,6 @@ class ClusterView:
             case EndpointSliceFact():
                 _file(self._slices_of, f"{fact.namespace}/{fact.service}", name, add=add)
             case PodFact():
-                for address in dict.fromkeys(canonical(ip) for ip in fact.ips):
-                    _file(self._pods_at, address, name, add=add)
                 self._attach(("Pod", name), interfaces_of(fact), add=add)
             case VirtualMachineInterfaceFact():
                 self._attach(("VirtualMachineInterface", name), interface_of_vmi(fact), add=add)
@@ -165,11 +162,6 @@ class ClusterView:
     def pod(self, name: str) -> PodFact | None:
         """A Pod."""
         return cast("PodFact | None", self._get("Pod", name))
-
-    def pods_at(self, address: str) -> tuple[PodFact, ...]:
-        """Pods that have the address among their primary addresses."""
-        pods = self._facts.get("Pod", {})
-        return tuple(cast("PodFact", pods[name]) for name in sorted(self._pods_at.get(canonical(address), ())))
 
     def interfaces_at(self, address: str) -> tuple[Interface, ...]:
         """Every pod interface that has the address, primary or secondary, on whatever network; by pod, then

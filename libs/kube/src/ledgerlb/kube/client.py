@@ -170,9 +170,10 @@ def _without_environment(client: ApiClient) -> None:
         connector=generated.connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=READ_BYTES
     )
     generated.detach()  # its connector lives on in ours
-    server = urlsplit(client.configuration.host)
-    if not rest.proxy and not proxy_bypass(server.hostname or ""):
-        rest.proxy = getproxies().get(server.scheme)
+    server = urlsplit(str(client.configuration.host))
+    proxy = getproxies().get(server.scheme)
+    if proxy and not rest.proxy and not proxy_bypass(server.hostname or ""):
+        rest.proxy = proxy
 
 
 def _decoded(path: str, raw: bytes) -> dict[str, Any]:

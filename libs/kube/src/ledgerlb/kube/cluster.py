@@ -151,6 +151,8 @@ class MemoryCluster:
         if key[0] == "Service":
             stored = mapping(before.get("spec"), "spec") if before else {}
             body["spec"] = service_spec(mapping(body.get("spec"), "spec"), stored, self._addresses)
+            if body["spec"]["type"] != "LoadBalancer":  # as an API server does when the type changes
+                new_status = {field: value for field, value in new_status.items() if field != "loadBalancer"}
         self._applied[key] = said
         result: Object = {**body, "metadata": meta}
         if new_status:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ledgerlb.core.cn2.model import MANAGED_BY, MANAGED_BY_LABEL
 from ledgerlb.core.facts import (
     CN2ObjectFact,
     KubemanagerFact,
@@ -16,7 +17,6 @@ from ledgerlb.core.facts import (
     VirtualNetworkFact,
 )
 from ledgerlb.kube.fields import Raw, mapping, mappings, text, texts
-from ledgerlb.kube.kinds import MANAGED_BY, MANAGED_BY_LABEL
 from ledgerlb.kube.meta import Meta
 
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"

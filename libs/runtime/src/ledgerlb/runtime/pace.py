@@ -12,9 +12,9 @@ from typing import Final
 
 LONGEST: Final = 0.05
 """Seconds of rest at ``BUSY`` records per second and above."""
-CALM: Final = 150.0
+CALM: Final = 120.0
 """Records per second up to which there is no rest."""
-BUSY: Final = 500.0
+BUSY: Final = 320.0
 _MEMORY: Final = 0.25
 """Seconds over which the rate is taken."""
 

@@ -34,6 +34,8 @@ from ledgerlb.runtime.serve import ExtraTask, serve
 from ledgerlb.runtime.settings import ProcessSettings
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
+from ledgerlb.watcher.served import ServedKinds, object_processors, when_served
+from ledgerlb.watcher.settings import watcher_settings
 
 NAME: Final = "ledgerlb"
 
@@ -117,9 +119,11 @@ class _Listening:
 async def _assembled(
     settings: DomainSettings, source: ObjectSource, writer: ClusterWriter, backend: BackendName
 ) -> AsyncIterator[Pipeline]:
-    listening = _Listening(source)
+    served = ServedKinds(source)
+    listening = _Listening(served)
     observer = Observer(listening)
     publisher = Publisher(settings, writer, _now, on_object=observer.observe)
+    objects = object_processors(settings, watcher_settings(), writer, _now, on_object=observer.observe)
     agent = make_agent(programmer_settings().model_copy(update={"backend": backend.value}))
     follower = Follower(settings, lambda: listening.heard_everything() and not observer.pending)
 
@@ -137,11 +141,13 @@ async def _assembled(
                 agent,
                 publisher,
             ),
-            tasks=(observe, follower.run),
+            tasks=(observe, follower.run, *(when_served(served, processor) for processor in objects)),
             follower=follower,
         )
     finally:
         await publisher.close()
+        for processor in objects:
+            await processor.close()
         await writer.close()
         await agent.close()
 

@@ -48,6 +48,8 @@ _FREEING: Final = (
     ev.QuarantineEnded,
     ev.LeaseEnded,
     ev.HolderLeft,
+    ev.HoldingChanged,
+    ev.ReleaseCancelled,
     ev.NetworkDefined,
     ev.PrefixChangeRefused,
 )

@@ -129,7 +129,8 @@ class NetworkSelector:
     def _touch(self, change: Change) -> None:
         """Note what has to be looked at again because of a changed fact."""
         if change.kind == "Service":
-            self._dirty[change.name] = None
+            if not self._shows_only(change):
+                self._dirty[change.name] = None
         elif change.kind == "Namespace":
             self._touch_namespace(change)
         elif change.kind in _NETWORK_KINDS:
@@ -137,6 +138,17 @@ class NetworkSelector:
         else:
             self._landscape = None
             self._everything = True
+
+    def _shows_only(self, change: Change) -> bool:
+        """Whether nothing changed but what the status shows, which concerns nobody but Services that move, and those
+        that no network gave an address yet.
+        """
+        old, new = change.old, change.new
+        if not isinstance(old, ServiceFact) or not isinstance(new, ServiceFact):
+            return False
+        if change.name in self._moving or self._served.get(change.name) != new.uid:
+            return False
+        return old.model_copy(update={"ingress": new.ingress, "conditions": new.conditions}) == new
 
     def _touch_namespace(self, change: Change) -> None:
         self._dirty.update(dict.fromkeys(self.view.services_in(change.name)))
@@ -239,6 +251,8 @@ class NetworkSelector:
         if self._derived is None:
             self._derived = derive_all(self.view, self._settings)
             self._conflicts_due = True
+            # Why there is no such network is told from the objects, and may read otherwise though no network changed.
+            self._dirty.update(dict.fromkeys(self.said.missing_their_network()))
         if self._conflicts_due:
             found = with_conflicts(self._derived, self._holders)
             if found != self._networks:
@@ -291,9 +305,10 @@ class NetworkSelector:
                 self._served.pop(name, None)
             return ending(situation, SERVICE_DELETED)
         if service.deleting:
-            return ending(situation, SERVICE_DELETED, service.uid)
+            return ending(situation, SERVICE_DELETED, service.uid, finalizer=service.has_finalizer)
         if not is_ours(service, self._settings):
-            return ending(situation, NOT_OURS, service.uid, verdict=self._not_ours(service, situation))
+            verdict = self._not_ours(service, situation)
+            return ending(situation, NOT_OURS, service.uid, verdict=verdict, finalizer=service.has_finalizer)
         anchor = anchor_of(service, situation.holdings, situation.words)
         choice = select(landscape, service, anchor)
         facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)

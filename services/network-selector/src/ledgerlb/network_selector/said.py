@@ -22,6 +22,7 @@ from ledgerlb.core.intents import (
     decode_intent,
     intent_key,
 )
+from ledgerlb.core.reasons import NETWORK_NOT_FOUND
 
 Word = AddressIntent | Withdrawal
 _NOBODY: Final[Mapping[str, Word]] = MappingProxyType({})
@@ -85,6 +86,14 @@ class Said:
     def services(self) -> Iterable[str]:
         """Every Service that something stands about."""
         return dict.fromkeys((*self.selections, *self._words))
+
+    def missing_their_network(self) -> list[str]:
+        """Services that were told, of their choice or of a fresh one, that a network does not exist."""
+        return [
+            name
+            for name, verdict in self.selections.items()
+            if NETWORK_NOT_FOUND in {verdict.reason, verdict.drift_reason}
+        ]
 
     def next_revision(self, key: str, known: int = 0) -> int:
         """The revision of the next record under a key; ``known`` is one that another source remembers."""

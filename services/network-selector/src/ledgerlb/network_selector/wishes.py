@@ -30,9 +30,9 @@ NOT_OURS = "NotOurs"
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Everything that is known about one Service besides its fact. ``revision`` gives the next revision of a
-    word to a network (empty: of the Selection); ``programmed`` tells whether every live agent forwards the
-    address of a holding for its holder; ``new_to_ledger``: no network ever gave it an address, so what its status shows came from somebody
-    else.
+    word to a network (empty: of the Selection); ``programmed`` tells whether every live agent forwards a holding's
+    address for its holder; ``new_to_ledger``: no network ever gave it an address, so what its status shows came from
+    somebody else.
     """
 
     service: str
@@ -63,9 +63,12 @@ class ToSay:
     again: bool = False
 
 
-def ending(situation: Situation, why: str, uid: str = "", *, verdict: Selection | None = None) -> ToSay:
+def ending(
+    situation: Situation, why: str, uid: str = "", *, verdict: Selection | None = None, finalizer: bool = False
+) -> ToSay:
     """The Service wants nothing any more: it is gone, or not ours. Once it holds nothing and nothing stands
-    refused to it, nothing is said about it either, but for the ``verdict`` where there is one.
+    refused to it, nothing is said about it either, but for the ``verdict`` where there is one. While it carries our
+    ``finalizer``, what was said stays: it tells whoever takes the finalizer off that the Service was ours.
     """
     standing = {network for network, word in situation.words.items() if isinstance(word, AddressIntent)}
     unsaid = {network for network in situation.held_networks if network not in situation.words}
@@ -76,7 +79,7 @@ def ending(situation: Situation, why: str, uid: str = "", *, verdict: Selection 
     if standing:
         return ToSay(tuple(records), again=True)
     records += [Dropped(network=network, service=situation.service) for network in sorted(situation.words)]
-    if verdict is None and situation.selection is not None:
+    if verdict is None and situation.selection is not None and not finalizer:
         records.append(Dropped(network="", service=situation.service))
     return ToSay(tuple(records))
 

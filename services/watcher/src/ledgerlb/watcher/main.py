@@ -1,4 +1,6 @@
-"""The watcher process: observer (cluster → facts) and publisher (log → cluster), on an API server or a folder."""
+"""The watcher process, on an API server or a folder: observer (cluster → facts), publisher (log → Services), and what
+keeps CN2's objects (log → cluster) where the cluster serves their kinds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -25,8 +27,10 @@ from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.serve import ExtraTask, run, serve
 from ledgerlb.runtime.settings import domain_settings, process_settings
+from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
+from ledgerlb.watcher.served import ServedKinds, object_processors, when_served
 from ledgerlb.watcher.settings import WatcherSettings, watcher_settings
 from ledgerlb.watcher.work import Limits
 
@@ -42,23 +46,37 @@ def main() -> None:
 async def _serve() -> int:
     process, settings = process_settings(), watcher_settings()
     domain = domain_settings(process)
-    async with watcher(settings, domain) as (observer, publisher):
+    async with watcher(settings, domain) as parts:
         health = Health()
-        health.metrics.registry.register(WatcherMetrics(observer, publisher))
-        return await serve("watcher", [publisher], process, [observing(observer)], health=health)
+        health.metrics.registry.register(WatcherMetrics(parts.observer, parts.publisher, parts.objects))
+        return await serve("watcher", [parts.publisher], process, parts.tasks, health=health)
+
+
+class Watcher(NamedTuple):
+    """The parts of the process; ``tasks`` run the observer and the processors of objects."""
+
+    observer: Observer
+    publisher: Publisher
+    objects: tuple[ObjectProcessor, ...]
+    tasks: tuple[ExtraTask, ...]
 
 
 @contextlib.asynccontextmanager
-async def watcher(settings: WatcherSettings, domain: DomainSettings) -> AsyncIterator[tuple[Observer, Publisher]]:
-    """Both halves on one cluster; leaving finishes what is being written. Raises InvalidSetting: a bad kubeconfig."""
+async def watcher(settings: WatcherSettings, domain: DomainSettings) -> AsyncIterator[Watcher]:
+    """All parts on one cluster; leaving finishes what is being written. Raises InvalidSetting: a bad kubeconfig."""
     async with _cluster(settings) as (source, writer):
-        observer = Observer(source)
+        served = ServedKinds(source)
+        observer = Observer(served)
         limits = Limits(concurrency=settings.write_concurrency)
         publisher = Publisher(domain, writer, _now, on_object=observer.observe, limits=limits)
+        objects = object_processors(domain, settings, writer, _now, on_object=observer.observe)
+        tasks = (observing(observer), *(when_served(served, processor) for processor in objects))
         try:
-            yield observer, publisher
+            yield Watcher(observer, publisher, objects, tasks)
         finally:
             await publisher.close()
+            for processor in objects:
+                await processor.close()
             await writer.close()
 
 
@@ -93,11 +111,12 @@ def observing(observer: Observer) -> ExtraTask:
 
 
 class WatcherMetrics(Collector):
-    """What the two halves count, for Prometheus."""
+    """What the parts count, for Prometheus."""
 
-    def __init__(self, observer: Observer, publisher: Publisher) -> None:
+    def __init__(self, observer: Observer, publisher: Publisher, objects: Iterable[ObjectProcessor] = ()) -> None:
         self._observer = observer
         self._publisher = publisher
+        self._objects = tuple(objects)
 
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
@@ -107,15 +126,22 @@ class WatcherMetrics(Collector):
         for what in ("finalizer-on", "status", "finalizer-off", "events", "refused"):
             writes.add_metric([what], self._publisher.counts[what])
         yield writes
-        queue = self._publisher.queue
+        kept = CounterMetricFamily(
+            "ledgerlb_object_writes", "Writes of CN2 objects and NADs by what they were", labels=["part", "what"]
+        )
+        for part in self._objects:
+            for what in ("create", "patch", "delete", "apply-metadata", "reverted", "refused"):
+                kept.add_metric([part.name, what], part.counts[what])
+        yield kept
+        queues = [self._publisher.queue, *(part.queue for part in self._objects)]
         failures = CounterMetricFamily("ledgerlb_cluster_write_failures", "Writes that failed and are tried again")
-        failures.add_metric([], queue.counts["failed"])
+        failures.add_metric([], sum(queue.counts["failed"] for queue in queues))
         yield failures
         dropped = CounterMetricFamily("ledgerlb_events_dropped", "Kubernetes Events that were given up")
-        dropped.add_metric([], queue.counts["dropped"])
+        dropped.add_metric([], sum(queue.counts["dropped"] for queue in queues))
         yield dropped
-        waiting = GaugeMetricFamily("ledgerlb_cluster_writes_waiting", "Services and Events that wait to be written")
-        waiting.add_metric([], queue.waiting())
+        waiting = GaugeMetricFamily("ledgerlb_cluster_writes_waiting", "Objects and Events that wait to be written")
+        waiting.add_metric([], sum(queue.waiting() for queue in queues))
         yield waiting
         facts = CounterMetricFamily("ledgerlb_facts_appended", "Facts appended")
         facts.add_metric([], self._observer.appended)

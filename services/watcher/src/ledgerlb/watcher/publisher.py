@@ -6,7 +6,8 @@ the finalizer goes. Events follow when there is time. ``spec`` is never written.
 
 Every step is decided afresh from the folded state when it is its turn, so a restart, a foreign change and a lost
 write all come to the same: what differs is written. After a write the fact is taken to show what was written until
-the next fact says what it really shows.
+the next fact says what it really shows. InstanceIPs and FloatingIPs are another processor's work; the finalizer waits
+until those of the Service are gone.
 
 Concurrency: ``take`` and ``settle`` never wait for the cluster; ``settle`` hands the names of Services to a
 ``WorkQueue``, whose tasks read the state between their own waits, on the same event loop.
@@ -69,8 +70,9 @@ class _Due:
 
 
 class Publisher:
-    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets every Service as a write returned it,
-    so that its fact need not wait for the watch. ``counts``: writes by step, ``refused``, ``events``.
+    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets a Service as a write of its
+    finalizer returned it, so that its fact need not wait for the watch. ``counts``: writes by step, ``refused``,
+    ``events``.
     """
 
     name = "publisher"
@@ -215,7 +217,7 @@ class Publisher:
     def _finalizer_off(self, fact: ServiceFact, publication: Publication) -> _Due | None:
         if not fact.has_finalizer or publication.finalizer:
             return None
-        if not self._state.served(fact):
+        if not self._state.served(fact) or self._state.has_objects(fact.full_name):
             return None
         after = fact.model_copy(update={"has_finalizer": False})
         return _Due("finalizer-off", remove_finalizer(fact), after, publication)
@@ -234,9 +236,11 @@ class Publisher:
             return
         if self._version(name) == version:  # else a fact came meanwhile, and what it shows is looked at again
             self._state.services[name] = due.after
+        if due.step == "finalizer-on":
+            self._state.serve(before)
         if due.step == "status":
             self._announce(before, due)
-        if self._on_object is not None:
+        if self._on_object is not None and due.step != "status":  # nobody waits for the fact of a status
             self._on_object(result)
 
     def _version(self, name: str) -> int:
@@ -347,7 +351,7 @@ def _status_due(
 ) -> _Due | None:
     """The status write that makes the Service show these, None where it does."""
     shown = {condition.type: condition for condition in fact.conditions}
-    changed = tuple(c for c in conditions if _timeless_condition(shown.get(c.type)) != _timeless_condition(c))
+    changed = tuple(c for c in conditions if _said_by(shown.get(c.type)) != _said_by(c))
     if addresses == fact.ingress:
         addresses = None
     if addresses is None and not changed and not dropped:
@@ -361,8 +365,11 @@ def _status_due(
     return _Due("status", write, fact.model_copy(update=update), publication)
 
 
-def _timeless_condition(condition: Condition | None) -> Condition | None:
-    return None if condition is None else condition.model_copy(update={"since": ""})
+def _said_by(condition: Condition | None) -> tuple[object, ...]:
+    """What a condition says, whenever it began to."""
+    if condition is None:
+        return ()
+    return (condition.status, condition.reason, condition.message, condition.observed_generation)
 
 
 def _timeless(due: _Due) -> Write:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.runtime.settings import PREFIX
+
+Switch = Literal["auto", "off"]
 
 
 class WatcherSettings(BaseSettings):
@@ -25,6 +27,13 @@ class WatcherSettings(BaseSettings):
     """Most writes to the API server at a time."""
     write_timeout: float = Field(default=10.0, gt=0, le=120)
     """Seconds for one write."""
+
+    cn2_objects: Switch = "auto"
+    """InstanceIPs and FloatingIPs of Services: made where the cluster serves them, or ``off``: none (those that an
+    earlier run made are removed)."""
+    nad_objects: Switch = "auto"
+    """VirtualNetworks and Subnets of NetworkAttachmentDefinitions: made where the cluster serves them, or ``off``:
+    CN2 or somebody else makes them."""
 
     @field_validator("kubeconfig", "manifests", mode="before")
     @classmethod

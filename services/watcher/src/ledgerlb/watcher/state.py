@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.cn2.model import owners_of
 from ledgerlb.core.facts import (
+    CN2ObjectFact,
     FactRecord,
     Gone,
     NetworkAttachmentDefinitionFact,
@@ -32,7 +34,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
 
-_READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/")
+_READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/", "InstanceIP/", "FloatingIP/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ class PublisherState:
         self.changed: dict[str, None] = {}
         self.offered: dict[str, None] = {}
         self.notices: list[Notice] = []
+        self._made_for: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Services for which an InstanceIP or FloatingIP of ours stands, by (kind, name)."""
+        self._objects_of: dict[str, dict[tuple[str, str], None]] = {}
         self._wants: dict[str, dict[str, None]] = {}
         self._served: dict[str, str] = {}
         self._buried: dict[str, str] = {}
@@ -81,6 +86,10 @@ class PublisherState:
         """Whether an intent of the Service still wants addresses."""
         return bool(self._wants.get(service))
 
+    def has_objects(self, service: str) -> bool:
+        """Whether an InstanceIP or FloatingIP of ours still stands for the Service."""
+        return bool(self._objects_of.get(service))
+
     def spoken(self, service: str) -> bool:
         """Whether the ledger has ever said anything of the Service: before, a status that it shows may still be
         adopted.
@@ -88,10 +97,22 @@ class PublisherState:
         return service in self._spoken
 
     def served(self, fact: ServiceFact) -> bool:
-        """Whether this very object was ours and carried our finalizer, or stands in the ledger: only then is it ours to
-        clean up.
+        """Whether this very object was ours and carried our finalizer, or stands in the ledger, or was chosen a network
+        for: only then is it ours to clean up.
         """
-        return fact.full_name in self._spoken or self._served.get(fact.full_name) == fact.uid
+        name = fact.full_name
+        selection = self.selections.get(name)
+        return (
+            name in self._spoken
+            or self._served.get(name) == fact.uid
+            or (selection is not None and selection.ours and selection.uid == fact.uid)
+        )
+
+    def serve(self, fact: ServiceFact) -> None:
+        """Our finalizer was put on this object; whether a fact will ever show it so as one of ours is open, because its
+        type may have been changed just before.
+        """
+        self._served[fact.full_name] = fact.uid
 
     def bury(self, fact: ServiceFact) -> None:
         """The cluster says that this object is gone: facts of it that are still under way concern nobody."""
@@ -124,6 +145,10 @@ class PublisherState:
                 self.objects[fact.kind, fact.full_name] = fact.uid
                 if fact.full_name in self.offers:
                     self.offered[fact.full_name] = None
+            case CN2ObjectFact():
+                self._take_object((fact.kind, fact.full_name), owners_of(fact) if fact.ours else ())
+            case Gone(kind="InstanceIP" | "FloatingIP"):
+                self._take_object((fact.kind, fact.full_name), ())
             case Gone(kind="Service"):
                 for table in (self.services, self.versions, self._served, self._buried):
                     table.pop(fact.full_name, None)
@@ -132,6 +157,18 @@ class PublisherState:
                 self.objects.pop((fact.kind, fact.full_name), None)
             case _:
                 pass
+
+    def _take_object(self, key: tuple[str, str], owners: tuple[str, ...]) -> None:
+        for owner in self._made_for.pop(key, ()):
+            members = self._objects_of[owner]
+            del members[key]
+            if not members:
+                del self._objects_of[owner]
+                self.changed[owner] = None
+        for owner in owners:
+            self._objects_of.setdefault(owner, {})[key] = None
+        if owners:
+            self._made_for[key] = owners
 
     def _take_service(self, fact: ServiceFact) -> None:
         name = fact.full_name

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ledgerlb.core.facts import Fact
+
 GROUP: Final = "core.contrail.juniper.net"
 DEFAULT_VERSION: Final = "v1alpha1"
 """The API version where the cluster does not tell which it serves (a folder of manifests, a scenario)."""
@@ -86,6 +88,12 @@ def reference(kind: str, full_name: str, version: str) -> dict[str, Any]:
     if namespace:
         found["namespace"] = namespace
     return {**found, "name": name, "fqName": fq_name(full_name)}
+
+
+def owners_of(fact: Fact) -> tuple[str, ...]:
+    """The Services (``namespace/name``) for which an InstanceIP or FloatingIP stands, as its annotation says."""
+    names = (name.strip() for name in fact.annotations.get(OWNER_ANNOTATION, "").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def fq_name(full_name: str) -> list[str]:

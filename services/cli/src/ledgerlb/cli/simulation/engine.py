@@ -36,6 +36,9 @@ from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.network_selector.processor import NetworkSelector
 from ledgerlb.runtime.processor import Processor
+from ledgerlb.watcher.objects.base import ObjectProcessor
+from ledgerlb.watcher.objects.networks import NetworkObjectsKeeper
+from ledgerlb.watcher.objects.services import ServiceObjectsKeeper
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
 from ledgerlb.watcher.work import Limits
@@ -44,7 +47,7 @@ FABRIC: Final = "fabric"
 MAX_ROUNDS: Final = 2000
 MAX_HOPS: Final = 100_000
 PATIENCE: Final = 20.0
-"""Seconds of real time in which the publisher's writes, all of them in memory, must be done."""
+"""Seconds of real time in which a part's writes, all of them in memory, must be done."""
 _ONE_BY_ONE: Final = Limits(concurrency=1, quiet=0.0, patience=0.0)
 """One write after the other, Events at once: the same order each time."""
 _CHECKED_BY_SERVER: Final = frozenset({"Service", "Namespace", "EndpointSlice", "Endpoints", "Pod", "Node"})
@@ -52,6 +55,8 @@ _CHECKED_BY_SERVER: Final = frozenset({"Service", "Namespace", "EndpointSlice", 
 _DECIDER: Final = "simulation"
 _FAR: Final = 10 * 366 * 86400.0
 """Seconds: agents of a simulation never reconcile for time's sake, since nothing but them touches their record."""
+
+_Writing = Publisher | ObjectProcessor
 
 
 class Restless(LedgerLBError):
@@ -86,27 +91,33 @@ class Engine:
         self._selector = self._unit("network-selector", lambda: NetworkSelector(settings, self.clock))
         self._ipam = self._unit("ipam", lambda: Ipam(settings, self.clock, _DECIDER))
         self._planner = self._unit("planner", lambda: Planner(settings))
-        self._publisher = self._publisher_unit()
+        self._watcher = self._writing_units()
         self._agents: dict[str, Unit] = {}
 
-    def _publisher_unit(self) -> Unit:
-        name = "publisher"
+    def _writing_unit(self, name: str, make: Callable[[ClusterWriter], _Writing]) -> Unit:
+        """A part that writes into the cluster, one write after the other."""
         writer = self._writer if self._fault is None else FaultyWriter(self._writer, name, self._fault)
 
-        def make() -> Processor:
-            return Publisher(self._settings, writer, self.clock, limits=_ONE_BY_ONE)
-
         async def finish(processor: Processor) -> bool:
-            assert isinstance(processor, Publisher)
+            assert isinstance(processor, Publisher | ObjectProcessor)
             if not await processor.idle(PATIENCE):
-                raise Restless(f"the publisher's writes were not done within {PATIENCE:g} s")
+                raise Restless(f"the writes of {name} were not done within {PATIENCE:g} s")
             return isinstance(writer, FaultyWriter) and writer.revive()
 
         async def end(processor: Processor) -> None:
-            assert isinstance(processor, Publisher)
+            assert isinstance(processor, Publisher | ObjectProcessor)
             await processor.close()
 
-        return Unit(name, make, self._log, self.clock, self._remember, finish=finish, end=end)
+        return Unit(name, lambda: make(writer), self._log, self.clock, self._remember, finish=finish, end=end)
+
+    def _writing_units(self) -> list[Unit]:
+        settings, clock = self._settings, self.clock
+        parts: dict[str, Callable[[ClusterWriter], _Writing]] = {
+            "publisher": lambda writer: Publisher(settings, writer, clock, limits=_ONE_BY_ONE),
+            "nad-objects": lambda writer: NetworkObjectsKeeper(settings, writer, clock, limits=_ONE_BY_ONE),
+            "cn2-objects": lambda writer: ServiceObjectsKeeper(settings, writer, clock, limits=_ONE_BY_ONE),
+        }
+        return [self._writing_unit(name, make) for name, make in parts.items()]
 
     def _unit(self, name: str, make: Callable[[], Processor]) -> Unit:
         return Unit(name, make, self._log_of(name), self.clock, self._remember)
@@ -174,7 +185,7 @@ class Engine:
                 obj = self._cluster.get(kind, namespace, name)
                 if obj is not None:
                     self._observer.take(Batch(kind, tuple(seen(kind, [obj], self._told)[0])))
-        units = [self._selector, self._ipam, self._planner, self._publisher]
+        units = [self._selector, self._ipam, self._planner, *self._watcher]
         for unit in units if self._silent else [*units, *self._agents.values()]:
             await unit.deliver_again(count)
         await self.pump()
@@ -187,7 +198,7 @@ class Engine:
     def _units_of(self, part: Part) -> list[Unit]:
         match part:
             case "watcher":
-                return [self._publisher]
+                return list(self._watcher)
             case "selector":
                 return [self._selector]
             case "ipam":
@@ -198,7 +209,7 @@ class Engine:
     # Running
 
     def _deciders(self) -> list[Unit]:
-        return [self._selector, self._ipam, self._planner, self._publisher]
+        return [self._selector, self._ipam, self._planner, *self._watcher]
 
     async def pump(self) -> None:
         """Let every part take its turn until nothing changes any more; raises Restless where that does not come."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -23,7 +23,7 @@ from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.kube.writer import About, ClusterWriter, Object, event_write
 from ledgerlb.watcher.objects.keeper import Keeper, Say
-from ledgerlb.watcher.objects.table import Key, ObjectTable
+from ledgerlb.watcher.objects.table import ObjectTable
 from ledgerlb.watcher.work import Limits, WorkQueue
 
 LOOK: Final = 5.0
@@ -98,8 +98,7 @@ class ObjectProcessor(ABC):
             return None
         self._began = True
         pending, self._pending = self._pending, {}
-        stopped = (owner for key in self._keeper.stopped() for owner in self._owners_of_key(key))
-        for owner in dict.fromkeys([*pending, *self._table.doubtful(), *stopped]):
+        for owner in dict.fromkeys([*pending, *self._table.doubtful(), *self._keeper.take_due()]):
             self.queue.add(owner)
         await asyncio.sleep(0)
         waits = self._table.assumes() or self._keeper.waits() or self.queue.waiting()
@@ -134,9 +133,6 @@ class ObjectProcessor(ABC):
         assert not isinstance(fact, Synced), "markers are no objects"
         gone = isinstance(fact, Gone)
         self._note(self._table.take((fact.kind, fact.full_name), None if gone else fact))  # type: ignore[arg-type]
-
-    def _owners_of_key(self, key: Key) -> Iterator[str]:
-        yield from self._keeper.for_whom.get(key, {})
 
     def _say(self, owner: str) -> Say:
         def say(reason: str, message: str, identity: str) -> None:

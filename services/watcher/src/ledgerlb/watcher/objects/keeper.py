@@ -78,8 +78,8 @@ class Keeper:
         counts: Counter[str] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self.for_whom: dict[Key, dict[str, None]] = {}
-        """Owners of the objects that wait to be looked at again."""
+        self._for_whom: dict[Key, dict[str, None]] = {}
+        """On whose behalf objects wait to be looked at again."""
         self._table = table
         self._writer = writer
         self._clock = clock
@@ -100,7 +100,7 @@ class Keeper:
         """
         written = await self._bring(key, wanted, say)
         if key in self._stopped:
-            self.for_whom.setdefault(key, {})[owner] = None
+            self._for_whom.setdefault(key, {})[owner] = None
         return written
 
     def is_stopped(self, key: Key, standing: AnyFact | None, wanted: Wanted | None = None) -> bool:
@@ -111,7 +111,7 @@ class Keeper:
         if (stopped.wanted, stopped.standing) == (wanted, standing) and self._clock() < stopped.until:
             return True
         del self._stopped[key]
-        self.for_whom.pop(key, None)
+        self._for_whom.pop(key, None)
         return False
 
     async def _bring(self, key: Key, wanted: Wanted | None, say: Say) -> bool:
@@ -138,10 +138,14 @@ class Keeper:
         """Whether some object is to be looked at again although nothing may change."""
         return bool(self._stopped)
 
-    def stopped(self) -> tuple[Key, ...]:
-        """Objects whose time to be looked at again has come."""
+    def take_due(self) -> tuple[str, ...]:
+        """Forget what has been stopped for long enough; returns on whose behalf it is to be looked at again."""
         now = self._clock()
-        return tuple(key for key, stopped in self._stopped.items() if now >= stopped.until)
+        found: dict[str, None] = {}
+        for key in [key for key, stopped in self._stopped.items() if now >= stopped.until]:
+            del self._stopped[key]
+            found.update(self._for_whom.pop(key, {}))
+        return tuple(found)
 
     def _is_in_step(self, key: Key, current: AnyFact, wanted: Wanted) -> bool:
         shown = fact_of(wanted.body())
@@ -232,12 +236,10 @@ class Keeper:
         )
         say(OBJECT_NOT_OURS, text, _said(key))
 
-    def refused(
-        self, key: Key, wanted: Wanted | None, current: AnyFact | None, refused: ClusterRefused, say: Say, owner: str
-    ) -> None:
+    def refused(self, key: Key, current: AnyFact, refused: ClusterRefused, say: Say, owner: str) -> None:
         """A write that the caller made itself was refused: tell, and stop until something changes."""
-        self._refused(key, wanted, current, refused, say)
-        self.for_whom.setdefault(key, {})[owner] = None
+        self._refused(key, None, current, refused, say)
+        self._for_whom.setdefault(key, {})[owner] = None
 
     def _refused(
         self, key: Key, wanted: Wanted | None, current: AnyFact | None, refused: ClusterRefused, say: Say

@@ -38,7 +38,9 @@ _KEYS: Final = (f"{_NAD}/", "VirtualNetwork/", "Subnet/", "Synced/")
 
 
 class NetworkObjectsKeeper(ObjectProcessor):
-    """A Processor; see module. An owner is a NAD, by ``namespace/name``."""
+    """A Processor; see module. An owner is a NAD, by ``namespace/name``. ``enabled`` False: nothing is made or changed
+    any more; what an earlier run made goes with its NAD.
+    """
 
     name = "nad-objects"
     reads: tuple[Topic, ...] = (FACTS,)
@@ -50,10 +52,12 @@ class NetworkObjectsKeeper(ObjectProcessor):
         writer: ClusterWriter,
         clock: Clock,
         *,
+        enabled: bool = True,
         on_object: Callable[[Object], None] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._settings = settings
+        self._enabled = enabled
         super().__init__(writer, clock, on_object=on_object, limits=limits)
 
     def take(self, record: Record) -> None:
@@ -99,6 +103,8 @@ class NetworkObjectsKeeper(ObjectProcessor):
             return False
         if nad is None or found is None:
             return await self._clear(owner, nad)
+        if not self._enabled:
+            return False
         clash = self._clash(nad)
         if clash or not found.valid:
             return await self._annotate(nad, clash or found.status, finalizer=nad.has_finalizer)
@@ -176,7 +182,7 @@ class NetworkObjectsKeeper(ObjectProcessor):
         try:
             result = await self._writer.write(write)
         except ClusterRefused as refused:
-            self._keeper.refused(key, None, nad, refused, self._say(nad.full_name), nad.full_name)
+            self._keeper.refused(key, nad, refused, self._say(nad.full_name), nad.full_name)
             return False
         self._counts["apply-metadata"] += 1
         last = result is None or (nad.deleting and not finalizer and not result["metadata"].get("finalizers"))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ledgerlb.core.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
-from ledgerlb.core.cn2.model import DEFAULT_VERSION, OWNER_ANNOTATION
+from ledgerlb.core.cn2.model import DEFAULT_VERSION, owners_of
 from ledgerlb.core.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.settings import DomainSettings
@@ -83,8 +83,7 @@ class ServiceObjectsKeeper(ObjectProcessor):
 
     def owners_of(self, fact: AnyFact) -> tuple[str, ...]:
         """See ObjectProcessor."""
-        named = fact.annotations.get(OWNER_ANNOTATION, "")
-        return tuple(name for name in named.split(",") if name)
+        return owners_of(fact)
 
     def about(self, owner: str) -> About | None:
         """See ObjectProcessor."""

@@ -1,0 +1,52 @@
+"""Cases of every table again, with everything restarted and the last inputs repeated after each of their steps: nothing
+may come of it. Cases of one step end so anyhow (see ``play``).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.contract import (
+    test_agents,
+    test_allocation,
+    test_changes,
+    test_conflicts,
+    test_known_failures,
+    test_networks,
+    test_paths,
+    test_selection,
+    test_service_contract,
+)
+from tests.simulation.contract.play import Case, play
+
+TABLES = (
+    test_agents,
+    test_allocation,
+    test_changes,
+    test_conflicts,
+    test_known_failures,
+    test_networks,
+    test_paths,
+    test_selection,
+    test_service_contract,
+)
+BETWEEN = ({"restart": "all"}, {"redeliver": 10})
+FEWEST_STEPS = 3
+
+
+def steps(one: Case) -> int:
+    return sum(isinstance(item, dict) and "expect" not in item for item in one.script)
+
+
+ALL = [one for table in TABLES for one in table.CASES]
+CASES = [one for one in ALL if steps(one) >= FEWEST_STEPS]
+
+
+def test_no_two_cases_have_one_name() -> None:
+    names = [one.name for one in ALL]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[one.name for one in CASES])
+def test_restarts_and_repetition_after_every_step_change_nothing(case: Case) -> None:
+    play(case, between=BETWEEN)

@@ -40,6 +40,8 @@ _KINDS: Final = {
     "Namespace": ("v1", "namespaces"),
     "Node": ("v1", "nodes"),
     "Service": ("v1", "services"),
+    "Pod": ("v1", "pods"),
+    "Endpoints": ("v1", "endpoints"),
     "Event": ("v1", "events"),
     "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices"),
     "NetworkAttachmentDefinition": ("k8s.cni.cncf.io/v1", "network-attachment-definitions"),
@@ -50,7 +52,8 @@ _KINDS: Final = {
 }
 _CLUSTER_SCOPED: Final = frozenset({"Namespace", "Node", "CustomResourceDefinition"})
 _OF_TESTS: Final = (
-    "Service", "EndpointSlice", "NetworkAttachmentDefinition", "VirtualNetwork", "Subnet", "Kubemanager", "Event",
+    "Service", "EndpointSlice", "Endpoints", "Pod", "NetworkAttachmentDefinition", "VirtualNetwork", "Subnet",
+    "Kubemanager", "Event",
 )  # fmt: skip
 
 
@@ -290,7 +293,8 @@ class Cluster:
     def delete(self, kind: str, namespace: str, name: str, *, force: bool = False) -> None:
         """Ask for its deletion; `force` takes every finalizer off. Harmless where it is gone."""
         path = path_of(kind, namespace, name)
-        status, answer = self.request("DELETE", path)
+        # No kubelet would end a Pod's time of grace.
+        status, answer = self.request("DELETE", f"{path}?gracePeriodSeconds=0" if kind == "Pod" else path)
         if force and status == http.client.OK:
             body = {"metadata": {"finalizers": None}}
             status, answer = self.request("PATCH", path, body, "application/merge-patch+json")

@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 import copy
-import http
 import random
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final, Self
 
 from tests.integration.random_edits import estate
+from tests.integration.random_edits.editor import MERGE, Call, Edit
 from tests.integration.random_edits.estate import NETWORKS, SERVICE_NAMESPACES, Network
 from tests.support import kube_objects as kube
-from tests.support.kube_objects import NETWORK_ANNOTATION, SELECTOR_ANNOTATION, Cluster, Object, path_of
+from tests.support.kube_objects import NETWORK_ANNOTATION, SELECTOR_ANNOTATION, Object, path_of
 
 ADDRESSES: Final = "ledgerlb.io/addresses"
 SHARING_KEY: Final = "ledgerlb.io/sharing-key"
-MERGE: Final = "application/merge-patch+json"
-EXPECTED: Final = frozenset(
-    {http.HTTPStatus.OK, http.HTTPStatus.CREATED, http.HTTPStatus.ACCEPTED, http.HTTPStatus.NOT_FOUND,
-     http.HTTPStatus.CONFLICT}
-)  # fmt: skip
-"""Also what is gone already, or still there: an object with a finalizer goes when it may."""
-
 _PORTS: Final = (80, 443, 8080, 8443, 9000)
 _KEYS: Final = ("", "", "k1", "k2")
 _BACKENDS: Final = tuple((f"10.20.{node}.{pod}", f"node-{node}") for node in (1, 2, 3, 4) for pod in (1, 2))
 
 
-@dataclass
-class Call:
-    """One request. `undo` is called where the API server did not do it."""
-
-    method: str
-    path: str
-    body: Object | None = None
-    kind: str = "application/json"
-    undo: Callable[[], None] | None = None
-
-
-@dataclass
-class Edit:
-    """What one edit asks of the API server, in order. `touches`: two edits of one object never run at a time."""
-
-    what: str
-    touches: str
-    calls: list[Call] = field(default_factory=list)
-
-
 class Script:
-    """See module. `next()` gives edits without end; the same seed gives the same ones as long as the API server does
-    what they ask."""
+    """See module. An iterator without end; the same seed gives the same edits as long as the API server does what they
+    ask."""
 
     def __init__(self, seed: int, services: int) -> None:
         self._random = random.Random(seed)
@@ -126,8 +98,10 @@ class Script:
 
     # Edits
 
-    def next(self) -> Edit:
-        """The next edit."""
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Edit:
         kinds: tuple[tuple[int, Callable[[], Edit | None]], ...] = (
             (150, self._create_service), (130, self._delete_service), (60, self._recreate_service),
             (170, self._annotate_service), (60, self._change_type), (60, self._change_families),
@@ -208,6 +182,10 @@ class Script:
 
     def _change_type(self) -> Edit:
         full, service = self._any_service()
+        others = sorted(name for name, one in self.services.items() if one["spec"]["type"] != "LoadBalancer")
+        if others and self._random.random() < 0.4:
+            full = self._random.choice(others)
+            service = self.services[full]
         was = service["spec"]["type"]
         new = "ClusterIP" if was == "LoadBalancer" else "LoadBalancer"
         spec: Object = {"type": new, "allocateLoadBalancerNodePorts": False if new == "LoadBalancer" else None}
@@ -230,7 +208,9 @@ class Script:
         namespace, _, name = full.partition("/")
         body = {"endpoints": self._slice(service)["endpoints"]}
         return Edit(
-            "endpoints changed", full, [Call("PATCH", path_of("EndpointSlice", namespace, f"{name}-slice"), body, MERGE)]
+            "endpoints changed",
+            full,
+            [Call("PATCH", path_of("EndpointSlice", namespace, f"{name}-slice"), body, MERGE)],
         )
 
     def _annotate_namespace(self) -> Edit:
@@ -388,42 +368,3 @@ def _families(what: str) -> Object:
     families = [named[letter] for letter in what if letter in named]
     policy = "PreferDualStack" if "+" in what else "RequireDualStack" if len(families) > 1 else "SingleStack"
     return {"ipFamilies": families, "ipFamilyPolicy": policy}
-
-
-class Editor:
-    """Carries edits out. `done` counts them by what they were, `answers` the API server's by status, `odd` keeps
-    answers that no edit of this script may have."""
-
-    def __init__(self, cluster: Cluster, script: Script) -> None:
-        self._cluster = cluster
-        self._script = script
-        self.done: Counter[str] = Counter()
-        self.answers: Counter[int] = Counter()
-        self.odd: list[str] = []
-
-    def carry_out(self, count: int) -> None:
-        """The next `count` edits, several at a time, never two of one object."""
-        waiting = [self._script.next() for _ in range(count)]
-        while waiting:
-            together: dict[str, Edit] = {}
-            later = []
-            for edit in waiting:
-                if edit.touches in together:
-                    later.append(edit)
-                else:
-                    together[edit.touches] = edit
-            for edit, answers in zip(together.values(), self._cluster.each(self._do, together.values()), strict=True):
-                self._note(edit, answers)
-            waiting = later
-
-    def _do(self, edit: Edit) -> list[tuple[Call, int, Any]]:
-        return [(call, *self._cluster.request(call.method, call.path, call.body, call.kind)) for call in edit.calls]
-
-    def _note(self, edit: Edit, answers: list[tuple[Call, int, Any]]) -> None:
-        self.done[edit.what] += 1
-        for call, status, answer in answers:
-            self.answers[status] += 1
-            if status >= http.HTTPStatus.BAD_REQUEST and call.undo is not None:
-                call.undo()
-            if status not in EXPECTED:
-                self.odd.append(f"{edit.what}: {call.method} {call.path}: {status} {str(answer)[:300]}")

@@ -127,11 +127,14 @@ NETWORKS: Final = (
     Network("nets-b/tiny-2", "vn", "10.103.0.16/28", "fd00:130::/126", (), annotations=_AT_ONCE),
     Network("nets-a/tiny-3", "nad", "10.103.0.32/31", "fd00:131::/125", ()),
     Network("nets-b/tiny-4", "nad", "10.103.0.64/28", "", _tier("silver"), annotations=_AT_ONCE),
-    # Overlapping: the first two conflict, the next two keep out of each other's routing context.
+    # Overlapping: the first two conflict; the next two keep out of each other's routing context and both serve. These
+    # give out different parts, as one path set an address is all that there is: of two holders of an address in two
+    # networks only one would be forwarded to, and a move to the other would wait for ever.
     Network("nets-a/over-1", "nad", "10.104.0.0/22", "", _tier("iron")),
     Network("nets-b/over-2", "vn", "10.104.1.0/24", "", _tier("iron"), other=("10.104.8.0/24", "")),
-    Network("nets-a/apart-1", "nad", "10.105.0.0/24", "", _tier("iron"), (f"{_TARGET}1",)),
-    Network("nets-b/apart-2", "vn", "10.105.0.0/25", "", _tier("iron"), (f"{_TARGET}2",)),
+    Network("nets-a/apart-1", "vn", "10.105.0.0/24", "", _tier("iron"), (f"{_TARGET}1",),
+            ranges=(("10.105.0.128", "10.105.0.250"),)),
+    Network("nets-b/apart-2", "nad", "10.105.0.0/25", "", _tier("iron"), (f"{_TARGET}2",)),
     # Not for everybody.
     Network("nets-a/team", "nad", "10.106.0.0/24", "fd00:140::/64", _tier("gold"),
             annotations=(("ledgerlb.io/allowed-namespaces", "team in (a,b)"),)),

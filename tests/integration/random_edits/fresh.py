@@ -103,5 +103,3 @@ def _now() -> datetime:
 
 def _shortened(value: bytes | None) -> str:
     return "a tombstone" if value is None else value[:500].decode(errors="replace")
-
-

@@ -135,7 +135,10 @@ class Judgement:
             elif network.problem != INVALID_ANNOTATION and not _serves(network, case.fact):
                 yield f"{case.name} keeps {network.name}, which has only {network.families}"
             kept = [holding for holding in case.holdings if holding.network == case.sticky.network]
-            if all(holding.basis != basis_of(case.fact) for holding in kept) and case.sticky.network != case.fresh.network:
+            if (
+                all(holding.basis != basis_of(case.fact) for holding in kept)
+                and case.sticky.network != case.fresh.network
+            ):
                 word = self._snapshot.said.words_of(case.name).get(case.sticky.network)
                 if getattr(word, "basis", None) != basis_of(case.fact):
                     yield f"{case.name} keeps {case.sticky.network} although its own wishes changed"
@@ -196,7 +199,11 @@ class Judgement:
                 yield f"{case.name} has nothing and shows {status} {reason!r}"
                 continue
             selected, why = case.condition(_SELECTED)
-            if case.fresh.network is None and (selected, why, reason) != ("False", case.fresh.reason, case.fresh.reason):
+            if case.fresh.network is None and (selected, why, reason) != (
+                "False",
+                case.fresh.reason,
+                case.fresh.reason,
+            ):
                 yield f"{case.name} has no network ({case.fresh.reason}), and shows {selected} {why}, {reason}"
             if case.fresh.network is not None and reason not in self._refusals(case, case.fresh.network):
                 yield f"{case.name} shows {reason}; {case.fresh.network}: {self._refusals(case, case.fresh.network)}"

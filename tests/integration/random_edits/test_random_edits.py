@@ -15,7 +15,8 @@ import pytest
 
 from ledgerlb.core.settings import DomainSettings
 from tests.integration.random_edits import estate, snapshot
-from tests.integration.random_edits.edits import Editor, Script
+from tests.integration.random_edits.editor import Editor
+from tests.integration.random_edits.edits import Script
 from tests.integration.random_edits.fresh import unsaid
 from tests.integration.random_edits.judgement import Judgement
 from tests.integration.random_edits.size import Size
@@ -44,9 +45,7 @@ def test_at_rest_everything_is_where_it_must_be(
     began = time.monotonic()
     script = Script(size.seed, size.services)
     editor = Editor(cluster, script)
-    with Pipeline(
-        tmp_path, kafka.url, kubeconfig=api_server.kubeconfig_path, settings=estate.SETTINGS
-    ) as pipeline:
+    with Pipeline(tmp_path, kafka.url, kubeconfig=api_server.kubeconfig_path, settings=estate.SETTINGS) as pipeline:
         pids = pipeline.pids()
         cluster.ensure_namespaces(*estate.namespaces())
         cluster.create_all([kube.node(name, address) for name, address in estate.NODES])
@@ -85,14 +84,17 @@ def edit_for(editor: Editor, size: Size) -> None:
 
 
 def come_to_rest(pipeline: Pipeline, log: LogView, cluster: Cluster) -> None:
-    """Wait until nothing has been said for a while, nothing waits to be written, and nothing is being deleted."""
+    """Wait until nothing has been said for a while, no object waits to be written, and nothing is being deleted.
+
+    Events still may: they come after everything else, one at a time, and nothing follows from them.
+    """
     last: dict[str, int] = {}
     since = time.monotonic()
 
     def calm() -> bool:
         nonlocal last, since
         found = snapshot.ends(log)
-        waiting = pipeline["watcher"].metric("ledgerlb_cluster_writes_waiting")
+        waiting = pipeline["watcher"].metric("ledgerlb_cluster_writes_waiting", what="objects")
         if found != last or waiting:
             moved = {topic: end - last.get(topic, 0) for topic, end in found.items() if end != last.get(topic)}
             last, since = found, time.monotonic()

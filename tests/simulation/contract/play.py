@@ -144,7 +144,7 @@ def moving(name: str, *addresses: str, **more: Any) -> Object:
 
 
 def ignored(*names: str) -> Object:
-    shown = {"state": "Ignored", "addresses": [], "network": None}
+    shown: Object = {"state": "Ignored", "addresses": [], "network": None}
     return {"expect": {"services": dict.fromkeys(names, shown)}}
 
 

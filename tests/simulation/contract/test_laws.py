@@ -106,6 +106,12 @@ def last(steps: list[Object]) -> tuple[Any, Any]:
     return step["services"], step["networks"]
 
 
+def without_old_plans(found: tuple[Any, Any]) -> tuple[Any, Any]:
+    """A network with a problem keeps the address plan that it had: its size tells what once was."""
+    services, networks = found
+    return services, {name: line | {"size": 0} if line["problem"] else line for name, line in networks.items()}
+
+
 def assert_sound(simulation: Any, step: Any) -> None:
     audit = Audit()
     for record in simulation.engine.records(LEDGER):
@@ -138,7 +144,14 @@ def test_networks_and_selectors_that_come_one_by_one_end_as_if_they_had_come_at_
     before = [node("n1"), manager, *objects]
     shuffled = random.sample(before, len(before))
     one_by_one: list[Object] = [*(apply(one) for one in shuffled), apply(*wishing)]
-    assert last(one_by_one) == last([apply(*before), apply(*wishing)])
+    assert without_old_plans(last(one_by_one)) == without_old_plans(last([apply(*before), apply(*wishing)]))
+
+
+def unexpected(writes: list[Object]) -> list[Object]:
+    """What a restart wrote, but for Events on networks: they are named after the revision of the offer, so one that was
+    said at an earlier revision is said once more.
+    """
+    return [one for one in writes if one["kind"] != "Event" or one["involvedObject"]["kind"] == "Service"]
 
 
 edits = st.one_of(
@@ -175,5 +188,5 @@ def test_restarts_repetition_and_crashes_after_any_step_change_nothing(
         assert [e["events"] for e in found[at]["entries"]] == [e["events"] for e in step["entries"]]
     for at, step in enumerate(found):
         if at not in own:
-            assert (step["entries"], step["writes"]) == ([], [])
+            assert (step["entries"], unexpected(step["writes"])) == ([], [])
     assert_sound(simulation, found[-1])

@@ -1,5 +1,5 @@
-"""Cases of every table again, with everything restarted and the last inputs repeated after each of their steps: nothing
-may come of it. Cases of one step end so anyhow (see ``play``).
+"""The longer cases of every table again, with everything restarted after each of their steps: nothing may come of it.
+Every case ends so anyhow (see ``play``).
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.contract import (
+    test_adoption,
     test_agents,
     test_allocation,
     test_changes,
@@ -14,12 +15,16 @@ from tests.simulation.contract import (
     test_known_failures,
     test_networks,
     test_paths,
+    test_requests,
+    test_secondary_interfaces,
     test_selection,
     test_service_contract,
+    test_sharing,
 )
 from tests.simulation.contract.play import Case, play
 
 TABLES = (
+    test_adoption,
     test_agents,
     test_allocation,
     test_changes,
@@ -27,11 +32,14 @@ TABLES = (
     test_known_failures,
     test_networks,
     test_paths,
+    test_requests,
+    test_secondary_interfaces,
     test_selection,
     test_service_contract,
+    test_sharing,
 )
-BETWEEN = ({"restart": "all"}, {"redeliver": 10})
-FEWEST_STEPS = 3
+BETWEEN = ({"restart": "all"},)
+FEWEST_STEPS = 4
 
 
 def steps(one: Case) -> int:
@@ -48,5 +56,5 @@ def test_no_two_cases_have_one_name() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[one.name for one in CASES])
-def test_restarts_and_repetition_after_every_step_change_nothing(case: Case) -> None:
+def test_restarts_after_every_step_change_nothing(case: Case) -> None:
     play(case, between=BETWEEN)

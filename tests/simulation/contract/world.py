@@ -25,7 +25,7 @@ from tests.simulation.support import (
 
 __all__ = [
     "ADDRESSES", "ALLOWED", "CORE", "DEFAULT_LABELS", "EXCLUDE", "FORCE", "LEASE", "NETWORK", "QUARANTINE", "QUOTA",
-    "SELECTOR", "SHARING", "Object", "aged", "by_vn", "dual", "endpoint", "kubemanager", "labelled", "matching",
+    "SELECTOR", "SHARING", "Object", "aged", "asks", "by_vn", "dual", "endpoint", "ext", "kubemanager", "labelled", "matching",
     "meta", "nad", "namespace", "node", "pod", "port", "service", "slice_of", "subnet", "vn", "world",
 ]  # fmt: skip
 
@@ -118,6 +118,18 @@ def by_vn(full_name: str, v4: str = "", v6: str = "", **how: Any) -> list[Object
     subnets = [subnet(names[key], cidr) for key, cidr in (("v4", v4), ("v6", v6)) if cidr]
     subnets[0] = subnet(f"{subnets[0]['metadata']['namespace']}/{subnets[0]['metadata']['name']}", v4 or v6, **plan)
     return [vn(full_name, **names, **how), *subnets]
+
+
+def ext(v4: Any = "192.0.2.0/24", v6: Any = None, **annotations: str) -> Object:
+    """The default network ``net/ext``, with annotations of ours: ``ext(lease="0s")``."""
+    keys = {"quarantine": QUARANTINE, "lease": LEASE, "quota": QUOTA, "exclude": EXCLUDE}
+    return nad(
+        "net/ext", v4, v6, labels=DEFAULT_LABELS, annotations={keys[key]: text for key, text in annotations.items()}
+    )
+
+
+def asks(name: str, *addresses: str, **spec: Any) -> Object:
+    return service(name, {ADDRESSES: ",".join(addresses)}, **spec)
 
 
 def world(*more: Object, kubemanagers: Iterable[Object] | None = None, default: Object | None = None) -> Object:

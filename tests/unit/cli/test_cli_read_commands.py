@@ -170,11 +170,6 @@ class TestErrors:
         assert result.exit_code == 2
         assert len(result.stderr.splitlines()) == 1
 
-    def test_reselect_is_not_supported_yet(self, invoke: Invoke) -> None:
-        result = invoke("reselect", "a/web")
-        assert result.exit_code == 2
-        assert "not supported" in result.stderr
-
     def test_version(self, invoke: Invoke) -> None:
         assert json.loads(invoke("version", "-o", "json").stdout)["version"]
         assert invoke("version").stdout.startswith("ledgerlb ")

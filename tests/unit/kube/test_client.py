@@ -93,3 +93,18 @@ async def test_nobody_listens(tmp_path):
     async with ApiConnection(path) as connection:
         with pytest.raises(ApiUnavailable, match="no answer"):
             await connection.get("/x")
+
+
+async def test_the_environment_is_read_once_and_not_with_every_request(api, tmp_path, monkeypatch):
+    """aiohttp would look for a proxy and into a .netrc file each time."""
+    api.answers += [lambda _: web.json_response({"ok": True}), lambda _: web.json_response({"ok": True})]
+    async with ApiConnection(configured(tmp_path, api)) as connection:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+        assert await connection.get("/version") == {"ok": True}
+        assert not connection.client.rest_client.pool_manager.trust_env
+    async with ApiConnection(configured(tmp_path, api)) as connection:
+        with pytest.raises(ApiUnavailable, match="no answer"):
+            await connection.get("/version")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    async with ApiConnection(configured(tmp_path, api)) as connection:
+        assert await connection.get("/version") == {"ok": True}

@@ -134,6 +134,16 @@ async def test_no_usable_answer_is_unavailable(stub, writer, status):
     assert caught.value.retry_after == 7.0
 
 
+async def test_addresses_on_what_ceased_to_be_a_load_balancer_are_no_refusal(stub, writer):
+    cause = {"field": "status.loadBalancer.ingress", "reason": "FieldValueForbidden"}
+    stub.says(422, {"message": "may only be used when type is LoadBalancer", "details": {"causes": [cause]}})
+    with pytest.raises(ApiUnavailable, match="Service a/web: may only be used"):
+        await writer.write(status_write(SERVICE, ("192.0.2.1",), ()))
+    stub.says(422, {"message": "no address", "details": {"causes": [{**cause, "reason": "FieldValueInvalid"}]}})
+    with pytest.raises(ClusterRefused, match="no address"):
+        await writer.write(status_write(SERVICE, ("192.0.2.1",), ()))
+
+
 async def test_an_answer_that_is_no_json_is_unavailable(stub, writer):
     stub.says(200, b"<html>")
     with pytest.raises(ApiUnavailable, match="not JSON"):
@@ -155,3 +165,42 @@ async def test_a_server_that_is_not_there_is_unavailable(writer):
 async def test_a_kind_that_is_not_written_says_so(writer):
     with pytest.raises(NotSupported, match="VirtualNetwork"):
         await writer.write(Write("VirtualNetwork", "a", "b", "delete", {}))
+
+
+async def test_a_custom_resource_is_written_under_the_version_that_is_served(stub, writer):
+    body = {"apiVersion": "core.contrail.juniper.net/v3", "kind": "FloatingIP", "metadata": {"name": "f"}}
+    root = "/apis/core.contrail.juniper.net/v3/floatingips"
+    await writer.write(Write("FloatingIP", "", "f", "create", body, version="v3"))
+    await writer.write(Write("FloatingIP", "", "f", "patch", {"spec": {"a": None}}, "u1", "v3"))
+    await writer.write(Write("FloatingIP", "", "f", "delete", {}, "u1", "v3"))
+    assert stub.requests == [
+        ("POST", root, {"fieldManager": "ledgerlb"}, "application/json", body),
+        (
+            "PATCH",
+            f"{root}/f",
+            {"fieldManager": "ledgerlb"},
+            "application/merge-patch+json",
+            {"spec": {"a": None}, "metadata": {"uid": "u1"}},
+        ),
+        ("DELETE", f"{root}/f", {}, "application/json", {"preconditions": {"uid": "u1"}}),
+    ]
+
+
+async def test_our_metadata_is_applied_by_the_server_and_an_object_that_is_gone_is_not_made(stub, writer):
+    body = {"metadata": {"finalizers": ["ledgerlb.io/f"]}}
+    write = Write("NetworkAttachmentDefinition", "a", "n", "apply-metadata", body, "u1", "v1")
+    stub.says(409, {"message": "no existing object was found"})
+    assert await writer.write(write) is None
+    assert stub.requests == [
+        (
+            "PATCH",
+            "/apis/k8s.cni.cncf.io/v1/namespaces/a/network-attachment-definitions/n",
+            {"fieldManager": "ledgerlb", "force": "true"},
+            "application/apply-patch+yaml",
+            {
+                "apiVersion": "k8s.cni.cncf.io/v1",
+                "kind": "NetworkAttachmentDefinition",
+                "metadata": {"finalizers": ["ledgerlb.io/f"], "namespace": "a", "name": "n", "uid": "u1"},
+            },
+        )
+    ]

@@ -135,3 +135,30 @@ async def test_every_write_is_recorded_as_the_whole_object(world):
     ]
     assert world.records[1]["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.1"
     assert world.records[1]["metadata"]["name"] == "web"
+
+
+async def test_a_custom_resource_is_merge_patched_with_its_uid_as_precondition(world):
+    made = world.cluster.apply(
+        {"kind": "FloatingIP", "metadata": {"name": "f", "labels": {"x": "y"}}, "spec": {"a": 1, "b": [1, 2]}}
+    )
+    patch = {"metadata": {"labels": {"x": None}, "annotations": {"n": "m"}}, "spec": {"a": None, "b": [3]}}
+    assert await world.writer.write(Write("FloatingIP", "", "f", "patch", patch, "another")) is None
+    after = await world.writer.write(Write("FloatingIP", "", "f", "patch", patch, made["metadata"]["uid"]))
+    assert after["spec"] == {"b": [3]}
+    assert (after["metadata"]["labels"], after["metadata"]["annotations"]) == ({}, {"n": "m"})
+    assert world.records[-1] is after
+
+
+async def test_applied_metadata_is_ours_and_that_of_others_stays(world):
+    meta = {"name": "n", "namespace": "a", "finalizers": ["example.com/x"], "annotations": {"theirs": "1"}}
+    world.cluster.apply({"kind": "NetworkAttachmentDefinition", "metadata": meta})
+
+    def apply(*finalizers: str) -> Write:
+        body = {"metadata": {"annotations": {"ours": "2"}, "finalizers": list(finalizers)}}
+        return Write("NetworkAttachmentDefinition", "a", "n", "apply-metadata", body)
+
+    after = await world.writer.write(apply("ledgerlb.io/f"))
+    assert after["metadata"]["finalizers"] == ["example.com/x", "ledgerlb.io/f"]
+    assert after["metadata"]["annotations"] == {"theirs": "1", "ours": "2"}
+    after = await world.writer.write(apply())
+    assert after["metadata"]["finalizers"] == ["example.com/x"]

@@ -663,6 +663,25 @@ async def test_a_change_of_one_service_looks_at_that_service_alone(monkeypatch):
     assert set(looked) == {"a/s7"}
 
 
+async def test_what_the_status_shows_is_looked_at_only_where_it_counts(monkeypatch):
+    stage = await started(service("a/s"))
+    looked = []
+    real = stage.selector.processor._look_at
+    monkeypatch.setattr(
+        stage.selector.processor, "_look_at", lambda name, *rest: looked.append(name) or real(name, *rest)
+    )
+    await stage.put(service("a/s", ingress=("198.51.100.1",)))
+    await stage.run()
+    assert looked == []  # it has its address, and does not move
+    await stage.put(service("a/s", {NETWORK: ONE}, ingress=("198.51.100.1",)))
+    await stage.run()
+    assert set(looked) == {"a/s"}
+    looked.clear()
+    await stage.put(service("a/s", {NETWORK: ONE}, ingress=("198.51.100.2",)))
+    await stage.run()
+    assert set(looked) == {"a/s"}  # it moves: the old network waits for the status to show the new address
+
+
 async def test_the_verdict_is_a_selection_record():
     stage = await started(service("a/s"))
     assert isinstance(await stage.said("|a/s"), Selection)

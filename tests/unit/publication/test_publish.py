@@ -260,6 +260,15 @@ def test_conditions_explain_a_ready_service():
         (selected(), [holds(A4, OLD), holds(B4)], [], agents("n1"), "AddressAllocated", "True", "AddressMoving"),
         (selected(), [holds(B4, choice="adopted")], [], None, "AddressAllocated", "True", "AddressAdopted"),
         (selected(drift=OLD), [holds(B4)], [], None, "SelectionDrifted", "True", "SelectionDrifted"),
+        (
+            selected(drift_reason="NetworkNotAllowed"),
+            [holds(B4)],
+            [],
+            None,
+            "SelectionDrifted",
+            "True",
+            "SelectionDrifted",
+        ),
     ],
 )
 def test_condition(*, selection, holdings, refusals, table, name, status, reason):

@@ -161,7 +161,7 @@ _ALL: Final = (
     ),
     Reason(
         SELECTION_DRIFTED,
-        "A fresh choice would take another network; the Service keeps what it has.",
+        "A fresh choice would take another network, or find none; the Service keeps what it has.",
         "Nothing needs doing; run ledgerlb reselect NAMESPACE/NAME to move it.",
     ),
     Reason(

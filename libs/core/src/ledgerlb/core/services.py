@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Final
 
 from netaddr import AddrFormatError, IPAddress
@@ -16,6 +17,8 @@ ANNOTATION_NETWORK: Final = "service.contrail.juniper.net/externalNetwork"
 ANNOTATION_SELECTOR: Final = "service.contrail.juniper.net/externalNetworkSelector"
 ANNOTATION_ADDRESSES: Final = "ledgerlb.io/addresses"
 ANNOTATION_SHARING_KEY: Final = "ledgerlb.io/sharing-key"
+ANNOTATION_RESELECT: Final = "ledgerlb.io/reselect"
+"""When the Service was last told to choose its network afresh: an RFC 3339 time."""
 ANNOTATION_EXCLUDE: Final = "ledgerlb.io/exclude"
 ANNOTATION_ALLOWED_NAMESPACES: Final = "ledgerlb.io/allowed-namespaces"
 ANNOTATION_QUOTA: Final = "ledgerlb.io/quota-per-namespace"
@@ -93,13 +96,34 @@ def sharing_key(service: ServiceFact) -> str:
     return service.annotations.get(ANNOTATION_SHARING_KEY, "").strip()
 
 
+def check_reselect(service: ServiceFact) -> None:
+    """Raises BadInput naming the annotation where the Service has an order to choose afresh that is no time."""
+    text = service.annotations.get(ANNOTATION_RESELECT)
+    if text is None:
+        return
+    try:
+        dated = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        dated = False
+    if not dated:
+        raise BadInput(
+            f"Service {service.full_name}",
+            f"annotation {ANNOTATION_RESELECT}",
+            f"{text!r} is no RFC 3339 time",
+            "write the present time, like 2026-11-17T14:00:00Z",
+        )
+
+
 def frontends(service: ServiceFact) -> tuple[tuple[str, int], ...]:
     """(protocol, port) pairs, sorted; unsupported protocols are left out."""
     return tuple(sorted({(p.protocol, p.port) for p in service.ports if p.protocol in SUPPORTED_PROTOCOLS}))
 
 
 def basis_of(service: ServiceFact) -> str:
-    """Fingerprint of the Service's own wishes: a holder moves only when this changes (or its network goes)."""
+    """Fingerprint of the Service's own wishes: a holder moves only when this changes (or its network goes).
+
+    An order to choose afresh counts where there is one, so that the fingerprints of all others stay as they are.
+    """
     families, required = families_of(service)
     wishes = [
         service.annotations.get(ANNOTATION_NETWORK),
@@ -109,4 +133,6 @@ def basis_of(service: ServiceFact) -> str:
         service.annotations.get(ANNOTATION_ADDRESSES, service.load_balancer_ip),
         sharing_key(service),
     ]
+    if (reselect := service.annotations.get(ANNOTATION_RESELECT)) is not None:
+        wishes.append(reselect)
     return hashlib.sha256(json.dumps(wishes).encode()).hexdigest()[:16]

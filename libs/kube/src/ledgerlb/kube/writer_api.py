@@ -2,6 +2,8 @@
 
     200, 201                     done
     404; 422 on metadata.uid     the object is not there (any more)
+    422 on ingress, forbidden    the Service ceased to be a LoadBalancer just now: ClusterUnavailable, so that it is
+                                 looked at again
     409 on create                it exists already
     409 on apply-metadata        the object is not there (any more): we force what is ours, so nothing else conflicts
     409 on patch                 tried again at once, ``CONFLICT_TRIES`` times, then ClusterUnavailable
@@ -35,6 +37,7 @@ _INVALID: Final = 422
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _REFUSED: Final = 400
+_INGRESS: Final = "status.loadBalancer.ingress"
 _STRATEGIC: Final = "application/strategic-merge-patch+json"
 _JSON: Final = msgspec.json.Decoder(dict[str, Any])
 _METHODS: Final = {"create": "POST", "delete": "DELETE"}
@@ -102,8 +105,10 @@ class ApiWriter:
         message = f"{_said(write)}: {data.get('message') or f'status {status}'}"
         if status in {_UNAUTHORIZED, _TOO_MANY} or status >= _SERVER_ERROR:
             raise ApiUnavailable(message, float(retry_after) if retry_after.isdecimal() else 0.0)
-        if status == _INVALID and _concerns_uid(data):
+        if status == _INVALID and _concerns(data, "metadata.uid"):
             raise ApiRefused(message, NOT_FOUND, "NotFound")
+        if status == _INVALID and _concerns(data, _INGRESS, "FieldValueForbidden"):
+            raise ApiUnavailable(message)
         raise ApiRefused(message, status, str(data.get("reason", "")))
 
 
@@ -142,9 +147,9 @@ def _is_absent(write: Write, refused: ApiRefused) -> bool:
     return refused.status == CONFLICT and write.verb in {"create", "delete", "apply-metadata"}
 
 
-def _concerns_uid(data: Mapping[str, Any]) -> bool:
+def _concerns(data: Mapping[str, Any], field: str, reason: str = "") -> bool:
     causes = (data.get("details") or {}).get("causes") or ()
-    return any(cause.get("field") == "metadata.uid" for cause in causes)
+    return any(cause.get("field") == field and reason in {"", cause.get("reason")} for cause in causes)
 
 
 def _decoded(write: Write, raw: bytes, status: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
 
 import typer
 
@@ -11,11 +10,11 @@ from ledgerlb.cli.commands import topics
 from ledgerlb.cli.commands.explain import explain
 from ledgerlb.cli.commands.history import history
 from ledgerlb.cli.commands.ledger import tail, verify
+from ledgerlb.cli.commands.reselect import reselect
 from ledgerlb.cli.commands.run import run
 from ledgerlb.cli.commands.services import services
 from ledgerlb.cli.commands.simulate import simulate
-from ledgerlb.cli.console import DEFAULT_LOG, LogOption, Output, OutputOption, guarded, print_json
-from ledgerlb.core.errors import NotSupported
+from ledgerlb.cli.console import Output, OutputOption, guarded, print_json
 
 app = typer.Typer(
     name="ledgerlb",
@@ -32,21 +31,8 @@ app.command()(explain)
 app.command()(tail)
 app.command()(verify)
 app.command()(simulate)
+app.command()(reselect)
 app.add_typer(topics.app, name="topics")
-
-
-@app.command()
-@guarded
-def reselect(
-    name: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="A Service whose choice has drifted.")],
-    log: LogOption = DEFAULT_LOG,
-    output: OutputOption = Output.text,
-) -> None:
-    """Choose the network of a Service afresh, as if it were new (not supported yet)."""
-    del log, output
-    raise NotSupported(
-        f"Service {name}: reselect is not supported by this version; change one of its own annotations to move it"
-    )
 
 
 @app.command("version")

@@ -33,6 +33,7 @@ from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import VERSION, Entry, encode_entry
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.records import Refusal
 from ledgerlb.core.ledger.state import NetworkState
 from ledgerlb.core.pathset import Heartbeat, Report, decode_report
 from ledgerlb.core.settings import DomainSettings
@@ -53,6 +54,7 @@ _FREEING: Final = (
     ev.NetworkDefined,
     ev.PrefixChangeRefused,
 )
+_TAKING: Final = (ev.AddressAllocated, ev.AddressAdopted)
 _A_LITTLE: Final = 0.001
 
 
@@ -120,14 +122,19 @@ class Ipam:
         desk.read_back(record.offset)
 
     def _follow(self, desk: NetworkDesk, entry: Entry) -> None:
-        """What an accepted entry gives reason to look at again: freed addresses wake those that wait."""
+        """What an accepted entry gives reason to look at again: freed addresses wake those that wait, and taken ones
+        may make another reason of theirs true.
+        """
         for event in entry.events:
             EVENTS.labels(type(event).__name__).inc()
-            if isinstance(event, _FREEING):
-                desk.reconsider(self.fold.networks[entry.network].refusals)
             service = getattr(event, "service", None)
             if service is not None:
                 desk.reconsider((service,))
+        refusals = self.fold.networks[entry.network].refusals
+        if refusals and any(isinstance(event, _FREEING) for event in entry.events):
+            desk.reconsider(refusals)
+        elif refusals and any(isinstance(event, _TAKING) for event in entry.events):
+            desk.reconsider([name for name, refusal in refusals.items() if _may_turn(refusal, desk.intents.get(name))])
 
     def _take_report(self, record: Record) -> None:
         report = decode_report(record.key, record.value)
@@ -228,3 +235,12 @@ class Ipam:
         if not self._due:
             return None
         return max(_A_LITTLE, (min(self._due.values()) - now).total_seconds())
+
+
+def _may_turn(refusal: Refusal, intent: AddressIntent | Withdrawal | None) -> bool:
+    """Whether a refusal may read otherwise because somebody else got an address: not that of the many who wait for
+    any address of one family.
+    """
+    if refusal.reason != "NetworkFull" or not isinstance(intent, AddressIntent):
+        return True
+    return len(intent.families) > 1 or bool(intent.sharing_key)

@@ -140,8 +140,12 @@ class WatcherMetrics(Collector):
         dropped = CounterMetricFamily("ledgerlb_events_dropped", "Kubernetes Events that were given up")
         dropped.add_metric([], sum(queue.counts["dropped"] for queue in queues))
         yield dropped
-        waiting = GaugeMetricFamily("ledgerlb_cluster_writes_waiting", "Objects and Events that wait to be written")
-        waiting.add_metric([], sum(queue.waiting() for queue in queues))
+        waiting = GaugeMetricFamily(
+            "ledgerlb_cluster_writes_waiting", "Objects and Events that wait to be written", labels=["what"]
+        )
+        events = sum(queue.errands() for queue in queues)
+        waiting.add_metric(["objects"], sum(queue.waiting() for queue in queues) - events)
+        waiting.add_metric(["events"], events)
         yield waiting
         facts = CounterMetricFamily("ledgerlb_facts_appended", "Facts appended")
         facts.add_metric([], self._observer.appended)

@@ -23,6 +23,9 @@ from ledgerlb.watcher.work import Limits
 _LOOK: Final = 0.5
 """Seconds between two looks at what is served."""
 
+OBJECTS_SHARE: Final = 4
+"""Each processor of objects may write a fourth of what the publisher may at a time."""
+
 
 class ServedKinds:
     """An ObjectSource that remembers which kinds the cluster serves."""
@@ -55,7 +58,8 @@ def object_processors(
     on_object: Callable[[Object], None],
 ) -> tuple[ObjectProcessor, ...]:
     """The processors that make objects in the cluster."""
-    limits = Limits(concurrency=settings.write_concurrency)
+    # Addresses in the status of Services come first: objects get a share of the connections.
+    limits = Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
     cn2, nads = settings.cn2_objects != "off", settings.nad_objects != "off"
     return (
         ServiceObjectsKeeper(domain, writer, clock, enabled=cn2, on_object=on_object, limits=limits),

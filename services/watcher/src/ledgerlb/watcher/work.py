@@ -106,8 +106,11 @@ class WorkQueue:
 
     def waiting(self) -> int:
         """How many names and errands are not done yet."""
-        names = len(self._pending) + len(self._running) + len(self._delayed)
-        return names + len(self._errands) + int(self._errand_runs)
+        return len(self._pending) + len(self._running) + len(self._delayed) + self.errands()
+
+    def errands(self) -> int:
+        """How many errands are not done yet."""
+        return len(self._errands) + int(self._errand_runs)
 
     async def idle(self, within: float) -> bool:
         """Wait until nothing waits or runs, at most ``within`` seconds; whether that is so."""

@@ -23,7 +23,7 @@ from ledgerlb.core.selection.choice import Choice, Verdict
 from ledgerlb.core.selection.landscape import Landscape
 from ledgerlb.core.selection.rungs import RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor
-from ledgerlb.core.services import families_of, requested_addresses
+from ledgerlb.core.services import check_reselect, families_of, requested_addresses
 from ledgerlb.core.text import MAX_LINE, shortened
 
 _NETWORK_NAME: Final = re.compile(r"(?:[^\s/]+/)?[^\s/]+\Z")
@@ -45,6 +45,7 @@ def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = N
     verdict = _walk(landscape, service, needs)
     try:
         requested = requested_addresses(service)
+        check_reselect(service)
     except BadInput as problem:
         requested = ()
         verdict = replace(verdict, network=None, reason=INVALID_ANNOTATION, message=str(problem))

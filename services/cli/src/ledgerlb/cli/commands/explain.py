@@ -60,6 +60,7 @@ def as_json(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tu
         "service": line.name,
         **line.as_json(),
         "drift": line.publication.drift,
+        "drift_reason": selection.drift_reason if selection is not None else None,
         "remedy": remedy(line),
         "selection": selection.model_dump(mode="json") if selection is not None else None,
         "conditions": [condition.model_dump(mode="json") for condition in line.publication.conditions],
@@ -106,6 +107,16 @@ def remedy(line: ServiceLine) -> str:
     return known.remedy if known is not None else ""
 
 
+def drifted(line: ServiceLine) -> str:
+    """What a fresh choice would do in the place of what the Service keeps; empty where it would do the same."""
+    selection = line.selection
+    if line.publication.drift:
+        return f"a fresh choice would take {line.publication.drift}"
+    if selection is not None and selection.drift_reason:
+        return f"a fresh choice would find no network ({selection.drift_reason})"
+    return ""
+
+
 def as_text(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tuple[Cause, ...]]]) -> list[str]:
     """The explanation for people."""
     shown = line.publication
@@ -118,9 +129,9 @@ def as_text(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tu
         lines.append(f"  reason     {': '.join(part for part in (shown.reason, shown.message) if part)}")
     if advice := remedy(line):
         lines.append(f"  remedy     {advice}")
-    if shown.drift:
-        lines.append(f"  drifted    a fresh choice would take {shown.drift}; it stays where it is")
-    lines += _selection_text(line)
+    if instead := drifted(line):
+        lines.append(f"  drifted    {instead}; it stays where it is")
+    lines += selection_text(line)
     lines += _holdings_text(view, line)
     if decided:
         lines.append("Decided in the ledger:")
@@ -138,7 +149,8 @@ def as_text(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tu
     return lines
 
 
-def _selection_text(line: ServiceLine) -> list[str]:
+def selection_text(line: ServiceLine) -> list[str]:
+    """Every rung and candidate network that was looked at; [] where the selector has not spoken."""
     selection = line.selection
     if selection is None:
         return []

@@ -247,7 +247,7 @@ class Keeper:
         self.counts["refused"] += 1
         self._stop(key, wanted, current, RETRY)
         _log.error("%s: %s", _said(key), refused)
-        say(OBJECT_REFUSED, str(refused), f"{_said(key)} {refused}")
+        say(OBJECT_REFUSED, str(refused), "")
 
     def _stop(self, key: Key, wanted: Wanted | None, current: AnyFact | None, seconds: float) -> None:
         self._stopped[key] = _Stopped(wanted, current, self._clock() + timedelta(seconds=seconds))

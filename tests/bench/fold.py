@@ -17,6 +17,7 @@ from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, decode_entry, digest, encode_entry
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.ledger.plan import to_text
+from ledgerlb.runtime.serve import spare_objects
 
 NETWORKS = 20
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -101,4 +102,5 @@ def measure(count: int = 1_000_000) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    spare_objects()  # as every service does
     print(json.dumps(measure(int(sys.argv[1]))))

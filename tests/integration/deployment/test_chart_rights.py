@@ -86,7 +86,8 @@ def test_the_watcher_needs_nothing_but_what_the_chart_grants(
         ("patch", "", "pods", "", False),
         ("patch", "", "nodes", "", False),
         ("delete", "", "events", "", False),
-        ("patch", "k8s.cni.cncf.io", "network-attachment-definitions", "", False),
+        ("delete", "k8s.cni.cncf.io", "network-attachment-definitions", "", False),
+        ("create", "core.contrail.juniper.net", "virtualmachineinterfaces", "", False),
         ("patch", "rbac.authorization.k8s.io", "clusterroles", "", False),
     ],
 )

@@ -100,7 +100,7 @@ class TestRights:
         }
         assert readable == {(kind.group, kind.plural) for kind in WATCHED}
 
-    def test_what_may_be_written_is_the_finalizer_the_status_and_events(self, default):
+    def test_what_may_be_written_is_the_finalizer_the_status_events_and_cn2s_objects(self, default):
         (role,) = by_kind(default, "ClusterRole").values()
         writable = {
             (resource, verb)
@@ -108,7 +108,14 @@ class TestRights:
             for resource in rule["resources"]
             for verb in set(rule["verbs"]) - {"get", "list", "watch"}
         }
-        assert writable == {("services", "patch"), ("services/status", "patch"), ("events", "create")}
+        objects = ("virtualnetworks", "subnets", "instanceips", "floatingips")
+        assert writable == {
+            ("services", "patch"),
+            ("services/status", "patch"),
+            ("events", "create"),
+            ("network-attachment-definitions", "patch"),
+            *((resource, verb) for resource in objects for verb in ("create", "patch", "delete")),
+        }
 
     def test_rights_can_be_left_to_somebody_else(self):
         objects = render("rbac.create=false", "serviceAccount.create=false", 'serviceAccount.name="theirs"')

@@ -97,7 +97,7 @@ def test_member_imports_nothing_that_nobody_declares(member):
 PROVIDED_BY = {
     "pydantic": "pydantic", "netaddr": "netaddr", "msgspec": "msgspec", "aiokafka": "aiokafka", "yaml": "pyyaml",
     "kubernetes_asyncio": "kubernetes-asyncio", "pydantic_settings": "pydantic-settings", "structlog": "structlog",
-    "prometheus_client": "prometheus-client", "aiohttp": "aiohttp", "typer": "typer", "rich": "rich",
+    "prometheus_client": "prometheus-client", "aiohttp": "aiohttp", "typer": "typer", "rich": "rich", "uvloop": "uvloop",
 }  # fmt: skip
 
 

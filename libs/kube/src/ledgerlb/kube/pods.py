@@ -133,7 +133,8 @@ class PodFilter:
         if self._awaited or self._held_back is None:
             return None
         held, self._held_back = self._held_back, None
-        return replace(held, names=frozenset(self._passed) & held.names)
+        # Also those that came after the list and before its turn.
+        return replace(held, names=frozenset(self._passed))
 
     def _pod_batch(self, batch: Batch) -> tuple[Batch, ...]:
         upserts, gone = [], []

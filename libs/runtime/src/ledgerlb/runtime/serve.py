@@ -89,10 +89,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     """The exit status of ``main``, with errors of ours told in one line each instead of a traceback (status 2: a
     setting).
     """
-    # What is imported stays, and what is folded is many objects without cycles: looking through them for garbage as
-    # often as Python does by itself took a tenth of the time.
-    gc.freeze()
-    gc.set_threshold(GARBAGE_CHECK)
+    spare_objects()
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             return runner.run(main)
@@ -101,6 +98,14 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def spare_objects() -> None:
+    """Look for garbage less often: what is imported stays, and what is folded is many objects without cycles. Looking
+    through them as often as Python does by itself took a tenth of the time, and more the larger the ledger.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_CHECK)
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

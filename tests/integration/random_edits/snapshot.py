@@ -24,7 +24,7 @@ from tests.support.logview import LogView
 KINDS: Final = (
     "Service", "Namespace", "EndpointSlice", "NetworkAttachmentDefinition", "VirtualNetwork", "Subnet", "Kubemanager",
 )  # fmt: skip
-OBJECT_KINDS: Final = ("instanceips", "floatingips")
+OBJECT_KINDS: Final = {"instanceips": "InstanceIP", "floatingips": "FloatingIP"}
 _GROUP: Final = "/apis/core.contrail.juniper.net"
 _TOPICS: Final = (FACTS, INTENTS, LEDGER, PATHS)
 
@@ -34,7 +34,8 @@ class Snapshot:
     """See module. `objects` are those of the API server by kind; `records` are the log's by topic, in order."""
 
     objects: dict[str, list[Object]]
-    cn2_objects: list[Object]
+    cn2_objects: list[Object] | None
+    """InstanceIPs and FloatingIPs; None where the kinds are not served."""
     records: dict[str, list[Record]]
     view: ClusterView = field(default_factory=ClusterView)
     said: Said = field(default_factory=Said)
@@ -75,21 +76,24 @@ def take(cluster: Cluster, log: LogView) -> Snapshot:
     for record in log.records(*_TOPICS, REPORTS):
         records[record.topic].append(record)
     objects = {kind: cluster.objects(kind) for kind in KINDS}
-    return Snapshot(objects, list(_cn2_objects(cluster)), records)
+    return Snapshot(objects, _cn2_objects(cluster), records)
 
 
-def _cn2_objects(cluster: Cluster) -> Iterator[Object]:
-    """InstanceIPs and FloatingIPs, in the versions that the API server serves (none: nobody defined the kinds)."""
+def _cn2_objects(cluster: Cluster) -> list[Object] | None:
+    """See Snapshot; in the version that the API server prefers."""
     status, group = cluster.request("GET", _GROUP)
     if status != http.HTTPStatus.OK:
-        return
+        return None
     version = group["preferredVersion"]["version"]
     _, served = cluster.request("GET", f"{_GROUP}/{version}")
-    names = {resource["name"] for resource in served["resources"]}
-    for plural in names.intersection(OBJECT_KINDS):
+    if not {resource["name"] for resource in served["resources"]}.issuperset(OBJECT_KINDS):
+        return None
+    objects: list[Object] = []
+    for plural, kind in OBJECT_KINDS.items():
         status, found = cluster.request("GET", f"{_GROUP}/{version}/{plural}")
         assert status == http.HTTPStatus.OK, found
-        yield from found["items"]
+        objects += ({**obj, "apiVersion": found["apiVersion"], "kind": kind} for obj in found["items"])
+    return objects
 
 
 def ends(log: LogView) -> dict[str, int]:

@@ -125,8 +125,9 @@ def described(judgement: Judgement, found: snapshot.Snapshot) -> None:
     print(
         f"{len(cases)} Services are ours, {len(cases) - pending.total()} hold addresses, {drifted} of them not what a "
         f"fresh choice would take; {pending.total()} have none: {dict(pending)}; "
-        f"{found.fold.accepted} entries, {found.fold.rejected} rejected; "
+        f"{found.fold.accepted} entries, {found.fold.rejected} rejected; {len(found.cn2_objects or ())} objects; "
         f"records: { {topic: len(records) for topic, records in found.records.items()} }"
     )
     assert drifted, "nobody stays anywhere against a fresh choice: this run shows nothing"
+    assert found.cn2_objects, "no InstanceIP, no FloatingIP: this run shows nothing of them"
     assert len(pending) > 1, "everybody is served: this run shows nothing"

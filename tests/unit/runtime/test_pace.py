@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, Pace
+from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, UNHURRIED_BUSY, UNHURRIED_CALM, Pace
 
 
-def rests(rate: float, seconds: float, batch: int = 1) -> list[float]:
+def rests(rate: float, seconds: float, batch: int = 1, *, unhurried: bool = False) -> list[float]:
     """The rests after batches that come at ``rate`` records a second."""
-    pace = Pace()
+    pace = Pace(unhurried=unhurried)
     return [pace.rest(batch, 1000.0 + number * batch / rate) for number in range(int(seconds * rate / batch))]
 
 
@@ -24,6 +24,12 @@ def test_the_rest_grows_with_the_rate():
     ends = [rests(rate, 2.0)[-1] for rate in (CALM, (CALM + BUSY) / 2, BUSY)]
     assert ends == sorted(ends)
     assert len(set(ends)) == 3
+
+
+def test_an_unhurried_loop_rests_where_another_does_not_yet():
+    assert rests(UNHURRIED_BUSY * 1.3, 2.0, unhurried=True)[-1] == LONGEST
+    assert set(rests(UNHURRIED_BUSY * 1.3, 2.0)) == {0.0}
+    assert set(rests(UNHURRIED_CALM * 0.8, 5.0, unhurried=True)) == {0.0}
 
 
 def test_after_a_silence_the_next_record_is_looked_at_at_once():

@@ -113,18 +113,18 @@ class MemoryCluster:
         except WrongField as wrong:
             raise BadInput(subject_of(obj), wrong.field, wrong.problem, "correct the object") from wrong
 
-    def apply(self, obj: Mapping[str, Any], created: datetime | None = None) -> Object:
+    def apply(self, obj: Mapping[str, Any], created: datetime | None = None, manager: str = "") -> Object:
         """Create or update, as an apply does: what the object says replaces what an earlier apply said; labels,
         annotations, status and finalizers that others set stay. ``created`` is the age of a new object that states
-        none. Raises BadInput.
+        none, ``manager`` who is noted in its ``managedFields`` where it states none. Raises BadInput.
         """
         key = self.key_of(obj)
         try:
-            return self._apply(key, obj, created)
+            return self._apply(key, obj, created, manager)
         except WrongField as wrong:
             raise BadInput(subject_of(obj), wrong.field, wrong.problem, "correct the object") from wrong
 
-    def _apply(self, key: Key, obj: Mapping[str, Any], created: datetime | None) -> Object:
+    def _apply(self, key: Key, obj: Mapping[str, Any], created: datetime | None, manager: str) -> Object:
         before = self._objects.get(key)
         body = {field: value for field, value in obj.items() if field not in {"metadata", "status"}}
         meta = dict(mapping(obj.get("metadata"), "metadata"))
@@ -134,7 +134,7 @@ class MemoryCluster:
         status = mapping(obj.get("status"), "status")
         said = {"labels": labels, "annotations": annotations, "status": status}
         if before is None:
-            meta = self._new_metadata(key, meta, created)
+            meta = self._new_metadata(key, meta, created, manager)
             new_status: Mapping[str, Any] = status
         else:
             applied = self._applied[key]
@@ -163,20 +163,26 @@ class MemoryCluster:
         self._mirror(key)
         return stored_object
 
-    def _new_metadata(self, key: Key, meta: dict[str, Any], created: datetime | None) -> dict[str, Any]:
+    def _new_metadata(
+        self, key: Key, meta: dict[str, Any], created: datetime | None, manager: str
+    ) -> dict[str, Any]:
         births = self._births[key] = self._births.get(key, 0) + 1
         digest = hashlib.sha256("/".join((*key, str(births))).encode()).digest()
         stated = text(meta.get("creationTimestamp"), "metadata.creationTimestamp")
         result = {
             k: v
             for k, v in meta.items()
-            if k not in {*_SERVER_SET, "labels", "annotations", "managedFields", "namespace"}
+            if k not in {*_SERVER_SET, "labels", "annotations", "namespace"}
         }
         if key[1]:
             result["namespace"] = key[1]
         result["uid"] = text(meta.get("uid"), "metadata.uid") or str(uuid.UUID(bytes=digest[:16], version=5))
         result["creationTimestamp"] = stated or _timestamp(created or self._clock())
         result["generation"] = 1
+        if manager:
+            result.setdefault(
+                "managedFields", [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
+            )
         return result
 
     def create(self, obj: Mapping[str, Any]) -> Object:

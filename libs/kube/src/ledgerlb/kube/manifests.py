@@ -205,7 +205,7 @@ class ManifestFolder:
         try:
             fact_of(obj, kind, every_pod=True)
             age = datetime.fromtimestamp(self._files[document.path].signature[0] / 1e9, UTC)
-            self.cluster.apply(obj, created=age)
+            self.cluster.apply(obj, created=age, manager=f"manifest {document.path.name}")
         except BadInput as problem:
             self.problems(_placed(document, problem))
             if self.cluster.get(*key) is None:

@@ -89,7 +89,7 @@ class _Loop:
         self._failing = False
         """From an error until the next settle that succeeds: reading alone does not make the process ready again."""
         self._tracebacks = 0
-        self._pace = Pace()
+        self._pace = Pace(unhurried=processor.unhurried)
         self._logger = _logger.bind(processor=name)
 
     async def run(self) -> None:

@@ -2,7 +2,8 @@
 
 A record that comes alone is looked at at once. The faster records come, the longer the rest after each batch, up to
 ``LONGEST``: handling fifty records costs little more than handling one, since most of the price is that of the
-requests to the log, and it is paid by every reader behind as well.
+requests to the log, and it is paid by every reader behind as well. A loop that nobody waits for on the way to an
+address begins to rest earlier: it leaves the cores to those that somebody does wait for.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from __future__ import annotations
 import math
 from typing import Final
 
-LONGEST: Final = 0.05
+LONGEST: Final = 0.04
 """Seconds of rest at ``BUSY`` records per second and above."""
-CALM: Final = 120.0
+CALM: Final = 200.0
 """Records per second up to which there is no rest."""
-BUSY: Final = 320.0
+BUSY: Final = 400.0
+UNHURRIED_LONGEST: Final = 0.2
+"""``LONGEST`` of an unhurried loop."""
+UNHURRIED_CALM: Final = 20.0
+"""``CALM`` of an unhurried loop."""
+UNHURRIED_BUSY: Final = 80.0
+"""``BUSY`` of an unhurried loop."""
 _MEMORY: Final = 0.25
 """Seconds over which the rate is taken."""
 
@@ -22,7 +29,9 @@ _MEMORY: Final = 0.25
 class Pace:
     """See module. The caller says when each batch was done, in monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unhurried: bool = False) -> None:
+        self._calm, self._busy = (UNHURRIED_CALM, UNHURRIED_BUSY) if unhurried else (CALM, BUSY)
+        self._longest = UNHURRIED_LONGEST if unhurried else LONGEST
         self._at = 0.0
         self._rate = 0.0
 
@@ -31,4 +40,4 @@ class Pace:
         kept = math.exp(-max(0.0, now - self._at) / _MEMORY)
         self._at = now
         self._rate = self._rate * kept + records / _MEMORY
-        return LONGEST * min(1.0, max(0.0, (self._rate - CALM) / (BUSY - CALM)))
+        return self._longest * min(1.0, max(0.0, (self._rate - self._calm) / (self._busy - self._calm)))

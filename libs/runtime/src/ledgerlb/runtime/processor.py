@@ -22,6 +22,10 @@ class Processor(Protocol):
 
     name: str
     reads: tuple[Topic, ...]
+    unhurried: bool
+    """Whether nobody waits for this processor on the way to an address: in a storm it lets records gather earlier
+    (see ``pace``). A record that comes alone is handled at once all the same.
+    """
 
     def reset(self) -> None:
         """Forget everything that was folded: the loop reads from the beginning again."""

@@ -46,6 +46,7 @@ class Agent:
     """See module. ``name`` is the node's name, or ``fabric``; ``clock`` gives aware UTC times."""
 
     reads: tuple[Topic, ...] = (PATHS, REPORTS)
+    unhurried = True
 
     def __init__(
         self,

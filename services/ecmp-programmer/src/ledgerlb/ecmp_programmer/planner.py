@@ -30,6 +30,7 @@ class Planner:
 
     name = "planner"
     reads: tuple[Topic, ...] = (FACTS, LEDGER, PATHS)
+    unhurried = True
 
     def __init__(self, settings: DomainSettings) -> None:
         self.settings = settings

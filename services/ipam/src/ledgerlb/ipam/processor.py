@@ -63,6 +63,7 @@ class Ipam:
 
     name = "ipam"
     reads: tuple[Topic, ...] = (INTENTS, LEDGER, REPORTS)
+    unhurried = False
 
     def __init__(self, settings: DomainSettings, clock: Callable[[], datetime], decider: str) -> None:
         self._settings = settings

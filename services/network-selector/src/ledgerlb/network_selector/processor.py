@@ -67,6 +67,7 @@ class NetworkSelector:
 
     name = "network-selector"
     reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
+    unhurried = False
 
     def __init__(self, settings: DomainSettings, clock: Callable[[], datetime]) -> None:
         self._settings = settings

@@ -210,24 +210,28 @@ class Observer:
         """Append what differs; returns how many records that were. Raises LogUnavailable (call ``recover`` then)."""
         total = 0
         while self._differing:
-            keys = self._next_keys()
-            records = [NewRecord(key, self._wanted.get(key)) for key in keys]
-            for key in keys:
-                del self._differing[key]
-            try:
-                await log.append(FACTS, records)
-            except RecordTooLarge as error:
-                # Refused as a whole before anything was sent. Sizes were checked: the log's limit is set lower.
-                self._problems(BadInput(f"topic {FACTS.name}", "max.message.bytes", str(error), "raise it"))
-                self._give_up_largest(records)
-                continue
-            except BaseException:
-                self._differing = dict.fromkeys([*keys, *self._differing])
-                raise
-            self._settle(records)
-            total += len(records)
-        self.appended += total
+            total += await self._flush_once(log)
         return total
+
+    async def _flush_once(self, log: EventLog) -> int:
+        """One append; what changes meanwhile, or does not fit, is left for the next."""
+        keys = self._next_keys()
+        records = [NewRecord(key, self._wanted.get(key)) for key in keys]
+        for key in keys:
+            del self._differing[key]
+        try:
+            await log.append(FACTS, records)
+        except RecordTooLarge as error:
+            # Refused as a whole before anything was sent. Sizes were checked: the log's limit is set lower.
+            self._problems(BadInput(f"topic {FACTS.name}", "max.message.bytes", str(error), "raise it"))
+            self._give_up_largest(records)
+            return 0
+        except BaseException:
+            self._differing = dict.fromkeys([*keys, *self._differing])
+            raise
+        self._settle(records)
+        self.appended += len(records)
+        return len(records)
 
     def _next_keys(self) -> list[str]:
         """The next keys to append; a marker only once nothing of its kind is left behind it."""
@@ -289,9 +293,8 @@ class Observer:
                     feeding.result()
                     break
                 await self._wait(feeding, stopping)
-                before = self.appended
-                await self._append(log, stop)
-                await asyncio.sleep(self._pace.rest(self.appended - before, self._clock()))
+                appended = await self._append(log, stop)
+                await asyncio.sleep(self._pace.rest(appended, self._clock()))
             with contextlib.suppress(LogUnavailable):
                 await self.flush(log)
         finally:
@@ -310,18 +313,23 @@ class Observer:
             waking.cancel()
         self._woken.clear()
 
-    async def _append(self, log: EventLog, stop: asyncio.Event) -> None:
+    async def _append(self, log: EventLog, stop: asyncio.Event) -> int:
+        """One append, so that in a storm the rest after it lets more gather; returns how many records that were."""
         try:
             if self._recheck_at is not None and self._clock() >= self._recheck_at:
                 self._recheck_at = None
                 await self.recover(log)
-            await self.flush(log)
+            appended = await self._flush_once(log) if self._differing else 0
         except LogUnavailable as error:
             self.failures += 1
             _log.warning("facts could not be appended, the log is read again: %s", error)
             if await self._keep_trying(self.recover, log, stop):
                 self._recheck_at = self._clock() + RECHECK_SECONDS
                 self._woken.set()
+            return 0
+        if self._differing:
+            self._woken.set()
+        return appended
 
     async def _keep_trying(self, step: Callable[[EventLog], Any], log: EventLog, stop: asyncio.Event) -> bool:
         """Call ``step`` until the log answers, with growing pauses; False when stopped first."""

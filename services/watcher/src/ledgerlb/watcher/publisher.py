@@ -77,6 +77,7 @@ class Publisher:
 
     name = "publisher"
     reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
+    unhurried = False
 
     def __init__(
         self,

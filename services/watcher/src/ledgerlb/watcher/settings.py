@@ -23,7 +23,7 @@ class WatcherSettings(BaseSettings):
     """Which cluster; unset: the pod's own service account where there is one, else the file that kubectl would use."""
     manifests: Path | None = None
     """A folder of manifests that stands for the cluster, in place of an API server."""
-    write_concurrency: int = Field(default=16, ge=1, le=256)
+    write_concurrency: int = Field(default=32, ge=1, le=256)
     """Most writes to the API server at a time."""
     write_timeout: float = Field(default=10.0, gt=0, le=120)
     """Seconds for one write."""

@@ -41,6 +41,7 @@ class ObjectProcessor(ABC):
 
     name: str
     reads: tuple[Topic, ...]
+    unhurried = True
     needs: tuple[str, ...]
     """Kinds that the cluster must serve; until then nothing is written."""
 

@@ -1,7 +1,7 @@
 """Create → address through the real pipeline, beside a null controller, in one run on one API server and one broker.
 
-Each side serves a warm-up, a burst and a steady stream, each in a namespace of its own, while the other is not running. The hops of
-the pipeline come from what the log says: the broker's timestamp of each record about a Service, beside the client's own clock (one
+Each side serves a warm-up, a burst and a steady stream, each in a namespace of its own, while the other is not running. The null
+controller does so twice, before the pipeline and after it: machines grow slower and faster within minutes. The hops of the pipeline come from what the log says: the broker's timestamp of each record about a Service, beside the client's own clock (one
 machine, one clock). CPU time is read from /proc, from the first create request to the last address.
 """
 
@@ -62,31 +62,40 @@ def measure(*, quick: bool = False, say: Callable[[str], None] = lambda _: None)
             cluster.ensure_namespaces(*(kube.namespace(name) for name in ("contrail", "bench")))
             cluster.create_all([kube.kubemanager(), kube.nad("bench", "external", "10.64.0.0/16")])
         say("the null controller")
-        found = {"null": _measure_null(server, steady)}
+        found = {"before": _measure_null(server, steady, "before")}
         say("LedgerLB")
         found["ledgerlb"], hops = _measure_pipeline(server, broker, Path(folder), steady)
+        say("the null controller again")
+        found["after"] = _measure_null(server, steady, "after")
     return {
         "shape": {"warm": WARM_UP, "burst": BURST, "rate": STEADY_RATE, "seconds": steady},
-        "burst": {side: _summary(runs["burst"]) for side, runs in found.items()},
-        "steady": {side: _summary(runs["steady"]) for side, runs in found.items()},
+        **{shape: {side: _summary(runs[shape]) for side, runs in found.items()} for shape in ("burst", "steady")},
         "hops": hops,
         "cpu": {
-            shape: {side: _cpu_of_one(runs[shape]) for side, runs in found.items()} for shape in ("burst", "steady")
+            shape: {
+                "null": _mean(_cpu_of_one(found["before"][shape]), _cpu_of_one(found["after"][shape])),
+                "ledgerlb": _cpu_of_one(found["ledgerlb"][shape]),
+            }
+            for shape in ("burst", "steady")
         },
     }
 
 
-def _measure_null(server: KubeApiServer, steady: float) -> dict[str, Run]:
+def _mean(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {name: (value + other[name]) / 2 for name, value in one.items()}
+
+
+def _measure_null(server: KubeApiServer, steady: float, when: str) -> dict[str, Run]:
     kubeconfig = str(server.kubeconfig_path)
     runs = {}
     for shape, amount in (("warm", WARM_UP), ("burst", BURST), ("steady", steady)):
-        namespace = f"null-{shape}"
+        namespace = f"null-{when}-{shape}"
         with _null(kubeconfig, namespace) as pid:
             processes = {**_processes_of(server), "null controller": [pid]}
             runs[shape] = _run(kubeconfig, namespace, shape, amount, processes)
     # The pipeline must not begin with a thousand Services that show somebody else's addresses.
     with Cluster(server.kubeconfig) as cluster:
-        for namespace in (f"null-{shape}" for shape in runs):
+        for namespace in (f"null-{when}-{shape}" for shape in runs):
             names = [obj["metadata"]["name"] for obj in cluster.objects("Service", namespace)]
             cluster.each(lambda name, ns=namespace: cluster.delete("Service", ns, name), names)
     return runs

@@ -164,8 +164,10 @@ class TestRun:
         self, manifests: Path, running: subprocess.Popen[str], invoke: Invoke
     ) -> None:
         def heads() -> Any:
+            if "a/web" not in tail():  # asked first: what is verified afterwards holds at least this
+                return None
             result = invoke("verify", "-o", "json", "--log", url(manifests))
-            return json.loads(result.stdout)["heads"] if result.exit_code == 0 and "a/web" in tail() else None
+            return json.loads(result.stdout)["heads"] if result.exit_code == 0 else None
 
         def tail() -> str:
             return invoke("tail", "--no-follow", "--log", url(manifests)).stdout

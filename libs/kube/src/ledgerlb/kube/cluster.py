@@ -163,26 +163,18 @@ class MemoryCluster:
         self._mirror(key)
         return stored_object
 
-    def _new_metadata(
-        self, key: Key, meta: dict[str, Any], created: datetime | None, manager: str
-    ) -> dict[str, Any]:
+    def _new_metadata(self, key: Key, meta: dict[str, Any], created: datetime | None, manager: str) -> dict[str, Any]:
         births = self._births[key] = self._births.get(key, 0) + 1
         digest = hashlib.sha256("/".join((*key, str(births))).encode()).digest()
         stated = text(meta.get("creationTimestamp"), "metadata.creationTimestamp")
-        result = {
-            k: v
-            for k, v in meta.items()
-            if k not in {*_SERVER_SET, "labels", "annotations", "namespace"}
-        }
+        result = {k: v for k, v in meta.items() if k not in {*_SERVER_SET, "labels", "annotations", "namespace"}}
         if key[1]:
             result["namespace"] = key[1]
         result["uid"] = text(meta.get("uid"), "metadata.uid") or str(uuid.UUID(bytes=digest[:16], version=5))
         result["creationTimestamp"] = stated or _timestamp(created or self._clock())
         result["generation"] = 1
         if manager:
-            result.setdefault(
-                "managedFields", [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
-            )
+            result.setdefault("managedFields", [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}])
         return result
 
     def create(self, obj: Mapping[str, Any]) -> Object:

@@ -185,10 +185,6 @@ class NodeFact(Fact):
     """Labelled ``node.kubernetes.io/exclude-from-external-load-balancers``."""
 
 
-Malformed = tuple[str, str]
-"""(path of a field, what is wrong with it)."""
-
-
 class NetworkAttachmentDefinitionFact(Fact):
     """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw
     ``spec.config``.
@@ -200,8 +196,6 @@ class NetworkAttachmentDefinitionFact(Fact):
     has_finalizer: bool = False
     kept_by_cn2: bool = False
     """Whether CN2's own controller put its finalizer on: the NAD's network is then made by CN2."""
-    malformed: Malformed | None = None
-    """What of its ``spec`` cannot be read; the fields of it are empty then."""
 
 
 class VirtualNetworkFact(Fact):
@@ -218,8 +212,6 @@ class VirtualNetworkFact(Fact):
     nad: str = ""
     """``namespace/name`` of the NAD that made it (annotations ``juniper.net/nad-name`` and ``-namespace``), or
     empty."""
-    malformed: Malformed | None = None
-    """What of its ``spec`` cannot be read; the fields of it are empty then."""
 
 
 class SubnetFact(Fact):
@@ -231,8 +223,6 @@ class SubnetFact(Fact):
     ranges: tuple[tuple[str, str], ...] = ()
     ours: bool = False
     """Whether LedgerLB made it (label ``app.kubernetes.io/managed-by``)."""
-    malformed: Malformed | None = None
-    """What of its ``spec`` cannot be read; the fields of it are empty then."""
 
 
 class KubemanagerFact(Fact):
@@ -240,8 +230,6 @@ class KubemanagerFact(Fact):
 
     kind: Literal["Kubemanager"] = "Kubemanager"
     external_network_selectors: Mapping[str, Any] = {}
-    malformed: Malformed | None = None
-    """What of its ``spec`` cannot be read; the fields of it are empty then."""
 
 
 class VirtualMachineInterfaceFact(Fact):

@@ -106,8 +106,6 @@ class _Draft:
     def network(self) -> ExternalNetwork:
         carriers = [(_called(fact), fact) for fact in (self._nad, self._vn) if fact is not None]
         self._objects += [_key_of(fact) for _, fact in carriers]
-        for _, fact in carriers:
-            self._malformed(fact)
         owner = carriers[0][1]
         said = self._nad_annotation() if self._nad is not None else None
         terms = terms_of(carriers, self._problems)
@@ -142,13 +140,6 @@ class _Draft:
         if self._problems:
             return INVALID_ANNOTATION, shortened("; also: ".join(str(problem) for problem in self._problems))
         return None, ""
-
-    def _malformed(self, fact: NetworkAttachmentDefinitionFact | VirtualNetworkFact | SubnetFact) -> None:
-        """What of the object cannot be read at all is said once, and not that it says nothing."""
-        if fact.malformed is not None:
-            self._unreadable = True
-            field, problem = fact.malformed
-            self._problems.append(BadInput(_called(fact), field, problem, "correct the object"))
 
     # -- the NAD's annotation ----------------------------------------------------------------------------------------
 
@@ -265,9 +256,6 @@ class _Draft:
         return _offer(cidr, gateway, ranges, terms)
 
     def _by_subnet(self, subnet: SubnetFact, family: Family, terms: NetworkTerms) -> PrefixOffer | None:
-        if subnet.malformed is not None:
-            self._malformed(subnet)
-            return None
         if not subnet.cidr.strip():
             self._problems.append(BadInput(_called(subnet), "spec.cidr", "is empty", "write a prefix"))
             return None

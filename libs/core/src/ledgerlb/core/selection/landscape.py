@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import KubemanagerFact
 from ledgerlb.core.labels import EVERYTHING, LabelSelector, parse_selector
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, Place
@@ -45,8 +44,7 @@ class Matches:
 
 class Landscape:
     """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
-    where one cannot be used; ``source`` names the object or setting that defines them; ``malformed`` says why
-    that one cannot be read at all.
+    where one cannot be used; ``source`` names the object or setting that defines them.
     """
 
     def __init__(
@@ -61,10 +59,7 @@ class Landscape:
         raw = kubemanager.external_network_selectors if kubemanager is not None else settings.external_network_selectors
         field = "spec.externalNetworkSelectors" if kubemanager is not None else "externalNetworkSelectors"
         self.selectors = {name: _parsed(name, raw[name], self.source, f"{field}.{name}") for name in sorted(raw)}
-        self.malformed = _unreadable(kubemanager)
-        # Of one that cannot be read nobody knows whether it defines the default: it must not be passed over.
-        names = self.selectors if self.malformed is None else (DEFAULT_SELECTOR,)
-        self._names = {name: name for name in names}
+        self._names = {name: name for name in self.selectors}
         self._matching: dict[str, tuple[ExternalNetwork, ...]] = {}
         self._matches: dict[tuple[str, str], Matches] = {}
 
@@ -90,10 +85,6 @@ class Landscape:
     def _annotations(self, namespace: str) -> Mapping[str, str]:
         fact = self.view.namespace(namespace)
         return fact.annotations if fact is not None else _NO_ANNOTATIONS
-
-    def selector(self, name: str) -> NetworkSelector | BadInput | None:
-        """The selector of a name; a BadInput where it cannot be used, None where none is defined."""
-        return self.malformed or self.selectors.get(name)
 
     def matches(self, selector: NetworkSelector, namespace: str) -> Matches:
         """The networks that the selector matches for a Service of ``namespace``."""
@@ -129,13 +120,6 @@ class Landscape:
             inside = (network for network in self.networks.values() if selector.networks.matches(network.labels))
             found = self._matching[selector.name] = tuple(sorted(inside, key=lambda network: network.age))
         return found
-
-
-def _unreadable(kubemanager: KubemanagerFact | None) -> BadInput | None:
-    if kubemanager is None or kubemanager.malformed is None:
-        return None
-    field, problem = kubemanager.malformed
-    return BadInput(f"Kubemanager {kubemanager.full_name}", field, problem, "correct the object")
 
 
 def _parsed(name: str, raw: Any, subject: str, field: str) -> NetworkSelector | BadInput:

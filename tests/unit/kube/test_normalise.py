@@ -149,14 +149,8 @@ def test_a_wrong_value_names_object_and_field(spec, field):
         ({"kind": "Service", "metadata": {"name": "x"}, "status": {"loadBalancer": {"ingress": {}}}},
          "status.loadBalancer.ingress"),
         ({"kind": "Pod", "metadata": {"name": "x"}, "spec": {"hostNetwork": "yes"}}, "spec.hostNetwork"),
-        ({"kind": "Subnet", "metadata": {"name": "x"}, "spec": {"cidr": 24}}, "spec.cidr"),
-        ({"kind": "Subnet", "metadata": {"name": "x"}, "spec": {"ranges": [{"ipRanges": [{"from": 1}]}]}},
-         "spec.ranges[0].ipRanges[0].from"),
-        ({"kind": "Kubemanager", "metadata": {"name": "x"}, "spec": {"externalNetworkSelectors": []}},
-         "spec.externalNetworkSelectors"),
-        ({"kind": "VirtualNetwork", "metadata": {"name": "x"}, "spec": {"v4SubnetReference": "s"}},
-         "spec.v4SubnetReference"),
-        ({"kind": "NetworkAttachmentDefinition", "metadata": {"name": "x"}, "spec": {"config": {}}}, "spec.config"),
+        ({"kind": "Subnet", "metadata": {"name": 4}}, "metadata.name"),
+        ({"kind": "VirtualNetwork", "metadata": {"name": "x", "labels": []}}, "metadata.labels"),
         ({"kind": "Endpoints", "metadata": {"name": "x", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
           "subsets": [{"addresses": [{}]}]}, "subsets[0].addresses[0].ip"),
     ],
@@ -166,6 +160,35 @@ def test_any_broken_object_is_bad_input(broken, field):
         fact_of(broken)
     assert caught.value.field == field
     assert caught.value.subject.startswith(broken["kind"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "fields"),
+    [
+        ("Subnet", {"cidr": 24}, ["spec.cidr"]),
+        ("Subnet", {"ranges": [{"ipRanges": [{"from": 1}]}]}, ["spec.ranges[0].ipRanges[0].from"]),
+        ("Subnet", [], ["spec"]),
+        ("Kubemanager", {"externalNetworkSelectors": []}, ["spec.externalNetworkSelectors"]),
+        ("Kubemanager", {"externalNetworkSelectors": {5: {}}}, ["spec.externalNetworkSelectors"]),
+        ("Kubemanager", "x", ["spec"]),
+        (
+            "VirtualNetwork",
+            {"v4SubnetReference": "s", "v6SubnetReference": {"name": 6}, "routeTargetList": 1},
+            ["spec.v4SubnetReference", "spec.v6SubnetReference.name", "spec.routeTargetList"],
+        ),
+        ("NetworkAttachmentDefinition", {"config": {}}, ["spec.config"]),
+    ],
+)
+def test_what_networks_are_made_of_says_which_fields_are_broken(kind, spec, fields):
+    fact = fact_of({"kind": kind, "metadata": {"name": "x", "namespace": "a"}, "spec": spec})
+    assert [field for field, _ in fact.malformed] == fields
+    assert decode_fact(f"{kind}/a/x", encode_fact(fact)) == fact
+
+
+def test_a_broken_field_leaves_the_others_as_they_are():
+    fact = fact_of(obj("Subnet", spec={"cidr": "192.0.2.0/24", "defaultGateway": 1, "ranges": "all"}))
+    assert (fact.cidr, fact.default_gateway, fact.ranges) == ("192.0.2.0/24", "", ())
+    assert [field for field, _ in fact.malformed] == ["spec.defaultGateway", "spec.ranges"]
 
 
 @pytest.mark.parametrize("what", [{}, {"kind": "ConfigMap"}, {"kind": ["Service"]}, {"kind": None, "metadata": 1}])

@@ -55,6 +55,12 @@ class Fact(_Frozen):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
+Malformed = tuple[tuple[str, str], ...]
+"""Values of the wrong type in an object of a CustomResourceDefinition, which an API server may let through: (field,
+what is wrong there) pairs. What can be read is in the fact; a decision says what comes of the rest.
+"""
+
+
 class ServicePort(_Frozen):
     """One entry of ``spec.ports``; ``target_port`` is a number or a port name."""
 
@@ -187,7 +193,7 @@ class NodeFact(Fact):
 
 class NetworkAttachmentDefinitionFact(Fact):
     """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw
-    ``spec.config``.
+    ``spec.config`` (the JSON of what stands there instead of a string).
     """
 
     kind: Literal["NetworkAttachmentDefinition"] = "NetworkAttachmentDefinition"
@@ -196,6 +202,7 @@ class NetworkAttachmentDefinitionFact(Fact):
     has_finalizer: bool = False
     kept_by_cn2: bool = False
     """Whether CN2's own controller put its finalizer on: the NAD's network is then made by CN2."""
+    malformed: Malformed = ()
 
 
 class VirtualNetworkFact(Fact):
@@ -212,6 +219,7 @@ class VirtualNetworkFact(Fact):
     nad: str = ""
     """``namespace/name`` of the NAD that made it (annotations ``juniper.net/nad-name`` and ``-namespace``), or
     empty."""
+    malformed: Malformed = ()
 
 
 class SubnetFact(Fact):
@@ -223,13 +231,17 @@ class SubnetFact(Fact):
     ranges: tuple[tuple[str, str], ...] = ()
     ours: bool = False
     """Whether LedgerLB made it (label ``app.kubernetes.io/managed-by``)."""
+    malformed: Malformed = ()
 
 
 class KubemanagerFact(Fact):
-    """A Kubemanager: ``external_network_selectors`` is the raw mapping ``spec.externalNetworkSelectors``."""
+    """A Kubemanager: ``external_network_selectors`` is the raw mapping ``spec.externalNetworkSelectors``. Anything
+    ``malformed`` means that the mapping as a whole could not be read.
+    """
 
     kind: Literal["Kubemanager"] = "Kubemanager"
     external_network_selectors: Mapping[str, Any] = {}
+    malformed: Malformed = ()
 
 
 class VirtualMachineInterfaceFact(Fact):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 Raw = Mapping[str, Any]
 _EMPTY: Final[Mapping[str, Any]] = {}
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class WrongField(Exception):
@@ -102,3 +104,22 @@ def port_number(value: Any, field: str) -> int:
     if value is not None and not 1 <= found <= 65535:
         raise _wrong(value, field, "a port number (1 to 65535)")
     return found
+
+
+class Lenient:
+    """Reads on where a value is wrong: notes field and problem in ``wrong``, and takes the default. For kinds of which
+    an API server may let wrong types through, so that what refers to the object can say what is wrong with it.
+    """
+
+    def __init__(self) -> None:
+        self.wrong: list[tuple[str, str]] = []
+
+    def read(
+        self, default: _T, reader: Callable[Concatenate[Any, _P], _T], value: Any, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """What ``reader`` (one of this module's shape) makes of the value, else the default."""
+        try:
+            return reader(value, *args, **kwargs)
+        except WrongField as wrong:
+            self.wrong.append((wrong.field, wrong.problem))
+            return default

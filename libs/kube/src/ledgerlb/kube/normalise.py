@@ -1,7 +1,8 @@
 """Kubernetes objects (raw JSON of any served version) into facts. Pure; one object at a time.
 
-A fact is made only from checked values. An object with a value of the wrong type (a manifest, a CRD without schema)
-raises BadInput naming object and field, and concerns nobody but itself.
+A fact is made only from checked values. An object with a value of the wrong type raises BadInput naming object and
+field, and concerns nobody but itself; one that external networks are made of (a CRD without schema lets such values
+through) is a fact all the same, with ``malformed`` saying what was wrong outside its metadata.
 """
 
 from __future__ import annotations

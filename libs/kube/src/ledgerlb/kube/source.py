@@ -22,7 +22,7 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import AnyFact
 from ledgerlb.kube.cluster import Key, MemoryCluster
 from ledgerlb.kube.kinds import WATCHED
-from ledgerlb.kube.normalise import fact_of, name_of, version_of
+from ledgerlb.kube.normalise import fact_of, name_of, subject_of, version_of
 
 Name = tuple[str, str]
 """(namespace, name)"""
@@ -114,9 +114,15 @@ def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) ->
                 silent.append(name_of(obj, kind))
             else:
                 facts.append(Seen(fact, version_of(obj)))
+                _warn(fact, subject_of(obj, kind), problems)
         except BadInput as problem:
             problems(problem)
     return facts, silent
+
+
+def _warn(fact: AnyFact, subject: str, problems: Problems) -> None:
+    for field_, problem in getattr(fact, "malformed", ())[:1]:
+        problems(BadInput(subject, field_, problem, "correct the object"))
 
 
 class ClusterSource:

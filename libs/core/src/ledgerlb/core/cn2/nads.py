@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ledgerlb.core.cn2.model import CARRIED_ANNOTATION, DEFAULT_VERSION, MANAGED_BY_LABEL, Wanted, reference
 from ledgerlb.core.facts import NetworkAttachmentDefinitionFact, key_of
-from ledgerlb.core.networks.derive import derive
+from ledgerlb.core.networks.derive import derive, is_network
 from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
@@ -41,7 +41,7 @@ def nad_objects(
     alone = ClusterView()
     alone.take(key_of(nad), nad)
     network = derive(alone, nad.full_name, settings)
-    if network is None:
+    if network is None or not (is_network(nad) or nad.has_finalizer):  # what nothing tells to be CN2's is left alone
         return None
     if network.problem is not None:
         return NadObjects(status=f"failed: {network.message}", valid=False)

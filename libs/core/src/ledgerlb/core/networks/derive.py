@@ -49,7 +49,7 @@ def derive_all(view: ClusterView, settings: DomainSettings) -> dict[str, Externa
 def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNetwork | None:
     """The network of a name; None where there is none."""
     nad, vn = view.nad(name), view.virtual_network(name)
-    if nad is not None and (_is_network(nad) or (vn is not None and vn.nad == name)):
+    if nad is not None and (is_network(nad) or (vn.nad == name if vn is not None else _is_unreadable(nad))):
         return None if nad.deleting else _Draft(view, settings, nad, vn).network()
     if vn is None or vn.deleting or _orphaned(view, vn):
         return None
@@ -68,15 +68,29 @@ def why_absent(view: ClusterView, name: str) -> str:
     return f"there is no VirtualNetwork or NetworkAttachmentDefinition {name}"
 
 
-def _is_network(nad: NetworkAttachmentDefinitionFact) -> bool:
-    """Whether the NAD is CN2's: those of other plug-ins define networks that are none of our business."""
+def is_network(nad: NetworkAttachmentDefinitionFact) -> bool:
+    """Whether the NAD says that it is CN2's: those of other plug-ins define networks that are none of our business."""
     if nad.networks is not None:
         return True
+    config = _config_of(nad)
+    return config is not None and config.get("type") == CNI_TYPE
+
+
+def _config_of(nad: NetworkAttachmentDefinitionFact) -> Mapping[str, Any] | None:
+    """The JSON object of ``spec.config``, {} where that is empty; None where it is none."""
     try:
-        config = json.loads(nad.config) if nad.config else None
+        config = json.loads(nad.config) if nad.config.strip() else {}
     except (ValueError, RecursionError):
-        return False
-    return isinstance(config, dict) and config.get("type") == CNI_TYPE
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def _is_unreadable(nad: NetworkAttachmentDefinitionFact) -> bool:
+    """Whether nothing tells whose NAD it is. It counts as a network that serves nobody, so that whoever names it hears
+    why; where a VirtualNetwork of its name stands by itself, that one is not disturbed.
+    """
+    config = _config_of(nad)
+    return config is None or (bool(nad.malformed) and "type" not in config)
 
 
 def _orphaned(view: ClusterView, vn: VirtualNetworkFact) -> bool:
@@ -176,6 +190,7 @@ class _Draft:
     def _prefixes(self, said: Mapping[str, Any] | None, terms: NetworkTerms) -> tuple[PrefixOffer, ...]:
         found: list[PrefixOffer] = []
         problems = len(self._problems)
+        self._check_objects()
         for family, key in _PREFIX_KEYS:
             subnet = self._subnet(family, required=said is None)
             cidr = self._cidr_of_nad(said[key], key, family) if said and said.get(key) is not None else None
@@ -190,6 +205,15 @@ class _Draft:
             if not any(parse_cidr(offer.prefix, "", "").holds(span) for offer in found):
                 self._warnings.append(f"excluded {text} does not lie inside the network's prefixes as a whole")
         return tuple(found)
+
+    def _check_objects(self) -> None:
+        """What is wrong with the NAD's and the VirtualNetwork's own fields."""
+        for fact in (self._nad, self._vn):
+            if fact is not None:
+                self._problems += _wrong_fields(fact)
+        if self._nad is not None and not self._nad.malformed and _config_of(self._nad) is None:
+            remedy = f'write {{"cniVersion": "0.3.1", "type": "{CNI_TYPE}"}}'
+            self._problems.append(BadInput(_called(self._nad), "spec.config", "is not a JSON object", remedy))
 
     def _no_prefix(self) -> None:
         if self._nad is not None:
@@ -251,12 +275,16 @@ class _Draft:
         if subnet is None:
             return _offer(cidr, "", (), terms)
         problems: list[BadInput] = []
+        problems += _wrong_fields(subnet)
         gateway, ranges = self._plan_of(subnet, cidr, problems)
         self._warnings += [str(problem) for problem in problems]
         return _offer(cidr, gateway, ranges, terms)
 
     def _by_subnet(self, subnet: SubnetFact, family: Family, terms: NetworkTerms) -> PrefixOffer | None:
+        self._problems += _wrong_fields(subnet)
         if not subnet.cidr.strip():
+            if _lacks_cidr(subnet):
+                return None
             self._problems.append(BadInput(_called(subnet), "spec.cidr", "is empty", "write a prefix"))
             return None
         cidr = self._cidr(subnet.cidr, _called(subnet), "spec.cidr", family)
@@ -320,6 +348,15 @@ def _texts(pairs: tuple[tuple[int, int], ...], family: Family) -> tuple[tuple[st
 def _inside(span: Span, cidr: Cidr, text: str, subject: str, field: str) -> None:
     if not cidr.holds(span):
         raise BadInput(subject, field, f"{text} is outside {cidr.text}", "write addresses inside the prefix")
+
+
+def _wrong_fields(fact: NetworkAttachmentDefinitionFact | VirtualNetworkFact | SubnetFact) -> list[BadInput]:
+    return [BadInput(_called(fact), field, problem, "correct the object") for field, problem in fact.malformed]
+
+
+def _lacks_cidr(subnet: SubnetFact) -> bool:
+    """Whether the prefix is missing because it could not be read, which is told already."""
+    return any(field in {"spec", "spec.cidr"} for field, _ in subnet.malformed)
 
 
 def _called(fact: Fact) -> str:

@@ -182,7 +182,7 @@ def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung:
             carrier, f"annotation {rung.key}", f"{value!r} names no selector", "write the name of a defined selector"
         )
         return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
-    selector = landscape.selectors.get(value)
+    selector = landscape.selector(value)
     if selector is None:
         message = (
             f"{landscape.source} defines no selector {value!r}, but {carrier} names it (annotation {rung.key}); "

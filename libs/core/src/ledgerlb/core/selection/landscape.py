@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledgerlb.core.errors import BadInput
+from ledgerlb.core.facts import KubemanagerFact
 from ledgerlb.core.labels import EVERYTHING, LabelSelector, parse_selector
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, Place
@@ -44,7 +45,8 @@ class Matches:
 
 class Landscape:
     """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
-    where one cannot be used; ``source`` names the object or setting that defines them.
+    where one cannot be used; ``source`` names the object or setting that defines them. ``unreadable`` says why no
+    selector at all can be told: then any name may have been defined, ``default-external`` too.
     """
 
     def __init__(
@@ -59,7 +61,10 @@ class Landscape:
         raw = kubemanager.external_network_selectors if kubemanager is not None else settings.external_network_selectors
         field = "spec.externalNetworkSelectors" if kubemanager is not None else "externalNetworkSelectors"
         self.selectors = {name: _parsed(name, raw[name], self.source, f"{field}.{name}") for name in sorted(raw)}
+        self.unreadable = _unreadable(kubemanager) if kubemanager is not None else None
         self._names = {name: name for name in self.selectors}
+        if self.unreadable is not None:
+            self._names[DEFAULT_SELECTOR] = DEFAULT_SELECTOR
         self._matching: dict[str, tuple[ExternalNetwork, ...]] = {}
         self._matches: dict[tuple[str, str], Matches] = {}
 
@@ -81,6 +86,10 @@ class Landscape:
                 return self._names
             case _:
                 return _NOTHING
+
+    def selector(self, name: str) -> NetworkSelector | BadInput | None:
+        """The selector of a name: BadInput where it cannot be used or told, None where it is not defined."""
+        return self.selectors.get(name, self.unreadable)
 
     def _annotations(self, namespace: str) -> Mapping[str, str]:
         fact = self.view.namespace(namespace)
@@ -120,6 +129,13 @@ class Landscape:
             inside = (network for network in self.networks.values() if selector.networks.matches(network.labels))
             found = self._matching[selector.name] = tuple(sorted(inside, key=lambda network: network.age))
         return found
+
+
+def _unreadable(kubemanager: KubemanagerFact) -> BadInput | None:
+    for field, problem in kubemanager.malformed:
+        remedy = "write a mapping of selectors: a name, then networkSelector, and namespaceSelector where needed"
+        return BadInput(f"Kubemanager {kubemanager.full_name}", field, problem, remedy)
+    return None
 
 
 def _parsed(name: str, raw: Any, subject: str, field: str) -> NetworkSelector | BadInput:

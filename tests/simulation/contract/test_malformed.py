@@ -312,6 +312,10 @@ BROKEN = [
 ]  # fmt: skip
 
 
+def broken_by_hand(moment: Moment, spec: Any) -> None:
+    moment.cluster.apply(with_spec(moment.cluster.get("VirtualNetwork", "net", "x"), spec))
+
+
 def untouched(name: str) -> Look:
     """The NAD carries nothing of ours."""
 
@@ -355,6 +359,19 @@ BROKEN += [
         "a-broken-subnet-beside-a-nad-is-a-warning-since-the-nad-has-the-prefix",
         world(NAD, with_spec(SUBNET, {"ranges": "all", "cidr": 5}), on("net/x")),
         ready("a/s", "198.51.100.2"),
+    ),
+    case(
+        "a-virtual-network-of-ours-that-somebody-breaks-is-put-right",
+        world(NAD, on("net/x")),
+        lambda moment: broken_by_hand(moment, {"routeTargetList": 5}),
+        apply(on("net/x", "a/t")),
+        told("ForeignChangeReverted", about=ABOUT_NAD),
+        network("net/x", problem=None),
+        ready("a/t", "198.51.100.3"),
+        lambda moment: broken_by_hand(moment, []),
+        apply(on("net/x", "a/u")),
+        network("net/x", problem=None),
+        ready("a/u", "198.51.100.4"),
     ),
     case(
         "a-broken-match-of-a-selector-is-passed-over",

@@ -268,7 +268,7 @@ async def test_the_newest_version_that_serves_the_kind_is_taken(api, follow):
     await world.until(lambda: world.names("Subnet") == ["a/s"])
 
 
-async def test_a_broken_object_stops_no_other_and_keeps_its_last_good_state(api, follow, caplog):
+async def test_a_broken_field_of_a_subnet_is_told_and_stops_no_other(api, follow, caplog):
     path = SUBNETS.format("v1")
     api.definitions["core.contrail.juniper.net"] = {"v1": ["subnets"]}
     api.collections[path] = {}
@@ -278,11 +278,26 @@ async def test_a_broken_object_stops_no_other_and_keeps_its_last_good_state(api,
     await api.put(path, subnet("s", cidr=24))
     await api.put(path, subnet("t"))
     await world.until(lambda: world.names("Subnet") == ["a/s", "a/t"])
-    assert world.facts["Subnet"]["a/s"].cidr == "192.0.2.0/24"
+    broken = world.facts["Subnet"]["a/s"]
+    assert (broken.cidr, broken.malformed) == ("", (("spec.cidr", "24 is not a string (quote it)"),))
     assert "Subnet a/s, spec.cidr: 24 is not a string" in caplog.text
     await api.error(path, 410)
     await world.until(lambda: world.listed["Subnet"] == 2)
     assert world.names("Subnet") == ["a/s", "a/t"]
+
+
+async def test_a_broken_object_stops_no_other_and_keeps_its_last_good_state(api, follow, caplog):
+    await api.put(SERVICES, service("s", type="LoadBalancer"))
+    world = follow("Service")
+    await world.until(lambda: api.watches(SERVICES))
+    await api.put(SERVICES, service("s", type=24))
+    await api.put(SERVICES, service("t"))
+    await world.until(lambda: world.names("Service") == ["a/s", "a/t"])
+    assert world.facts["Service"]["a/s"].type == "LoadBalancer"
+    assert "Service a/s, spec.type: 24 is not a string" in caplog.text
+    await api.error(SERVICES, 410)
+    await world.until(lambda: world.listed["Service"] == 2)
+    assert world.names("Service") == ["a/s", "a/t"]
 
 
 async def test_an_api_server_that_starts_late_is_found(tmp_path):

@@ -114,7 +114,13 @@ def test_where_the_cluster_has_no_nads_a_virtual_network_with_a_nad_name_stands_
 
 def test_a_nad_of_another_plug_in_defines_no_network():
     other = '{"type": "macvlan"}'
-    assert World(nad("a/n", config=other), nad("a/m", config="{"), nad("a/o", config="")).networks() == {}
+    assert World(nad("a/n", config=other), nad("a/o", config=""), nad("a/p", config="{}")).networks() == {}
+
+
+def test_a_nad_that_cannot_be_told_to_be_anybodys_is_a_network_that_serves_nobody():
+    network = World(nad("a/m", config="{")).network("a/m")
+    assert network.problem == "InvalidAnnotation"
+    assert network.message.startswith("NetworkAttachmentDefinition a/m, spec.config: is not a JSON object")
 
 
 def test_a_changed_nad_prefix_counts_before_its_subnet_follows():

@@ -33,7 +33,7 @@ def covers(actual: AnyFact, wanted: AnyFact) -> bool:
 
 def _network(fact: VirtualNetworkFact) -> tuple[Any, ...]:
     targets = (fact.route_targets, fact.import_route_targets, fact.export_route_targets)
-    return (fact.v4_subnet, fact.v6_subnet, *targets, fact.annotations.get(CARRIED_ANNOTATION, ""))
+    return (fact.v4_subnet, fact.v6_subnet, *targets, fact.malformed, fact.annotations.get(CARRIED_ANNOTATION, ""))
 
 
 def includes(actual: Any, wanted: Any, field: str = "") -> bool:

@@ -8,7 +8,6 @@ interface of the same pod taken.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from ledgerlb.core.facts import PodFact, VirtualMachineInterfaceFact
+from ledgerlb.core.text import load_json
 
 PRIMARY: Final = ""
 """The name under which the pods' primary network goes: it has many in different clusters, and is reached from
@@ -193,7 +193,7 @@ def _entries(status: str) -> list[dict[str, Any]]:
     if not status:
         return []
     try:
-        raw = json.loads(status)
+        raw = load_json(status)
     except (ValueError, RecursionError):
         return []
     return [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []

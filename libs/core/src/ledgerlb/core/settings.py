@@ -16,8 +16,10 @@ from pydantic.alias_generators import to_camel
 from ledgerlb.core.errors import BadInput
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+\Z")
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_LONGEST: Final = 36500 * 86400.0
+"""Seconds of the longest duration, about a hundred years: what lies beyond could not be reckoned with as a date."""
 
 
 def parse_duration(text: str) -> float:
@@ -30,7 +32,10 @@ def parse_duration(text: str) -> float:
             f"{text!r} is not a duration",
             "write it like 30s, 5m, 1h30m or 24h; 0s turns it off",
         )
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
+    if seconds > _LONGEST:
+        raise BadInput("duration", "", f"{text!r} is longer than 36500d", "write a shorter one")
+    return seconds
 
 
 def _seconds(value: object) -> object:

@@ -80,9 +80,9 @@ def _reference(value: Any, field: str, namespace: str) -> str:
 
 
 def _targets(value: Any, field: str) -> tuple[str, ...]:
-    if isinstance(value, str):  # NADs write several in one string; the same is taken here
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return texts(value, field)
+    # NADs write several in one string; the same is taken here.
+    listed = value.split(",") if isinstance(value, str) else texts(value, field)
+    return tuple(part.strip() for part in listed if part.strip())
 
 
 def subnet(obj: Raw, meta: Meta) -> SubnetFact:

@@ -30,7 +30,7 @@ from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.reachability import RouteTargets
 from ledgerlb.core.reasons import INVALID_ANNOTATION, MULTUS_REQUIRES_NAD
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.text import MAX_LINE, shortened
+from ledgerlb.core.text import MAX_LINE, load_json, shortened
 from ledgerlb.core.view import ClusterView
 
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"
@@ -164,7 +164,7 @@ class _Draft:
         if text is None:
             return None
         try:
-            raw = json.loads(text)
+            raw = load_json(text)
         except (ValueError, RecursionError) as error:
             detail = f" ({error})" if isinstance(error, ValueError) else ""
             raw, problem = None, f"is not valid JSON{detail}"

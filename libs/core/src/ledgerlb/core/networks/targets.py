@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ledgerlb.core.facts import NetworkAttachmentDefinitionFact, VirtualNetworkFact
 from ledgerlb.core.reachability import RouteTargets
+from ledgerlb.core.text import load_json
 
 TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")
 """Keys of the NAD's annotation: what is imported and exported, imported only, exported only."""
@@ -43,7 +43,7 @@ def listed(value: Any) -> tuple[str, ...] | None:
 
 def _said(text: str) -> Mapping[str, Any]:
     try:
-        raw = json.loads(text)
+        raw = load_json(text)
     except (ValueError, RecursionError):
         return {}
     return raw if isinstance(raw, dict) else {}

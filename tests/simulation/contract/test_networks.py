@@ -128,66 +128,6 @@ FROM_NADS = [
     ),
 ]  # fmt: skip
 
-UNREADABLE = [
-    case(
-        "a-virtual-network-whose-reference-is-a-string",
-        world({**vn("net/x"), "spec": {"v4SubnetReference": "x-v4"}}, on("net/x"), service("b/s")),
-        pending("a/s", "InvalidAnnotation"),
-        says("a/s", "VirtualNetwork net/x", "spec.v4SubnetReference", "'x-v4' is not a mapping"),
-        network("net/x", problem="InvalidAnnotation"),
-        ready("b/s", "192.0.2.2"),
-    ),
-    case(
-        "a-virtual-network-whose-spec-is-a-list",
-        world({**vn("net/x"), "spec": []}, on("net/x")),
-        pending("a/s", "InvalidAnnotation"),
-        says("a/s", "VirtualNetwork net/x", "spec:"),
-        network("net/x", problem="InvalidAnnotation"),
-    ),
-    case(
-        "a-subnet-whose-cidr-is-a-number",
-        world(*by_vn("net/x", OTHER), on("net/x")),
-        ready("a/s", "198.51.100.2"),
-        apply({**subnet("net/x-v4", OTHER), "spec": {"cidr": 198}}, on("net/x", "a/t")),
-        ready("a/s", "198.51.100.2"),
-        pending("a/t", "InvalidAnnotation"),
-        says("a/t", "Subnet net/x-v4", "spec.cidr", "198 is not a string"),
-        apply(subnet("net/x-v4", OTHER)),
-        ready("a/s", "198.51.100.2"),
-        ready("a/t", "198.51.100.3"),
-    ),
-    case(
-        "a-nad-whose-config-is-a-mapping",
-        world({**nad("net/x", OTHER), "spec": {"config": {"type": "contrail-k8s-cni"}}}, on("net/x")),
-        pending("a/s", "InvalidAnnotation"),
-        says("a/s", "NetworkAttachmentDefinition net/x", "spec.config"),
-    ),
-    case(
-        "a-kubemanager-whose-selectors-are-a-list",
-        world(
-            service("a/s"),
-            service("b/s", {SELECTOR: "gold"}),
-            on("net/ext", "b/t"),
-            kubemanagers=[{**kubemanager(), "spec": {"externalNetworkSelectors": ["gold"]}}],
-        ),
-        pending("a/s", "InvalidAnnotation", rung="default-selector"),
-        says("a/s", "Kubemanager contrail/", "spec.externalNetworkSelectors", "is not a mapping"),
-        pending("b/s", "InvalidAnnotation", rung="service-annotation:externalNetworkSelector"),
-        ready("b/t", "192.0.2.2"),
-        apply(kubemanager()),
-        ready("a/s", "192.0.2.3"),
-        pending("b/s", "SelectorNotFound"),
-    ),
-    case(
-        "holders-keep-while-the-kubemanager-cannot-be-read",
-        world(service("a/s")),
-        ready("a/s", "192.0.2.2"),
-        apply({**kubemanager(), "spec": "none"}, service("b/s")),
-        ready("a/s", "192.0.2.2"),
-        pending("b/s", "InvalidAnnotation"),
-    ),
-]  # fmt: skip
-
 BROKEN_NADS = {
     "that-is-not-json": "{",
     "that-is-empty": "",
@@ -517,7 +457,6 @@ PREFIX_CHANGES = [
 ]  # fmt: skip
 
 CASES = [
-    *UNREADABLE,
     *FROM_NADS,
     *BROKEN,
     *FROM_VNS,

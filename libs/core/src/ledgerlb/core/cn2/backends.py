@@ -7,7 +7,6 @@ the others are told.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +18,7 @@ from ledgerlb.core.cn2.view import Looked
 from ledgerlb.core.facts import EndpointPort, Family, ServiceFact, ServicePort, VirtualMachineInterfaceFact
 from ledgerlb.core.reasons import TARGET_PORTS_DIFFER
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS
+from ledgerlb.core.text import load_json
 
 DEFAULT_POD_NETWORK: Final = "default-podnetwork"
 """How CN2 names the pods' primary network, in a namespace that differs from cluster to cluster."""
@@ -146,7 +146,7 @@ def _primary(facts: Looked, pod: str, here: Sequence[VirtualMachineInterfaceFact
 def _said(network_status: str) -> str:
     """The network of the interface that the network-status calls the default one, empty where it calls none so."""
     try:
-        entries = json.loads(network_status) if network_status else []
+        entries = load_json(network_status) if network_status else []
     except (ValueError, RecursionError):
         return ""
     for entry in entries if isinstance(entries, list) else []:

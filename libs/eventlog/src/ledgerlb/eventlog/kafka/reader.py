@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -18,7 +19,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.kafka.stop import stop_client
 from ledgerlb.eventlog.port import PositionLost, Record
-from ledgerlb.eventlog.positions import PositionedReader
+from ledgerlb.eventlog.topics import Topic
 
 SILENCE: Final = 4.0
 """Seconds without an answer to a fetch after which ``poll`` says so."""
@@ -42,7 +43,7 @@ def new_consumer(servers: Sequence[str]) -> AIOKafkaConsumer:
     )
 
 
-class KafkaReader(PositionedReader):
+class KafkaReader:
     """See module. ``positions`` and ``ends`` are offsets by topic name."""
 
     def __init__(
@@ -52,14 +53,16 @@ class KafkaReader(PositionedReader):
         ends: Mapping[str, int],
         on_close: Callable[[KafkaReader], None],
     ) -> None:
-        super().__init__(positions, ends)
         self._servers = list(servers)
+        self._positions = dict(positions)
+        self._behind = {name: end for name, end in ends.items() if positions[name] < end}
         self._partitions = [TopicPartition(name, 0) for name in positions]
         self._on_close = on_close
         self._consumer: AIOKafkaConsumer | None = None
         self._fetched_at: dict[TopicPartition, int | None] = {}
         self._answered: dict[TopicPartition, float] = {}
         self._polled_at = 0.0
+        self._closed = False
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""
@@ -77,9 +80,9 @@ class KafkaReader(PositionedReader):
 
     async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109 - the port's
         """See Reader."""
-        self._require_open()
         consumer = self._consumer
-        assert consumer is not None, "poll before start"
+        if consumer is None or self._closed:
+            raise LogUnavailable("the reader is closed; open a new one")
         began = time.monotonic()
         if began - self._polled_at > SILENCE / 2:
             self._resume()  # nobody looked: the silence of that time says nothing
@@ -117,7 +120,8 @@ class KafkaReader(PositionedReader):
         # Asked of the consumer, not counted from records: it also steps over offsets that compaction has emptied.
         for partition in self._partitions:
             self._positions[partition.topic] = await consumer.position(partition)
-        self._arrive()
+        if self._behind:
+            self._behind = {name: end for name, end in self._behind.items() if self._positions[name] < end}
 
     def _resume(self) -> None:
         now = time.monotonic()
@@ -137,14 +141,31 @@ class KafkaReader(PositionedReader):
                     f"topic {partition.topic}: no answer from {','.join(self._servers)} for {silence:.0f} s; is it up?"
                 )
 
+    @property
+    def caught_up(self) -> bool:
+        """See Reader."""
+        return not self._behind
+
+    def position(self, topic: Topic) -> int:
+        """See Reader."""
+        return self._positions[topic.name]
+
     async def close(self) -> None:
         """See Reader."""
         if self._closed:
             return
-        await super().close()
+        self._closed = True
         self._on_close(self)
         if self._consumer is not None:
             await stop_client(self._consumer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 def _record(message: Any) -> Record:

@@ -15,6 +15,7 @@ from typing import Self
 
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
+from ledgerlb.eventlog.reader import BaseReader
 from ledgerlb.eventlog.topics import Topic
 
 
@@ -109,14 +110,12 @@ class MemoryLog:
         self.store.notify()
 
 
-class _MemoryReader:
+class _MemoryReader(BaseReader):
     def __init__(self, log: MemoryLog, positions: dict[str, int], ends: dict[str, int]) -> None:
+        super().__init__(positions, ends)
         self._log = log
         self._store = log.store
-        self._positions = positions
-        self._behind = {name: end for name, end in ends.items() if positions[name] < end}
         self._names = list(positions)
-        self._closed = False
 
     async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109 - the port's
         self._assert_open()
@@ -138,9 +137,7 @@ class _MemoryReader:
             found = self._store.topics.get(name, [])[position : position + max_records - len(batch)]
             if found:
                 batch.extend(found)
-                self._positions[name] = position + len(found)
-                if self._positions[name] >= self._behind.get(name, 0):
-                    self._behind.pop(name, None)
+                self._stand_at(name, position + len(found))
         # A busy topic must not starve the others: another one comes first next time.
         if len(batch) >= max_records:
             self._names.append(self._names.pop(0))
@@ -149,21 +146,3 @@ class _MemoryReader:
     def _assert_open(self) -> None:
         if self._closed or self._log.closed:
             raise LogUnavailable("the reader is closed; open a new one")
-
-    @property
-    def caught_up(self) -> bool:
-        return not self._behind
-
-    def position(self, topic: Topic) -> int:
-        return self._positions[topic.name]
-
-    async def close(self) -> None:
-        self._closed = True
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

@@ -27,6 +27,7 @@ from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.embedded import statements
 from ledgerlb.eventlog.embedded.connection import Connection
 from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
+from ledgerlb.eventlog.reader import BaseReader
 from ledgerlb.eventlog.topics import ALL_TOPICS, Topic
 
 TAIL_INTERVAL: Final = 0.025
@@ -209,12 +210,10 @@ def _maintain(database: sqlite3.Connection, *, topic: Topic, now_ms: int, limit:
     return statements.maintain(database, topic, now_ms, limit)
 
 
-class _SqliteReader:
+class _SqliteReader(BaseReader):
     def __init__(self, log: SqliteLog, positions: dict[str, int], ends: dict[str, int]) -> None:
+        super().__init__(positions, ends)
         self._log = log
-        self._positions = positions
-        self._behind = {name: end for name, end in ends.items() if positions[name] < end}
-        self._closed = False
 
     async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109 - the port's
         loop = asyncio.get_running_loop()
@@ -233,31 +232,12 @@ class _SqliteReader:
             await self._log.changed(seen, remaining)
 
     def _advance(self, batch: list[Record], max_records: int) -> None:
-        for record in batch:
-            self._positions[record.topic] = record.offset + 1
-        self._behind = {name: end for name, end in self._behind.items() if self._positions[name] < end}
+        for name, last in {record.topic: record.offset for record in batch}.items():
+            self._stand_at(name, last + 1)
         if len(batch) >= max_records:
             # A busy topic must not starve the others: another one comes first next time.
             first = next(iter(self._positions))
             self._positions[first] = self._positions.pop(first)
-
-    @property
-    def caught_up(self) -> bool:
-        return not self._behind
-
-    def position(self, topic: Topic) -> int:
-        return self._positions[topic.name]
-
-    async def close(self) -> None:
-        self._closed = True
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 __all__ = ["TAIL_INTERVAL", "SqliteLog"]

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -19,7 +18,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.kafka.stop import stop_client
 from ledgerlb.eventlog.port import PositionLost, Record
-from ledgerlb.eventlog.topics import Topic
+from ledgerlb.eventlog.reader import BaseReader
 
 SILENCE: Final = 4.0
 """Seconds without an answer to a fetch after which ``poll`` says so."""
@@ -43,7 +42,7 @@ def new_consumer(servers: Sequence[str]) -> AIOKafkaConsumer:
     )
 
 
-class KafkaReader:
+class KafkaReader(BaseReader):
     """See module. ``positions`` and ``ends`` are offsets by topic name."""
 
     def __init__(
@@ -53,16 +52,14 @@ class KafkaReader:
         ends: Mapping[str, int],
         on_close: Callable[[KafkaReader], None],
     ) -> None:
+        super().__init__(positions, ends)
         self._servers = list(servers)
-        self._positions = dict(positions)
-        self._behind = {name: end for name, end in ends.items() if positions[name] < end}
         self._partitions = [TopicPartition(name, 0) for name in positions]
         self._on_close = on_close
         self._consumer: AIOKafkaConsumer | None = None
         self._fetched_at: dict[TopicPartition, int | None] = {}
         self._answered: dict[TopicPartition, float] = {}
         self._polled_at = 0.0
-        self._closed = False
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""
@@ -119,9 +116,7 @@ class KafkaReader:
     async def _advance(self, consumer: AIOKafkaConsumer) -> None:
         # Asked of the consumer, not counted from records: it also steps over offsets that compaction has emptied.
         for partition in self._partitions:
-            self._positions[partition.topic] = await consumer.position(partition)
-        if self._behind:
-            self._behind = {name: end for name, end in self._behind.items() if self._positions[name] < end}
+            self._stand_at(partition.topic, await consumer.position(partition))
 
     def _resume(self) -> None:
         now = time.monotonic()
@@ -141,15 +136,6 @@ class KafkaReader:
                     f"topic {partition.topic}: no answer from {','.join(self._servers)} for {silence:.0f} s; is it up?"
                 )
 
-    @property
-    def caught_up(self) -> bool:
-        """See Reader."""
-        return not self._behind
-
-    def position(self, topic: Topic) -> int:
-        """See Reader."""
-        return self._positions[topic.name]
-
     async def close(self) -> None:
         """See Reader."""
         if self._closed:
@@ -158,14 +144,6 @@ class KafkaReader:
         self._on_close(self)
         if self._consumer is not None:
             await stop_client(self._consumer)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 def _record(message: Any) -> Record:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import perf_counter
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ledgerlb.eventlog.port import EventLog, NewRecord, Reader
+from ledgerlb.eventlog.delegating import DelegatingLog
+from ledgerlb.eventlog.port import EventLog, NewRecord
 from ledgerlb.eventlog.topics import Topic
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
@@ -59,11 +59,11 @@ class Metrics:
         )
 
 
-class MeasuredLog:
+class MeasuredLog(DelegatingLog):
     """A log that times and counts the appends of one processor; everything else passes through to the log."""
 
     def __init__(self, log: EventLog, processor: str, metrics: Metrics) -> None:
-        self._log = log
+        super().__init__(log)
         self._processor = processor
         self._metrics = metrics
 
@@ -71,34 +71,10 @@ class MeasuredLog:
         """See EventLog."""
         started = perf_counter()
         try:
-            offsets = await self._log.append(topic, records)
+            offsets = await super().append(topic, records)
         except Exception:
             self._metrics.append_errors.labels(self._processor, topic.name).inc()
             raise
         self._metrics.append.labels(self._processor, topic.name).observe(perf_counter() - started)
         self._metrics.appended.labels(self._processor, topic.name).inc(len(offsets))
         return offsets
-
-    async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
-        """See EventLog."""
-        return await self._log.open(topics, start)
-
-    async def end(self, topic: Topic) -> int:
-        """See EventLog."""
-        return await self._log.end(topic)
-
-    async def provision(self, *, replication: int = 1) -> list[str]:
-        """See EventLog."""
-        return await self._log.provision(replication=replication)
-
-    async def check(self) -> list[str]:
-        """See EventLog."""
-        return await self._log.check()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Whoever opened the log closes it."""

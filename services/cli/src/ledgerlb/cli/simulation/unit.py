@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from ledgerlb.core.errors import BadInput, LedgerLBError
+from ledgerlb.eventlog.delegating import DelegatingLog
 from ledgerlb.eventlog.port import EventLog, NewRecord, Reader, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
@@ -25,44 +25,20 @@ class Killed(LedgerLBError):
     """The unit was killed right after an append: whatever would have followed does not."""
 
 
-class FaultyLog:
+class FaultyLog(DelegatingLog):
     """A log that kills whoever appends, where the fault says so; all else goes to the log behind it."""
 
     def __init__(self, log: EventLog, name: str, fault: Fault) -> None:
-        self._log = log
+        super().__init__(log)
         self._name = name
         self._fault = fault
 
     async def append(self, topic: Topic, records: Sequence[NewRecord]) -> list[int]:
         """See EventLog; raises Killed once the records stand in the log."""
-        offsets = await self._log.append(topic, records)
+        offsets = await super().append(topic, records)
         if records and self._fault(self._name, topic.name):
             raise Killed(f"{self._name} was killed after an append to {topic.name}")
         return offsets
-
-    async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
-        """See EventLog."""
-        return await self._log.open(topics, start)
-
-    async def end(self, topic: Topic) -> int:
-        """See EventLog."""
-        return await self._log.end(topic)
-
-    async def provision(self, *, replication: int = 1) -> list[str]:
-        """See EventLog."""
-        return await self._log.provision(replication=replication)
-
-    async def check(self) -> list[str]:
-        """See EventLog."""
-        return await self._log.check()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the log behind it alone."""
 
 
 class FaultyWriter:

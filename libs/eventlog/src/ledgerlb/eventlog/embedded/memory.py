@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.embedded.waiters import Waiters
 from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
 from ledgerlb.eventlog.reader import BaseReader
 from ledgerlb.eventlog.topics import Topic
@@ -24,26 +25,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.topics: dict[str, list[Record]] = {}
-        self._waiters: dict[asyncio.Future[None], None] = {}
-
-    def notify(self) -> None:
-        """Wake every waiting reader, in the order in which they began to wait."""
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def changed(self, seconds: float) -> None:
-        """Return at the next append, or after ``seconds``."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = None
-        try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            pass
-        finally:
-            self._waiters.pop(waiter, None)
+        self.waiters = Waiters()
 
 
 class MemoryLog:
@@ -65,7 +47,7 @@ class MemoryLog:
         timestamp = int(self._clock().timestamp() * 1000)
         for offset, (key, value) in enumerate(encoded, first):
             stored.append(Record(topic.name, offset, key.decode(), value, timestamp, key))
-        self.store.notify()
+        self.store.waiters.wake()
         return list(range(first, first + len(encoded)))
 
     async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
@@ -107,7 +89,7 @@ class MemoryLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
-        self.store.notify()
+        self.store.waiters.wake()
 
 
 class _MemoryReader(BaseReader):
@@ -125,7 +107,7 @@ class _MemoryReader(BaseReader):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while not batch and (remaining := deadline - loop.time()) > 0:
-            await self._store.changed(remaining)
+            await self._store.waiters.wait(remaining)
             self._assert_open()
             batch = self._read(max_records)
         return batch

@@ -26,6 +26,7 @@ from typing import Final, Self
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.embedded import statements
 from ledgerlb.eventlog.embedded.connection import Connection
+from ledgerlb.eventlog.embedded.waiters import Waiters
 from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
 from ledgerlb.eventlog.reader import BaseReader
 from ledgerlb.eventlog.topics import ALL_TOPICS, Topic
@@ -45,7 +46,7 @@ class SqliteLog:
         self._clock = clock or (lambda: datetime.now(UTC))
         self._writer = Connection(self._path)
         self._readers = Connection(self._path)
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._waiters = Waiters()
         self._changes = 0
         self._watcher: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,15 +129,7 @@ class SqliteLog:
             return
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch(), name=f"tail {self._path.name}")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = None
-        try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            pass
-        finally:
-            self._waiters.pop(waiter, None)
+        await self._waiters.wait(seconds)
 
     def wake(self) -> None:
         """Wake the readers of this log; may be called from any event loop of the process."""
@@ -152,9 +145,7 @@ class SqliteLog:
 
     def _notify(self) -> None:
         self._changes += 1
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiters.wake()
 
     async def _watch(self) -> None:
         """Look for appends of other processes while somebody waits."""

@@ -19,6 +19,7 @@ from typing import Final
 
 from ledgerlb.core.facts import AnyFact, FactRecord, Gone, Synced
 from ledgerlb.core.reasons import is_warning
+from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.kube.writer import About, ClusterWriter, Object, event_write
@@ -36,7 +37,7 @@ Clock = Callable[[], datetime]
 
 class ObjectProcessor(ABC):
     """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets every object as a write returned it, so
-    that its fact need not wait for the watch.
+    that its fact need not wait for the watch; for ``enabled`` see the subclasses.
     """
 
     name: str
@@ -47,15 +48,19 @@ class ObjectProcessor(ABC):
 
     def __init__(
         self,
+        settings: DomainSettings,
         writer: ClusterWriter,
         clock: Clock,
         *,
+        enabled: bool = True,
         on_object: Callable[[Object], None] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.queue = WorkQueue(self._work, limits)
+        self._settings = settings
         self._writer = writer
         self._clock = clock
+        self._enabled = enabled
         self._on_object = on_object
         self._counts: Counter[str] = Counter()
         self._forget()

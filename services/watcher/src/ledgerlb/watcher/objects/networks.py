@@ -7,7 +7,7 @@ Where CN2's own controller keeps a NAD (its finalizer, or a VirtualNetwork of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ledgerlb.core.cn2 import NadObjects, Wanted, nad_objects
@@ -22,15 +22,13 @@ from ledgerlb.core.facts import (
     VirtualNetworkFact,
     decode_fact,
 )
-from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, Topic
 from ledgerlb.kube.normalise import fact_of
-from ledgerlb.kube.writer import About, ClusterWriter, Object, Write
-from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
+from ledgerlb.kube.writer import About, Write
+from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.keeper import is_ours
 from ledgerlb.watcher.objects.table import Key
-from ledgerlb.watcher.work import Limits
 
 _NAD: Final = "NetworkAttachmentDefinition"
 _NAD_GROUP: Final = "k8s.cni.cncf.io"
@@ -45,20 +43,6 @@ class NetworkObjectsKeeper(ObjectProcessor):
     name = "nad-objects"
     reads: tuple[Topic, ...] = (FACTS,)
     needs = (_NAD, "VirtualNetwork", "Subnet")
-
-    def __init__(
-        self,
-        settings: DomainSettings,
-        writer: ClusterWriter,
-        clock: Clock,
-        *,
-        enabled: bool = True,
-        on_object: Callable[[Object], None] | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        self._settings = settings
-        self._enabled = enabled
-        super().__init__(writer, clock, on_object=on_object, limits=limits)
 
     def take(self, record: Record) -> None:
         """See Processor."""

@@ -7,20 +7,17 @@ behind is found at the next start. A Service of another load balancer class is a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from ledgerlb.core.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
 from ledgerlb.core.cn2.model import DEFAULT_VERSION, owners_of
 from ledgerlb.core.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, Topic
-from ledgerlb.kube.writer import About, ClusterWriter, Object
-from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
+from ledgerlb.kube.writer import About
+from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.table import Key
-from ledgerlb.watcher.work import Limits
 
 WRITTEN: Final = ("InstanceIP", "FloatingIP")
 """Kinds that are written, parents first."""
@@ -33,20 +30,6 @@ class ServiceObjectsKeeper(ObjectProcessor):
     name = "cn2-objects"
     reads: tuple[Topic, ...] = (FACTS, LEDGER)
     needs = WRITTEN
-
-    def __init__(
-        self,
-        settings: DomainSettings,
-        writer: ClusterWriter,
-        clock: Clock,
-        *,
-        enabled: bool = True,
-        on_object: Callable[[Object], None] | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        self._settings = settings
-        self._enabled = enabled
-        super().__init__(writer, clock, on_object=on_object, limits=limits)
 
     def _forget(self) -> None:
         super()._forget()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Invoke, Past
+from tests.simulation.support import apply, namespace, run_simulation, simulation_of
+from tests.unit.cli.conftest import Invoke, Past, write_log
 
 SERVICE_KEYS = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set"}
 
@@ -31,6 +32,12 @@ class TestServices:
         data = json.loads(invoke("services", "a/api", "--log", past.url, "-o", "json").stdout)
         assert list(data) == ["services"]
         assert data["services"]["a/api"]["addresses"] == ["192.0.2.50"]
+
+    def test_json_says_that_there_is_nothing(self, tmp_path: Path, invoke: Invoke) -> None:
+        simulation = simulation_of([apply(namespace("a"))])
+        run_simulation(simulation)
+        url = write_log(simulation.engine, tmp_path / "ledger.db")
+        assert json.loads(invoke("services", "--log", url, "-o", "json").stdout) == {"services": {}, "networks": {}}
 
     def test_text_says_why_one_waits(self, past: Past, invoke: Invoke) -> None:
         out = invoke("services", "--log", past.url).stdout

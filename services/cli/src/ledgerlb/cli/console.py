@@ -54,6 +54,16 @@ LogOption = Annotated[
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
 
 
+def manifests_option(text: str) -> Any:
+    """``--manifests``; ``text`` says what the folder is to the command."""
+    return typer.Option("--manifests", envvar="LEDGERLB_MANIFESTS", metavar="DIR", help=text)
+
+
+def kubeconfig_option(text: str) -> Any:
+    """``--kubeconfig``; ``text`` says what the command does with it."""
+    return typer.Option("--kubeconfig", envvar="LEDGERLB_KUBECONFIG", metavar="FILE", help=text)
+
+
 def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
     """Run a command (plain or async): an error on purpose becomes one line and an exit status, never a traceback."""
 

@@ -27,6 +27,8 @@ from ledgerlb.cli.console import (
     OutputOption,
     SettingsOption,
     guarded,
+    kubeconfig_option,
+    manifests_option,
     print_json,
     settings_from,
 )
@@ -59,21 +61,11 @@ async def reselect(  # noqa: PLR0917 - options of the command line, always given
     name: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="A Service whose choice has drifted.")],
     kubeconfig: Annotated[
         Path | None,
-        typer.Option(
-            "--kubeconfig",
-            envvar="LEDGERLB_KUBECONFIG",
-            metavar="FILE",
-            help="The kubeconfig to annotate the Service with. Default: the pod's own, kubectl's.",
-        ),
+        kubeconfig_option("The kubeconfig to annotate the Service with. Default: the pod's own, kubectl's."),
     ] = None,
     manifests: Annotated[
         Path | None,
-        typer.Option(
-            "--manifests",
-            envvar="LEDGERLB_MANIFESTS",
-            metavar="DIR",
-            help="A folder stands for the cluster: say what to write there, instead of writing.",
-        ),
+        manifests_option("A folder stands for the cluster: say what to write there, instead of writing."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; write nothing.")] = False,
     log: LogOption = DEFAULT_LOG,

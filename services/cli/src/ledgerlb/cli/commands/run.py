@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ledgerlb.cli.commands.services import COLUMNS, NETWORK_COLUMNS, network_row, row
+from ledgerlb.cli.commands.services import COLUMNS, print_standing, row
 from ledgerlb.cli.console import (
     DEFAULT_LOG,
     FINDINGS,
@@ -25,8 +25,8 @@ from ledgerlb.cli.console import (
     SettingsOption,
     console,
     guarded,
-    print_json,
-    print_table,
+    kubeconfig_option,
+    manifests_option,
     settings_from,
     table,
 )
@@ -48,24 +48,8 @@ _logger = structlog.get_logger(__name__)
 
 @guarded
 async def run(  # noqa: PLR0917 - options of the command line, always given by name
-    manifests: Annotated[
-        Path | None,
-        typer.Option(
-            "--manifests",
-            envvar="LEDGERLB_MANIFESTS",
-            metavar="DIR",
-            help="A folder of manifests instead of a cluster.",
-        ),
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            "--kubeconfig",
-            envvar="LEDGERLB_KUBECONFIG",
-            metavar="FILE",
-            help="The kubeconfig. Default: the pod's own, kubectl's.",
-        ),
-    ] = None,
+    manifests: Annotated[Path | None, manifests_option("A folder of manifests instead of a cluster.")] = None,
+    kubeconfig: Annotated[Path | None, kubeconfig_option("The kubeconfig. Default: the pod's own, kubectl's.")] = None,
     log: LogOption = DEFAULT_LOG,
     settings: SettingsOption = None,
     backend: Annotated[
@@ -200,16 +184,4 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 def report(follower: Follower, output: Output) -> None:
     """Print where everything stands."""
-    lines, networks = follower.lines(), list(follower.view.networks())
-    if output is Output.json:
-        print_json(
-            {
-                "services": {line.name: line.as_json() for line in lines},
-                "networks": {line.name: line.as_json() for line in networks},
-            }
-        )
-        return
-    print_table(COLUMNS, map(row, lines))
-    if networks:
-        typer.echo()
-        print_table(NETWORK_COLUMNS, map(network_row, networks))
+    print_standing(follower.lines(), list(follower.view.networks()), output)

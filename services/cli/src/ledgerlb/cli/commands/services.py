@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -91,10 +91,14 @@ async def services(
         lines = [known_service(view, name, now)]
     else:
         lines = [line for line in view.services(now) if everything or shown_by_default(line)]
-    networks = [] if name is not None else list(view.networks())
+    print_standing(lines, list(view.networks()) if name is None else None, output)
+
+
+def print_standing(lines: Iterable[ServiceLine], networks: Sequence[NetworkLine] | None, output: Output) -> None:
+    """Print where Services stand, and networks (None: they were not asked for)."""
     if output is Output.json:
         data: dict[str, object] = {"services": {line.name: line.as_json() for line in lines}}
-        if name is None:
+        if networks is not None:
             data["networks"] = {line.name: line.as_json() for line in networks}
         print_json(data)
         return

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ledgerlb.cli.commands.services import COLUMNS, NETWORK_COLUMNS, network_row, row
-from ledgerlb.cli.console import FINDINGS, Output, OutputOption, guarded, print_json, print_table
+from ledgerlb.cli.commands.services import print_standing
+from ledgerlb.cli.console import FINDINGS, Output, OutputOption, guarded, print_json
 from ledgerlb.cli.simulation.runner import Simulation
 from ledgerlb.cli.simulation.scenario import load_scenario
 
@@ -74,11 +74,7 @@ def _said(service: dict[str, Any]) -> str:
 
 def _print_end(simulation: Simulation, expectations: int, unmet: int) -> None:
     typer.echo()
-    print_table(COLUMNS, map(row, simulation.snapshots.lines()))
-    networks = list(simulation.engine.view.networks())
-    if networks:
-        typer.echo()
-        print_table(NETWORK_COLUMNS, map(network_row, networks))
+    print_standing(simulation.snapshots.lines(), list(simulation.engine.view.networks()), Output.text)
     if expectations:
         typer.echo()
         typer.echo(f"{expectations - unmet} of {expectations} expectations met")

@@ -368,6 +368,26 @@ def test_family_that_goes_as_a_whole_is_not_refused_and_its_holders_are_stranded
     assert office.held("web") == ["192.168.102.2", "2001:db8::2"]
 
 
+def test_family_that_goes_while_the_other_ones_prefix_changes_is_not_refused():
+    office = Office(offer("10.0.0.0/29", V6))
+    office.settle(wish("web", families=(4, 6)))
+    office.offer = offer("10.0.0.0/28", revision=2)
+    (event, *_) = office.settle()
+    assert kinds([event]) == ["NetworkDefined"]
+    assert event.stranded == ("2001:db8::2",)
+
+
+def test_whoever_is_stranded_already_refuses_no_later_change():
+    office = Office(offer("10.0.0.0/28"))
+    office.settle(*(wish(f"s{n}") for n in range(8)))
+    office.offer = offer("10.0.0.0/29", revision=2, force_prefix=("10.0.0.0/29",))
+    office.settle()
+    office.offer = offer(PrefixOffer(family=4, prefix="10.0.0.0/29", excluded=(("10.0.0.1", "10.0.0.1"),)), revision=3)
+    (event, *_) = office.settle()
+    assert kinds([event]) == ["NetworkDefined"]
+    assert event.stranded == ("10.0.0.8", "10.0.0.9")
+
+
 def test_gone_network_serves_nobody_new_and_takes_nothing_away():
     office = Office(offer(V4))
     office.settle(wish("a"))

@@ -6,6 +6,7 @@ from ledgerlb.core.intents import NetworkOffer
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event, Prefix
 from ledgerlb.core.ledger.plan import covers
+from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
 
 
@@ -22,9 +23,10 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     wanted = prefixes_of(offer)
     if wanted == state.plan and not state.gone and state.change_refused is None:
         return []
-    cut_off = _cut_off(state, wanted)
+    stranded = _stranded(state, wanted)
+    cut_off = _cut_off(state, wanted, stranded)
     if not cut_off or _forced(offer, wanted, state):
-        return [ev.NetworkDefined(wanted, offer.uid, _stranded(state, wanted))]
+        return [ev.NetworkDefined(wanted, offer.uid, tuple(record.address for record in stranded))]
     if state.change_refused is not None and state.change_refused.prefixes == wanted:
         return []
     return [ev.PrefixChangeRefused(wanted, cut_off)]
@@ -35,23 +37,20 @@ def prefixes_of(offer: NetworkOffer) -> tuple[Prefix, ...]:
     return tuple(Prefix(p.family, p.prefix, p.gateway, tuple(p.ranges), tuple(p.excluded)) for p in offer.prefixes)
 
 
-def _cut_off(state: NetworkState, wanted: tuple[Prefix, ...]) -> tuple[tuple[str, str], ...]:
-    """(address, holders) of held addresses that the old plan covers and the new one of the same family would not."""
+def _stranded(state: NetworkState, wanted: tuple[Prefix, ...]) -> list[AddressRecord]:
+    """Held addresses that the new plan does not cover, those of a family that goes as a whole among them."""
+    return [record for record in state.records.values() if record.holders and not covers(wanted, record.address)]
+
+
+def _cut_off(
+    state: NetworkState, wanted: tuple[Prefix, ...], stranded: list[AddressRecord]
+) -> tuple[tuple[str, str], ...]:
+    """(address, holders) of those stranded that the old plan covers and whose family the new one keeps."""
     kept_families = {prefix.family for prefix in wanted}
     return tuple(
         (record.address, ", ".join(holder.service for holder in record.holders))
-        for record in state.records.values()
-        if record.holders
-        and record.family in kept_families
-        and covers(state.plan, record.address)
-        and not covers(wanted, record.address)
-    )
-
-
-def _stranded(state: NetworkState, wanted: tuple[Prefix, ...]) -> tuple[str, ...]:
-    """Held addresses that the new plan does not cover, those of a family that goes as a whole among them."""
-    return tuple(
-        record.address for record in state.records.values() if record.holders and not covers(wanted, record.address)
+        for record in stranded
+        if record.family in kept_families and covers(state.plan, record.address)
     )
 
 

@@ -86,8 +86,12 @@ def _refresh(record: AddressRecord, intent: AddressIntent) -> list[Event]:
 def _satisfied(record: AddressRecord | None, intent: AddressIntent, family: Family) -> bool:
     if record is None:
         return False
-    requested = [address for address in intent.requested if family_of(address) == family]
+    requested = _requested(intent, family)
     return not requested or record.address in requested
+
+
+def _requested(intent: AddressIntent, family: Family) -> list[str]:
+    return [address for address in intent.requested if family_of(address) == family]
 
 
 def _added(found: dict[Family, Choice | Refused], mine: dict[Family, AddressRecord]) -> int:
@@ -110,9 +114,9 @@ def _pick(
             "FamilyUnavailable",
             f"network {state.network} has no IPv{family} prefix; add one, or ask for the other family only",
         )
-    requested = next((address for address in intent.requested if family_of(address) == family), None)
-    if requested is not None:
-        answer = grant(state, intent, requested)
+    requested = _requested(intent, family)
+    if requested:
+        answer = grant(state, intent, requested[0])
     else:
         adopted = _adoptable(state, intent, family)
         answer = Choice(adopted, "adopted") if adopted else choose(state, intent, family)
@@ -237,13 +241,13 @@ def _has_successor(
 def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
     """A request in a family that the Service does not have is refused, whatever else could be served."""
     return {
-        family_of(address): Refused(
+        family: Refused(
             "FamilyUnavailable",
-            f"address {address} is requested, but Service {intent.service} has no IPv{family_of(address)} family; "
+            f"address {address} is requested, but Service {intent.service} has no IPv{family} family; "
             "correct ledgerlb.io/addresses (or spec.loadBalancerIP), or change spec.ipFamilies",
         )
         for address in intent.requested
-        if family_of(address) not in intent.families
+        if (family := family_of(address)) not in intent.families
     }
 
 

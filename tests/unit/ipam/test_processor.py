@@ -154,7 +154,8 @@ async def test_freed_address_goes_to_the_one_who_waits_longest(world):
     assert [r.reason for r in fold.refusals_of("default/late")] == ["NetworkFull"]
 
 
-async def test_release_waits_for_the_report_and_wakes_up_when_a_silent_agent_is_dead(world):
+async def releasing(world):
+    """A replica that waits for agent ``n1`` to withdraw the address of ``default/a``; and the holding."""
     replica = world.replica()
     await world.report(Heartbeat(agent="n1", at=START, started=START))
     await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
@@ -162,6 +163,11 @@ async def test_release_waits_for_the_report_and_wakes_up_when_a_silent_agent_is_
     await world.say(unwish("a"))
     await world.run(replica)
     (holding,) = (await world.fold()).holdings_of("default/a")
+    return replica, holding
+
+
+async def test_release_waits_for_the_report_and_wakes_up_when_a_silent_agent_is_dead(world):
+    replica, holding = await releasing(world)
     assert holding.state == "releasing"
     _, wake_up = await replica.turn()
     assert wake_up == pytest.approx(300.001)
@@ -171,13 +177,7 @@ async def test_release_waits_for_the_report_and_wakes_up_when_a_silent_agent_is_
 
 
 async def test_confirmed_release_completes_and_quarantine_ends_by_itself(world):
-    replica = world.replica()
-    await world.report(Heartbeat(agent="n1", at=START, started=START))
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
-    await world.run(replica)
-    await world.say(unwish("a"))
-    await world.run(replica)
-    (holding,) = (await world.fold()).holdings_of("default/a")
+    replica, holding = await releasing(world)
     await world.report(
         Report(address="10.0.0.2", agent="n1", state="withdrawn", path="x", release=holding.release, at=START)
     )

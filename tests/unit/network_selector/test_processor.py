@@ -76,6 +76,24 @@ async def test_every_network_is_offered_also_one_that_is_closed():
     assert (await stage.said(f"{DEFAULT}|")).prefixes[0].prefix == "192.168.102.0/24"
 
 
+async def test_an_offer_tells_since_which_revision_its_problem_lasts():
+    broken = {"ledgerlb.io/lease": "x"}
+    stage = await started(vn("n/x", "10.0.0.0/24", annotations=broken))
+    first = await stage.said("n/x|")
+    await stage.put(vn("n/x", "10.0.1.0/24", annotations=broken))
+    stage.selector = stage.new_selector()
+    await stage.run()
+    lasting = await stage.said("n/x|")
+    assert lasting.revision > first.revision == first.problem_since == lasting.problem_since
+    await stage.put(vn("n/x", "10.0.1.0/24"))
+    await stage.run()
+    assert (await stage.said("n/x|")).problem_since == 0
+    await stage.put(vn("n/x", "10.0.1.0/24", annotations=broken))
+    await stage.run()
+    back = await stage.said("n/x|")
+    assert back.problem_since == back.revision > lasting.revision
+
+
 # -- writing only what is new -----------------------------------------------------------------------------------------
 
 

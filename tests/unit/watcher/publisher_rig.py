@@ -74,7 +74,7 @@ class Rig:
     def __init__(self, settings: DomainSettings | None = None) -> None:
         self.settings = settings or DomainSettings()
         self.now = START
-        self.log = MemoryLog()
+        self.log = MemoryLog(clock=lambda: self.now)
         self.cluster = MemoryCluster(lambda: self.now)
         self.source = ClusterSource(self.cluster)
         self.observer = Observer()

@@ -527,6 +527,58 @@ async def test_a_bad_network_has_an_event_of_its_own(rig):
     assert len(rig.writer.memory.events) <= 2
 
 
+async def troubled(rig, since, **more):
+    await rig.offer(
+        problem="InvalidAnnotation", message="juniper.net/networks is not JSON", problem_since=since, **more
+    )
+
+
+async def test_a_problem_of_a_network_is_said_once_however_many_revisions_and_restarts_it_outlives(rig):
+    vn = {"apiVersion": "core.contrail.juniper.net/v1", "kind": "VirtualNetwork"}
+    rig.cluster.apply({**vn, "metadata": {"namespace": "contrail", "name": "ext"}, "spec": {}})
+    await troubled(rig, 7)
+    await rig.turn()
+    await troubled(rig, 7, quarantine=60.0)  # an edit that mends nothing
+    await rig.turn()
+    rig.restart()
+    await rig.turn()
+    assert rig.events() == [("ext", "InvalidAnnotation")]
+    await rig.offer()
+    await troubled(rig, 12)  # it was well between
+    await rig.turn()
+    assert rig.events() == [("ext", "InvalidAnnotation")] * 2
+
+
+async def test_a_problem_older_than_its_event_is_not_said_again_at_a_start(rig):
+    vn = {"apiVersion": "core.contrail.juniper.net/v1", "kind": "VirtualNetwork"}
+    rig.cluster.apply({**vn, "metadata": {"namespace": "contrail", "name": "ext"}, "spec": {}})
+    await troubled(rig, 7)
+    await rig.turn()
+    rig.pass_time(3500)
+    await troubled(rig, 7, quarantine=60.0)
+    await rig.turn()
+    rig.pass_time(200)
+    rig.writer.take()
+    rig.restart()
+    await rig.turn()
+    assert rig.writer.take() == []
+
+
+async def test_what_came_while_no_watcher_ran_is_said_by_the_next_one(rig):
+    await ready(rig)
+    vn = {"apiVersion": "core.contrail.juniper.net/v1", "kind": "VirtualNetwork"}
+    rig.cluster.apply({**vn, "metadata": {"namespace": "contrail", "name": "ext"}, "spec": {}})
+    await rig.observe()
+    await rig.enter(ev.PrefixChangeRefused((), ((A, "a/web"),)))
+    await troubled(rig, 7)
+    rig.pass_time(600)
+    rig.restart()
+    await rig.turn()
+    assert sorted(event for event in rig.events() if event[0] == "ext") == [
+        ("ext", "InvalidAnnotation"), ("ext", "PrefixChangeRefused"),
+    ]  # fmt: skip
+
+
 async def test_a_refused_prefix_change_is_said_on_the_network_once(rig):
     vn = {"apiVersion": "core.contrail.juniper.net/v1", "kind": "VirtualNetwork"}
     rig.cluster.apply({**vn, "metadata": {"namespace": "contrail", "name": "ext"}, "spec": {}})
@@ -534,6 +586,11 @@ async def test_a_refused_prefix_change_is_said_on_the_network_once(rig):
     await rig.enter(ev.PrefixChangeRefused((), ((A, "a/web"),)))
     await rig.turn()
     assert rig.writer.take() == ["event PrefixChangeRefused"]
+    rig.restart()
+    await rig.turn()
+    assert rig.events() == [("ext", "PrefixChangeRefused")]
+    rig.pass_time(3601)  # by now no API server remembers the Event
+    rig.writer.take()
     rig.restart()
     await rig.turn()
     assert rig.writer.take() == []

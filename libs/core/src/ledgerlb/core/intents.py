@@ -53,6 +53,8 @@ class PrefixOffer(_Frozen):
 class NetworkOffer(_Frozen):
     """What an external network can give out. ``problem`` set: nothing new is given out, with that reason; holders keep.
     ``gone``: the network no longer exists. Durations in seconds, None = the default of the settings, 0 = off.
+    ``problem_since`` is the revision with which this very problem began, 0 where there is none: it tells a problem that
+    lasts from one that came back.
     """
 
     type: Literal["network"] = "network"
@@ -68,6 +70,7 @@ class NetworkOffer(_Frozen):
     force_prefix: tuple[str, ...] = ()
     problem: str | None = None
     message: str = ""
+    problem_since: int = 0
     gone: bool = False
 
 

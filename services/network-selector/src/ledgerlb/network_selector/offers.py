@@ -29,8 +29,10 @@ def offers_of(
     for name, network in networks.items():
         old = said.offers.get(name)
         offered = without_strays(network, strays)
-        if old is None or to_offer(offered, old.revision) != old:
-            offers.append(to_offer(offered, revision(name)))
+        if old is None or to_offer(offered, old.revision, old.problem_since) != old:
+            fresh = revision(name)
+            lasts = old is not None and (old.problem, old.message) == (offered.problem, offered.message)
+            offers.append(to_offer(offered, fresh, old.problem_since if old is not None and lasts else fresh))
     for name in sorted({*said.offers, *fold.networks} - networks.keys()):
         old = said.offers.get(name)
         known_as_gone = old.gone if old is not None else fold.networks[name].gone

@@ -43,13 +43,17 @@ from ledgerlb.kube.writer import (
     status_write,
 )
 from ledgerlb.watcher.announcements import announcements
-from ledgerlb.watcher.state import Notice, PublisherState
+from ledgerlb.watcher.state import Notice, PublisherState, problem_of
 from ledgerlb.watcher.work import Limits, WorkQueue
 
 MOVE_CHECK: Final = 5.0
 """Seconds between two looks at Services that wait for an agent (one that died counts no more) or for a verdict."""
 VERDICT_GRACE: Final = 10.0
 """Seconds for which a verdict may be outstanding before the Service's conditions say so."""
+EVENT_LIFETIME: Final = 3600.0
+"""Seconds for which an API server keeps an Event. What the log says for longer than that is not said again at a start;
+what is newer is, because whoever ran before may have ended first: the name of an Event follows from what led to it, so
+one that stands already is not made twice."""
 MAX_STEPS: Final = 8
 """Writes for one Service in a row before others get their turn."""
 
@@ -100,7 +104,7 @@ class Publisher:
         self._undecided: dict[str, datetime] = {}
         self._awaiting: dict[str, tuple[str, ...]] = {}
         self._look_at: datetime | None = None
-        self._said_of_networks: dict[str, tuple[str, str]] = {}
+        self._said_of_networks: dict[str, tuple[object, ...]] = {}
 
     def reset(self) -> None:
         """See Processor."""
@@ -126,9 +130,9 @@ class Publisher:
             for name in (*self._awaiting, *self._undecided):
                 self.queue.add(name)
         for network in self._state.take_offered():
-            self._announce_offer(network)
+            self._announce_offer(network, first=first)
         for notice in self._state.take_notices():
-            if not first:  # what stood in the log before was said before
+            if not (first and self._is_old(notice.at)):
                 self._announce_notice(notice)
         await asyncio.sleep(0)
         return MOVE_CHECK if self._awaiting or self._undecided or self.queue.waiting() else None
@@ -298,15 +302,21 @@ class Publisher:
         for said in announcements(before.conditions, due.after.conditions):
             self._event(_about(before), said.reason, said.message, warning=said.warning, identity=identity)
 
-    def _announce_offer(self, network: str) -> None:
+    def _is_old(self, at: datetime) -> bool:
+        return (self._clock() - at).total_seconds() > EVENT_LIFETIME
+
+    def _announce_offer(self, network: str, *, first: bool) -> None:
+        """Once for each problem of a network, however many revisions of its offer name it."""
         offer = self._state.offers.get(network)
         if offer is None or not offer.problem:
             self._said_of_networks.pop(network, None)
             return
-        said = (offer.problem, offer.message)
+        said = problem_of(offer)
         if self._said_of_networks.get(network) == said:
             return
-        if self._event_on_network(network, offer.problem, offer.message, identity=str(offer.revision)):
+        old = first and self._is_old(self._state.problem_at[network])
+        identity = f"since {offer.problem_since}"
+        if old or self._event_on_network(network, offer.problem, offer.message, identity=identity):
             self._said_of_networks[network] = said
 
     def _announce_notice(self, notice: Notice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.cn2.model import owners_of
@@ -43,6 +44,7 @@ class Notice:
 
     network: str
     seq: int
+    at: datetime
     reason: str
     message: str
     service: str = ""
@@ -64,6 +66,8 @@ class PublisherState:
         """How many facts came of each Service: whether one came while a write was under way."""
         self.selections: dict[str, Selection] = {}
         self.offers: dict[str, NetworkOffer] = {}
+        self.problem_at: dict[str, datetime] = {}
+        """When the log first told of the problem that each network has."""
         self.objects: dict[tuple[str, str], str] = {}
         """uid of each NetworkAttachmentDefinition and VirtualNetwork, by (kind, full name)."""
         self.fold = LedgerFold()
@@ -126,7 +130,7 @@ class PublisherState:
             if record.key.startswith(_READ_KINDS):
                 self._take_fact(decode_fact(record.key, record.value))
         elif record.topic == INTENTS.name:
-            self._take_intent(decode_intent(record.key, record.value))
+            self._take_intent(decode_intent(record.key, record.value), record.timestamp)
         elif record.topic == LEDGER.name:
             taken = self.fold.take(record.key, record.value)
             if isinstance(taken, Accepted):
@@ -182,11 +186,10 @@ class PublisherState:
         if fact.has_finalizer and is_ours(fact, self._settings):
             self._served[name] = fact.uid
 
-    def _take_intent(self, intent: IntentRecord) -> None:
+    def _take_intent(self, intent: IntentRecord, timestamp: int) -> None:
         match intent:
             case NetworkOffer():
-                self.offers[intent.network] = intent
-                self.offered[intent.network] = None
+                self._take_offer(intent, timestamp)
             case Selection():
                 self.selections[intent.service] = intent
                 self.changed[intent.service] = None
@@ -196,8 +199,18 @@ class PublisherState:
                 self._dropped(intent)
             case Dropped():
                 self.offers.pop(intent.network, None)
+                self.problem_at.pop(intent.network, None)
             case _:
                 pass
+
+    def _take_offer(self, offer: NetworkOffer, timestamp: int) -> None:
+        before = self.offers.get(offer.network)
+        if not offer.problem:
+            self.problem_at.pop(offer.network, None)
+        elif before is None or problem_of(before) != problem_of(offer):
+            self.problem_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
+        self.offers[offer.network] = offer
+        self.offered[offer.network] = None
 
     def _dropped(self, intent: Withdrawal | Dropped) -> None:
         if not intent.network:
@@ -218,12 +231,20 @@ class PublisherState:
                 case AdoptionRefused():
                     text = f"{event.address} is not taken over ({event.reason}): {event.message}"
                     self.notices.append(
-                        Notice(entry.network, entry.seq, "AdoptionRefused", text, event.service, event.uid)
+                        Notice(
+                            entry.network,
+                            entry.seq,
+                            entry.decided_at,
+                            "AdoptionRefused",
+                            text,
+                            event.service,
+                            event.uid,
+                        )
                     )
                 case PrefixChangeRefused():
                     holders = ", ".join(f"{address} ({holder})" for address, holder in event.holders)
                     text = f"the new prefixes would cut off {holders}; the old ones stay in force for them"
-                    self.notices.append(Notice(entry.network, entry.seq, "PrefixChangeRefused", text))
+                    self.notices.append(Notice(entry.network, entry.seq, entry.decided_at, "PrefixChangeRefused", text))
                 case _:
                     pass
 
@@ -241,3 +262,8 @@ class PublisherState:
         """What was said since the last call."""
         notices, self.notices = self.notices, []
         return notices
+
+
+def problem_of(offer: NetworkOffer) -> tuple[object, ...]:
+    """What is wrong with the network, and since which revision: equal for as long as the same problem lasts."""
+    return (offer.problem, offer.message, offer.problem_since)

@@ -63,8 +63,8 @@ class ExternalNetwork:
         return Joint(self.name, self.targets)
 
 
-def to_offer(network: ExternalNetwork, revision: int) -> NetworkOffer:
-    """What IPAM is told of the network."""
+def to_offer(network: ExternalNetwork, revision: int, problem_since: int = 0) -> NetworkOffer:
+    """What IPAM is told of the network. ``problem_since``: with which revision its problem, if any, began."""
     allowed = network.allowed_namespaces
     return NetworkOffer(
         network=network.name,
@@ -78,6 +78,7 @@ def to_offer(network: ExternalNetwork, revision: int) -> NetworkOffer:
         force_prefix=network.force_prefix,
         problem=network.problem,
         message=network.message,
+        problem_since=problem_since if network.problem is not None else 0,
     )
 
 

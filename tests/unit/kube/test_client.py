@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 from aiohttp import web
+from kubernetes_asyncio.config import incluster_config
 
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, InvalidSetting
+from ledgerlb.core.facts import ServiceFact
 from ledgerlb.kube.client import ApiConnection
 from ledgerlb.kube.refusals import ApiRefused, ApiUnavailable
+from ledgerlb.kube.writer import add_finalizer
+from ledgerlb.kube.writer_api import ApiWriter
 from tests.unit.kube.fake_api import FakeApi
 
 
@@ -52,6 +57,31 @@ async def test_credentials_that_changed_are_loaded_anew(api, tmp_path):
         configured(tmp_path, api, "new")
         with pytest.raises(ApiUnavailable, match="who"):
             await connection.get("/version")
+        assert await connection.get("/version") == {"ok": True}
+
+
+@pytest.mark.parametrize("content", [None, ""])
+async def test_a_token_that_cannot_be_read_now_is_no_answer(api, tmp_path, monkeypatch, content):
+    """The kubelet replaces it under way; the watcher must not end over it."""
+    token, cert = tmp_path / "token", tmp_path / "ca.crt"
+    token.write_text("t")
+    cert.write_text("c")
+    api.answers.append(lambda _: web.json_response({"ok": True}))
+    async with ApiConnection(configured(tmp_path, api)) as connection:
+        monkeypatch.setattr(incluster_config, "TOKEN_REFRESH_PERIOD", timedelta(0))
+        place = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
+        loader = incluster_config.InClusterConfigLoader(str(token), str(cert), environ=place)
+        loader.load_and_set(connection.client.configuration)
+        connection.client.configuration.host = api.host
+        assert await connection.get("/version") == {"ok": True}
+        token.unlink()
+        if content is not None:
+            token.write_text(content)
+        with pytest.raises(ApiUnavailable, match=r"credentials cannot be read.*token is mounted"):
+            await connection.get("/version")
+        with pytest.raises(ApiUnavailable, match=r"credentials cannot be read.*token is mounted"):
+            await ApiWriter(connection.client).write(add_finalizer(ServiceFact(namespace="a", name="web", uid="u")))
+        token.write_text("t2")
         assert await connection.get("/version") == {"ok": True}
 
 

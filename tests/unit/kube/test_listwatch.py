@@ -255,6 +255,29 @@ async def test_a_definition_that_appears_later_is_picked_up_and_one_that_goes_is
     assert world.names("Subnet") == []
 
 
+@pytest.mark.parametrize("when", ["list", "watch"])
+async def test_not_found_of_a_kind_that_every_api_server_has_deletes_nothing(api, follow, when, caplog):
+    """Such as from a load balancer in front of it that has lost its way."""
+    await api.put(SERVICES, service("p"))
+    world = follow("Service")
+    await world.until(lambda: api.watches(SERVICES))
+    lost = {"now": True}
+
+    def lose(request: web.Request) -> web.Response | None:
+        return web.Response(status=404, text="default backend - 404") if lost["now"] else None
+
+    api.answers.append(lose)
+    asked = len(api.requests)
+    await api.error(SERVICES, 410 if when == "list" else 500)
+    await world.until(lambda: len(api.requests) > asked + 2)
+    assert world.names("Service") == ["a/p"]
+    assert world.present["Service"] is True
+    assert "API server, services" in caplog.text
+    lost["now"] = False
+    await api.put(SERVICES, service("q"))
+    await world.until(lambda: world.names("Service") == ["a/p", "a/q"])
+
+
 async def test_the_newest_version_that_serves_the_kind_is_taken(api, follow):
     api.definitions["core.contrail.juniper.net"] = {
         "v4": ["virtualnetworks"],

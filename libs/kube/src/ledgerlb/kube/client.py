@@ -3,6 +3,7 @@ session.
 
     GET 2xx                      the decoded body, or the open stream
     401, 429, 5xx, no answer     ApiUnavailable; at 401 the credentials are loaded anew first
+    credentials cannot be read   ApiUnavailable: a token file is empty for a moment while it is replaced
     any other status             ApiRefused
 
 Concurrency: any number of tasks may share one connection. The session opens a TCP connection per request under way
@@ -117,7 +118,7 @@ class ApiConnection:
         # The way to an API server is short: compressing costs both sides more than it saves.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         try:
-            await client.update_params_for_auth(headers, [], ["BearerToken"])
+            await authorise(client, headers)
             async with client.rest_client.pool_manager.get(
                 f"{client.configuration.host}{path}",
                 params=query,
@@ -158,6 +159,19 @@ class ApiConnection:
         self._reloaded = now
         with contextlib.suppress(InvalidSetting):
             await self._load(self.client.configuration)
+
+
+async def authorise(client: ApiClient, headers: dict[str, str]) -> None:
+    """Put the credentials into the headers of a request; kubernetes-asyncio reads the pod's token anew about once a
+    minute. Raises ApiUnavailable where it cannot be read now.
+    """
+    try:
+        await client.update_params_for_auth(headers, [], ["BearerToken"])
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise ApiUnavailable(
+            f"API server {client.configuration.host}: the credentials cannot be read ({error}); "
+            "see that the service account's token is mounted and not empty"
+        ) from error
 
 
 def _without_environment(client: ApiClient) -> None:

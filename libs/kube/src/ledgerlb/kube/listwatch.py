@@ -5,7 +5,7 @@ been missed.
          ▲                           ▲                 ▲                            │
          │                           │                 └─ ended, silent, broken ────┤ from the last version seen
          │                           └─────────────────── 410, unreadable ──────────┤
-         └── absent: look again every few seconds ──────── 404 ─────────────────────┘
+         └── absent: look again every few seconds ──────── 404, of a kind that may be absent
 
 Nothing is kept here but the last version: a sink compares each full list with what it knows. Every wait has a bound:
 requests by time-outs, silent streams by ``idle`` (the server sends bookmarks about once a minute), retries by a growing
@@ -137,10 +137,13 @@ class ListWatch:
                 _log.info("%s: listing again (%s)", self._kind.plural, why)
                 await self._rest(began, 0.0)
             except ApiRefused as refused:
-                if refused.status == NOT_FOUND:
+                if refused.status == NOT_FOUND and self._kind.optional:
                     await self._wait_for_definition()
                     continue
-                if refused.status != EXPIRED:
+                if refused.status == NOT_FOUND:
+                    # Every API server has these: whatever answered is none. Taken at its word, everything were gone.
+                    self._complain(str(refused), "see what answers at the server's address; what is known stays")
+                elif refused.status != EXPIRED:
                     self._complain(str(refused), "grant the watcher get, list and watch on it")
                 await self._pause.wait()
             except ApiUnavailable as error:

@@ -24,6 +24,7 @@ import msgspec
 from kubernetes_asyncio.client import ApiClient
 
 from ledgerlb.core.errors import ClusterUnavailable, NotSupported
+from ledgerlb.kube.client import authorise
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.refusals import CONFLICT, NOT_FOUND, ApiRefused, ApiUnavailable
 from ledgerlb.kube.writer import FIELD_MANAGER, Object, Write
@@ -81,7 +82,7 @@ class ApiWriter:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if write.verb in _CONTENT:
             headers["Content-Type"] = _CONTENT[write.verb]
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        await authorise(self._client, headers)
         query = {} if write.verb == "delete" else {"fieldManager": FIELD_MANAGER}
         if write.verb == "apply-metadata":
             query["force"] = "true"  # what we state is ours to state

@@ -13,7 +13,7 @@ from ledgerlb.core.pathset import Heartbeat
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS
-from ledgerlb.watcher.publisher import MOVE_CHECK, VERDICT_GRACE
+from ledgerlb.watcher.publisher import MOVE_CHECK, RETRY, VERDICT_GRACE
 from ledgerlb.watcher.work import Limits
 from tests.unit.watcher.publisher_rig import NET, Rig, ready
 
@@ -467,6 +467,51 @@ async def test_a_refused_write_is_shown_once(rig):
     rig.service(sessionAffinity="ClientIP")  # the Service changed: worth another try
     await rig.turn()
     assert rig.ingress() == [B]
+
+
+async def test_a_refused_write_is_tried_again_in_the_end_though_nothing_changed(rig):
+    """Whoever grants a permission does not touch the Service."""
+    rig.service()
+    rig.writer.errors = [ClusterRefused("services is forbidden")]
+    wake = await rig.turn()
+    assert wake is not None
+    for _ in range(2):  # a look now and then asks nothing of the server
+        rig.pass_time(MOVE_CHECK)
+        await rig.turn()
+    assert (rig.has_finalizer(), rig.publisher.counts["refused"]) == (False, 1)
+    rig.writer.errors = [ClusterRefused("services is forbidden")]
+    rig.pass_time(RETRY)
+    await rig.turn()
+    assert (rig.has_finalizer(), rig.publisher.counts["refused"]) == (False, 2)
+    rig.pass_time(RETRY)
+    await rig.turn()
+    assert rig.has_finalizer()
+    assert rig.writer.take().count("event StatusRefused") == 1
+
+
+async def test_a_service_made_anew_while_a_write_to_the_old_one_was_under_way_is_served(rig):
+    rig.service()
+    await rig.observe()
+    written, go = asyncio.Event(), asyncio.Event()
+
+    def hold(_write):
+        written.set()
+        return go.wait()
+
+    rig.writer.after = hold
+    await rig.fold()
+    await written.wait()
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": []})
+    rig.cluster.delete("Service", "a", "web")
+    await rig.observe()
+    await rig.fold()
+    rig.service()
+    await rig.observe()
+    await rig.fold()
+    rig.writer.after = lambda _write: None
+    go.set()
+    await rig.turn()
+    assert rig.has_finalizer()
 
 
 async def test_a_late_fact_of_a_service_that_is_gone_is_ignored(rig):

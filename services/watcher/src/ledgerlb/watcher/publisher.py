@@ -54,6 +54,9 @@ EVENT_LIFETIME: Final = 3600.0
 """Seconds for which an API server keeps an Event. What the log says for longer than that is not said again at a start;
 what is newer is, because whoever ran before may have ended first: the name of an Event follows from what led to it, so
 one that stands already is not made twice."""
+RETRY: Final = 60.0
+"""Seconds after which a write that was refused is tried again although nothing changed: permissions and admission rules
+change without a word to us."""
 MAX_STEPS: Final = 8
 """Writes for one Service in a row before others get their turn."""
 
@@ -71,6 +74,18 @@ class _Due:
     write: Write
     after: ServiceFact
     publication: Publication
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A write that was refused to the Service as it was at ``version``, what the server said, and until when that is
+    taken for its last word.
+    """
+
+    version: int
+    write: Write
+    said: str
+    until: datetime
 
 
 class Publisher:
@@ -100,7 +115,7 @@ class Publisher:
         self._on_object = on_object
         self._began = False
         self._state = PublisherState(settings)
-        self._refused: dict[str, tuple[int, Write]] = {}
+        self._refused: dict[tuple[str, Step], _Refused] = {}
         self._undecided: dict[str, datetime] = {}
         self._awaiting: dict[str, tuple[str, ...]] = {}
         self._look_at: datetime | None = None
@@ -127,7 +142,8 @@ class Publisher:
         now = self._clock()
         if self._look_at is None or now >= self._look_at:
             self._look_at = now + timedelta(seconds=MOVE_CHECK)
-            for name in (*self._awaiting, *self._undecided):
+            again = (name for (name, _), refused in self._refused.items() if now >= refused.until)
+            for name in (*self._awaiting, *self._undecided, *again):
                 self.queue.add(name)
         for network in self._state.take_offered():
             self._announce_offer(network, first=first)
@@ -135,7 +151,8 @@ class Publisher:
             if not (first and self._is_old(notice.at)):
                 self._announce_notice(notice)
         await asyncio.sleep(0)
-        return MOVE_CHECK if self._awaiting or self._undecided or self.queue.waiting() else None
+        waits = self._awaiting or self._undecided or self._refused or self.queue.waiting()
+        return MOVE_CHECK if waits else None
 
     async def idle(self, within: float) -> bool:
         """Wait until every write is done, at most ``within`` seconds; whether that is so."""
@@ -183,12 +200,27 @@ class Publisher:
             return None
         publication = self._publication(fact)
         self._watch_over(name, publication)
-        steps = (self._finalizer_on, self._status, self._finalizer_off)
-        for step in steps:
-            due = step(fact, publication)
-            if due is not None and self._refused.get(f"{due.step} {name}") != (self._version(name), _timeless(due)):
+        for step, decide in self._steps():
+            due = decide(fact, publication)
+            if due is None:
+                self._refused.pop((name, step), None)
+            elif not self._is_refused(name, due):
                 return due
         return None
+
+    def _steps(self) -> tuple[tuple[Step, Callable[[ServiceFact, Publication], _Due | None]], ...]:
+        return (
+            ("finalizer-on", self._finalizer_on),
+            ("status", self._status),
+            ("finalizer-off", self._finalizer_off),
+        )
+
+    def _is_refused(self, name: str, due: _Due) -> bool:
+        """Whether the server would only say again what it said."""
+        refused = self._refused.get((name, due.step))
+        if refused is None or self._clock() >= refused.until:
+            return False
+        return (refused.version, refused.write) == (self._version(name), _timeless(due))
 
     def _finalizer_on(self, fact: ServiceFact, publication: Publication) -> _Due | None:
         if fact.has_finalizer or fact.deleting or not is_ours(fact, self._settings):
@@ -228,19 +260,21 @@ class Publisher:
         return _Due("finalizer-off", remove_finalizer(fact), after, publication)
 
     async def _do(self, name: str, due: _Due) -> None:
-        version = self._version(name)
-        before = self._state.services[name]
+        state, version = self._state, self._version(name)
+        before = state.services[name]
         try:
             result = await self._writer.write(due.write)
         except ClusterRefused as refused:
             self._was_refused(name, version, due, refused)
             return
         self.counts[due.step] += 1
+        self._refused.pop((name, due.step), None)
         if result is None or _is_last_sight(result):
             self._state.bury(before)
             return
-        if self._version(name) == version:  # else a fact came meanwhile, and what it shows is looked at again
-            self._state.services[name] = due.after
+        if self._state is state and self._version(name) == version:
+            # Else a fact came meanwhile, or the log is read anew: what the facts show is looked at again.
+            state.services[name] = due.after
         if due.step == "finalizer-on":
             self._state.serve(before)
         if due.step == "status":
@@ -252,12 +286,14 @@ class Publisher:
         return self._state.versions.get(name, 0)
 
     def _was_refused(self, name: str, version: int, due: _Due, refused: ClusterRefused) -> None:
-        """Shown once; tried again when the Service changes or something else is to be written."""
+        """Shown once; tried again when the Service changes, something else is to be written, or after ``RETRY``."""
         self.counts["refused"] += 1
-        self._refused[f"{due.step} {name}"] = (version, _timeless(due))
+        before, said = self._refused.get((name, due.step)), str(refused)
+        until = self._clock() + timedelta(seconds=RETRY)
+        self._refused[name, due.step] = _Refused(version, _timeless(due), said, until)
         _log.error("Service %s: %s", name, refused)
         fact = self._state.services.get(name)
-        if fact is not None:
+        if fact is not None and (before is None or before.said != said):
             self._event(_about(fact), STATUS_REFUSED, str(refused), warning=True, identity=due.step)
 
     def _watch_over(self, name: str, publication: Publication) -> None:
@@ -275,8 +311,8 @@ class Publisher:
 
     def _forget(self, name: str) -> None:
         self._undecided.pop(name, None)
-        for step in ("finalizer-on", "status", "finalizer-off"):
-            self._refused.pop(f"{step} {name}", None)
+        for step, _ in self._steps():
+            self._refused.pop((name, step), None)
         self._await(name, ())
 
     def _await(self, name: str, addresses: tuple[str, ...]) -> None:

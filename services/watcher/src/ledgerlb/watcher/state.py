@@ -63,7 +63,9 @@ class PublisherState:
         self._settings = settings
         self.services: dict[str, ServiceFact] = {}
         self.versions: dict[str, int] = {}
-        """How many facts came of each Service: whether one came while a write was under way."""
+        """Which fact of each Service came last, by a number that no other fact ever has: whether one came while a write
+        was under way, also of an object that was made anew meanwhile."""
+        self._facts = 0
         self.selections: dict[str, Selection] = {}
         self.offers: dict[str, NetworkOffer] = {}
         self.problem_at: dict[str, datetime] = {}
@@ -182,7 +184,8 @@ class PublisherState:
         if self.services.get(name) != fact:  # else it shows what a write of ours was to make it show
             self.changed[name] = None
         self.services[name] = fact
-        self.versions[name] = self.versions.get(name, 0) + 1
+        self._facts += 1
+        self.versions[name] = self._facts
         if fact.has_finalizer and is_ours(fact, self._settings):
             self._served[name] = fact.uid
 

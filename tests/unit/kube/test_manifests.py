@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -339,6 +340,68 @@ async def test_a_folder_that_is_not_there_yet_takes_nothing_for_gone(folder):
     assert lists.said == [(False, []), (True, ["p"])]
     stop.set()
     await asyncio.wait_for(task, DEADLINE)
+
+
+class Closed:
+    """Places that cannot be read for now, as on a network file system that does not answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.places: set[str] = set()
+        self.asked = 0
+        scandir, stat = os.scandir, Path.stat
+
+        def scan(path: Any) -> Any:
+            self._check(path)
+            return scandir(path)
+
+        def look(path: Path, **more: Any) -> Any:
+            self._check(path)
+            return stat(path, **more)
+
+        monkeypatch.setattr(os, "scandir", scan)
+        monkeypatch.setattr(Path, "stat", look)
+
+    def _check(self, path: Any) -> None:
+        if str(path) in self.places:
+            self.asked += 1
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+
+@pytest.mark.usefixtures("following")
+@pytest.mark.parametrize("place", ["", "sub", "sub/q.yaml"])
+async def test_what_cannot_be_read_for_now_deletes_nothing(folder, cluster, monkeypatch, caplog, place):
+    write(folder.root / "p.yaml", service("p"))
+    write(folder.root / "sub" / "q.yaml", service("q"))
+    await until(lambda: names(cluster) == ["p", "q"] and folder.complete)
+    closed = Closed(monkeypatch)
+    closed.places = {str(folder.root / place)}
+    await until(lambda: not folder.complete)
+    assert f"{folder.root / place}: cannot be read (Stale file handle); check the path" in caplog.text
+    if place:  # everything else is followed meanwhile
+        write(folder.root / "r.yaml", service("r"))
+        (folder.root / "p.yaml").unlink()
+        await until(lambda: names(cluster) == ["q", "r"])
+    else:
+        looked = closed.asked
+        await until(lambda: closed.asked > looked + 5)
+        assert names(cluster) == ["p", "q"]
+    closed.places = set()
+    (folder.root / "sub" / "q.yaml").unlink()
+    await until(lambda: "q" not in names(cluster) and folder.complete)
+
+
+@pytest.mark.usefixtures("following")
+async def test_a_folder_that_cannot_be_read_from_the_start_is_not_complete(folder, cluster, monkeypatch):
+    (folder.root / "sub").mkdir()
+    write(folder.root / "p.yaml", service("p"))
+    closed = Closed(monkeypatch)
+    closed.places = {str(folder.root / "sub")}
+    looks = []
+    folder.on_look = lambda: looks.append(folder.complete)
+    await until(lambda: names(cluster) == ["p"])
+    assert not folder.complete
+    closed.places = set()
+    await until(lambda: looks and looks[-1])  # whoever asks is told, although no file changed
 
 
 def test_a_missing_or_huge_file_is_named(tmp_path):

@@ -4,7 +4,8 @@ changes are followed.
 A file that cannot be read keeps its last good content; an object that cannot be used keeps its last good state;
 each gives one message with file and line, and stops nothing else. An object that no file names any more is deleted,
 finalizers and all. What was broken from the start hides what it once held, so until it is mended (or removed) the
-folder is not complete, and nothing that was known before may be taken for gone.
+folder is not complete, and nothing that was known before may be taken for gone. The same goes for a folder that cannot
+be read now: what it held stays.
 
 Concurrency: files are read in a worker thread, the cluster is changed on the event loop only.
 """
@@ -58,11 +59,14 @@ class ManifestFolder:
         self._refused: set[Key] = set()
         """Objects that could not be applied and of which no earlier state stands."""
         self._found = False
+        self._unreadable: frozenset[str] = frozenset()
+        """Folders and files of which the last look could not tell whether they changed."""
 
     @property
     def complete(self) -> bool:
         """Whether everything that the folder means to say is in the cluster."""
-        return self._found and not self._refused and all(entry.whole for entry in self._files.values())
+        whole = all(entry.whole for entry in self._files.values())
+        return self._found and whole and not self._refused and not self._unreadable
 
     def load(self) -> int:
         """Look once and apply what changed; returns how many objects were applied or deleted."""
@@ -79,7 +83,10 @@ class ManifestFolder:
                 continue
 
     async def _follow(self) -> None:
+        unreadable = self._unreadable
         first = await asyncio.to_thread(self._look)
+        if self._unreadable != unreadable:
+            self.on_look()
         if first is None or (self._found and not self._differs(first) and not self._leaving):
             return
         await asyncio.sleep(SETTLE)
@@ -95,25 +102,52 @@ class ManifestFolder:
     # Looking (worker thread)
 
     def _look(self) -> dict[Path, Signature] | None:
-        """What stands there, or None where the folder itself is missing: that deletes nothing."""
-        if not self.root.exists():
-            self.problems(InvalidManifest(str(self.root), "", "does not exist", "name a folder of manifests"))
-            return None
-        self.problems.mended(str(self.root))
+        """What stands there, or None where the folder itself is missing or cannot be read: that deletes nothing. What
+        is known of a part that cannot be read counts as standing.
+        """
+        errors: list[OSError] = []
         found: dict[Path, Signature] = {}
-        for path in self._paths():
+        for path in self._paths(errors):
             try:
                 status = path.stat()
-            except OSError:
+            except OSError as error:
+                errors.append(error)
                 continue
             found[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
-        return found
+        missing = self._note_errors(errors)
+        for path, entry in self._files.items():
+            if any(str(place) in self._unreadable for place in (path, *path.parents)):
+                found[path] = entry.signature
+        return None if missing or str(self.root) in self._unreadable else found
 
-    def _paths(self) -> Iterator[Path]:
-        if self.root.is_file():
+    def _note_errors(self, errors: list[OSError]) -> bool:
+        """Tell what could not be read, and what can be again; whether the root is missing. Other things that are
+        missing are gone since they were listed.
+        """
+        root = str(self.root)
+        failed = {str(error.filename): error for error in errors if not isinstance(error, FileNotFoundError)}
+        missing = any(isinstance(error, FileNotFoundError) and str(error.filename) == root for error in errors)
+        if missing:
+            self.problems(InvalidManifest(root, "", "does not exist", "name a folder of manifests"))
+        for place, error in failed.items():
+            said = f"cannot be read ({error.strerror})"
+            self.problems(InvalidManifest(place, "", said, "check the path and its rights; what it held stays"))
+        for place in {*self._unreadable, root} - failed.keys():
+            if not (missing and place == root):
+                self.problems.mended(place)
+        self._unreadable = frozenset(failed)
+        return missing
+
+    def _paths(self, errors: list[OSError]) -> Iterator[Path]:
+        try:
+            is_file = self.root.is_file()
+        except OSError as error:
+            errors.append(error)
+            return
+        if is_file:
             yield self.root
             return
-        for folder, folders, names in os.walk(self.root):
+        for folder, folders, names in os.walk(self.root, onerror=errors.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if name.endswith(SUFFIXES) and not name.startswith("."):

@@ -1,12 +1,21 @@
-"""What every test gets: logging as it was, whatever a process under test did to it."""
+"""What every test gets: logging as it was, whatever a process under test did to it; and the examples of properties.
+
+Properties try the same examples in every run, so that a change is judged by what it changes; ``LEDGERLB_SEED=random``
+tries others.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
+
+settings.register_profile("ledgerlb", derandomize=os.environ.get("LEDGERLB_SEED") != "random", deadline=None)
+settings.load_profile("ledgerlb")
 
 _NAMES = ("", "ledgerlb", "ledgerlb.watcher", "kubernetes_asyncio", "asyncio", "aiohttp.access", "aiokafka")
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, UNHURRIED_BUSY, UNHURRIED_CALM, Pace
+from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, UNHURRIED_BUSY, UNHURRIED_CALM, UNHURRIED_LONGEST, Pace
 
 
 def rests(rate: float, seconds: float, batch: int = 1, *, unhurried: bool = False) -> list[float]:
@@ -27,7 +27,7 @@ def test_the_rest_grows_with_the_rate():
 
 
 def test_an_unhurried_loop_rests_where_another_does_not_yet():
-    assert rests(UNHURRIED_BUSY * 1.3, 2.0, unhurried=True)[-1] == LONGEST
+    assert rests(UNHURRIED_BUSY * 1.3, 2.0, unhurried=True)[-1] == UNHURRIED_LONGEST
     assert set(rests(UNHURRIED_BUSY * 1.3, 2.0)) == {0.0}
     assert set(rests(UNHURRIED_CALM * 0.8, 5.0, unhurried=True)) == {0.0}
 

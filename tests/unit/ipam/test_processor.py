@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
+from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured, UndecodableRecord
 from ledgerlb.core.intents import IntentsSynced, encode_intent, intent_key
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.pathset import Heartbeat, Report, encode_report, report_key
@@ -14,6 +15,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS
+from ledgerlb.ipam import processor
 from ledgerlb.ipam.processor import Ipam
 from tests.support.ledger import NETWORK, START, offer, unwish, wish
 
@@ -96,6 +98,40 @@ async def test_two_replicas_on_one_log_allocate_each_address_once(world):
     assert len(held) == len(set(held)) == 300
     assert fold.rejected > 0, "the race never happened"
     assert one.ipam.fold.network(NETWORK).head == two.ipam.fold.network(NETWORK).head
+
+
+async def test_a_decision_that_fits_no_record_holds_up_its_own_network_only(world, monkeypatch, caplog):
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), *(wish(f"s{n}") for n in range(40)))
+    await world.run(ipam)
+    monkeypatch.setattr(processor, "LEDGER", replace(LEDGER, max_bytes=1500))
+    elsewhere = (one.model_copy(update={"network": "n/other"}) for one in (offer("10.9.0.0/24"), wish("elsewhere")))
+    await world.say(offer("10.0.0.0/29", revision=2), wish("late"), *elsewhere)
+    await world.run(ipam)
+    assert caplog.text.count(f"network {NETWORK}: nothing is decided there") == 1
+    fold = await world.fold()
+    assert [h.address for h in fold.holdings_of("default/elsewhere")] == ["10.9.0.2"]
+    assert fold.holdings_of("default/late") == ()
+    monkeypatch.undo()
+    await world.say(offer("10.0.0.0/24", revision=3))  # the edit is taken back
+    await world.run(ipam)
+    assert [h.address for h in (await world.fold()).holdings_of("default/late")] == ["10.0.0.42"]
+
+
+async def test_a_decision_that_the_log_refused_for_whatever_reason_is_made_again(world):
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    append = world.log.append
+
+    async def refuse(_topic, _records):
+        world.log.append = append
+        raise TopicMisconfigured("the topic is missing for a moment")
+
+    world.log.append = refuse
+    with pytest.raises(TopicMisconfigured):
+        await ipam.turn()
+    await world.run(ipam)
+    assert [h.address for h in (await world.fold()).holdings_of("default/a")] == ["10.0.0.2"]
 
 
 async def test_restart_and_redelivery_write_nothing_new(world):

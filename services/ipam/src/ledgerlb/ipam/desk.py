@@ -18,6 +18,8 @@ class NetworkDesk:
         self.intents: dict[str, AddressIntent | Withdrawal] = {}
         self.todo: dict[str, None] = {}
         self.awaiting: int | None = None
+        self.oversized_at: int | None = None
+        """After which entry a decision was last found too large for one record: told once."""
         self._in_flight: tuple[str, ...] = ()
 
     def put_offer(self, offer: NetworkOffer) -> None:

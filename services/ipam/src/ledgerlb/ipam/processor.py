@@ -11,6 +11,7 @@ Nothing is decided before the selector has said that everything known stands in 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.core.errors import EventLogError
 from ledgerlb.core.intents import (
     AddressIntent,
     Dropped,
@@ -56,6 +57,8 @@ _FREEING: Final = (
 )
 _TAKING: Final = (ev.AddressAllocated, ev.AddressAdopted)
 _A_LITTLE: Final = 0.001
+
+_log: Final = logging.getLogger("ledgerlb.ipam")
 
 
 class Ipam:
@@ -162,13 +165,32 @@ class Ipam:
                 continue
             decision = decide(self.fold.network(name), desk.wishes(), self._terms(desk, now))
             desk.looked_at(decision.considered)
-            if decision.events:
-                records.append(NewRecord(name, self._entry(name, decision, now)))
+            entry = self._entry(name, decision, now) if decision.events else b""
+            if len(entry) > LEDGER.max_bytes:
+                self._set_aside(desk, decision, len(entry))
+            elif entry:
+                records.append(NewRecord(name, entry))
                 decided.append((desk, decision))
             self._schedule(name, now)
         self._touched = {name: None for name in self._touched if self._desk_of(name).awaiting is not None}
         await self._append(log, records, decided)
         return self._next_wake_up(now)
+
+    def _set_aside(self, desk: NetworkDesk, decision: Decision, size: int) -> None:
+        """Leave a decision that fits no record, so that the log does not refuse those of all other networks with it;
+        the network is looked at again when something is said about it.
+        """
+        desk.reconsider(decision.considered)
+        seq = self.fold.network(desk.network).seq
+        if desk.oversized_at == seq:
+            return
+        desk.oversized_at = seq
+        ENTRIES.labels("too-large").inc()
+        _log.error(
+            "network %s: nothing is decided there, since the decision has %d bytes and a record at most %d; an edit of "
+            "its prefixes concerns too many holders at once: take it back, or make it in smaller steps",
+            desk.network, size, LEDGER.max_bytes,
+        )  # fmt: skip
 
     def _desk_of(self, name: str) -> NetworkDesk:
         desk = self._desks.get(name)
@@ -201,7 +223,7 @@ class Ipam:
             return
         try:
             offsets = await log.append(LEDGER, records)
-        except LogUnavailable:
+        except EventLogError:
             # Whether the entries are in the log is unknown. They will be read if they are; deciding again on an old
             # head is harmless, because the chain rejects it.
             for desk, decision in decided:

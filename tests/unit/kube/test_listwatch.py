@@ -105,6 +105,7 @@ async def test_a_list_is_read_page_by_page_and_then_watched(api, follow):
     assert world.names("Service") == ["a/p", "a/q", "a/r", "a/s", "a/t"]
     assert len(api.lists(SERVICES)) == 3
     assert [batch.listed is not None for batch in world.batches[:3]] == [False, False, True]
+    assert world.batches[2].listed.at == api.version
 
     await api.put(SERVICES, service("u"))
     await api.put(SERVICES, service("p", loadBalancerIP="192.0.2.7"))

@@ -205,6 +205,32 @@ async def test_an_object_handed_over_does_not_bring_a_deleted_one_back(log):
     assert await keys(log) == ["Service/a/x"]
 
 
+async def test_a_write_that_answers_after_a_list_brings_nothing_back(log):
+    """An object deleted while the watch was away is told by no watch again: what came back would stay for ever."""
+    observer = Observer()
+    await observer.start(log)
+    observer.take(Batch("Service", (service("x", 5),), listed=listed("x")))
+    await observer.flush(log)
+    observer.take(Batch("Service", listed=replace(listed(), at=20)))
+    await observer.flush(log)
+    observer.observe(raw_service(9, "192.0.2.1"))  # written before the list was taken, answered after it
+    assert observer.pending == 0
+    observer.observe(raw_service(21, "192.0.2.1"))  # made anew since
+    assert observer.pending == 1
+
+
+async def test_an_object_made_after_a_list_was_taken_is_not_gone(log):
+    observer = Observer()
+    await observer.start(log)
+    observer.observe(raw_service(9, "192.0.2.1"))
+    observer.take(Batch("Service", listed=replace(listed(), at=8)))
+    await observer.flush(log)
+    assert await keys(log) == ["Service/a/x", "Synced//Service"]
+    observer.take(Batch("Service", listed=replace(listed(), at=10)))
+    await observer.flush(log)
+    assert "Service/a/x" in (await keys(log))[2:]
+
+
 async def test_versions_that_start_anew_are_believed_after_a_while(log):
     """A cluster restored from a backup counts its versions from an earlier point."""
     now = 0.0

@@ -185,7 +185,8 @@ class ListWatch:
                 continue
             self._absent = False
             self._problems.mended(f"API server, {self._kind.plural}")
-            self._sink(Batch(self._kind.kind, tuple(facts), listed=Listed(frozenset(names), version=served)))
+            listed = Listed(frozenset(names), version=served, at=version_of(page))
+            self._sink(Batch(self._kind.kind, tuple(facts), listed=listed))
             return
 
     def _selected(self, query: dict[str, str]) -> dict[str, str]:

@@ -44,13 +44,14 @@ class Listed:
 
     ``present`` False: the cluster does not serve the kind. ``complete`` False: more may exist that cannot be read now
     (a broken file), so nothing may be taken for gone; another list follows once it can. ``version`` is the API version
-    of the list, empty where there is none.
+    of the list, empty where there is none; ``at`` the resourceVersion as of which it holds (0: as of now).
     """
 
     names: frozenset[Name]
     present: bool = True
     complete: bool = True
     version: str = ""
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

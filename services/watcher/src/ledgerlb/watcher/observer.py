@@ -173,12 +173,18 @@ class Observer:
         if listed.complete:
             standing = {fact_key(kind, namespace, name) for namespace, name in listed.names}
             for key in sorted(self._keys.get(kind, set()) - standing):
-                self._remove(key, 0)
+                if not self._is_younger(key, listed.at):
+                    self._remove(key, listed.at)
             self._complete.add(kind)
         marker = Synced(of=kind, present=listed.present, version=_version(kind, listed))
         self._want(key_of(marker), encode_fact(marker))
         if kind in self._stale_marker or self._changes_of(kind):
             self._differing[key_of(marker)] = None
+
+    def _is_younger(self, key: str, at: int) -> bool:
+        """Whether a write made the object after a list was taken, which therefore does not know it; the watch will."""
+        version, until = self._ahead.get(key, (0, 0.0))
+        return 0 < at < version and self._clock() < until
 
     def _changes_of(self, kind: str) -> bool:
         return any(key.startswith(f"{kind}/") for key in self._differing)

@@ -218,10 +218,12 @@ async def test_definitions_come_and_go(cluster):
             }
             await cluster.send("POST", subnets, body)
         await facts.until(lambda found: f"Subnet/{NAMESPACE}/good" in found)
-        assert f"Subnet/{NAMESPACE}/broken" not in facts.by_key
+        await facts.until(lambda found: f"Subnet/{NAMESPACE}/broken" in found)
+        broken = facts.by_key[f"Subnet/{NAMESPACE}/broken"]
+        assert [field for field, _ in broken.malformed] == ["spec.cidr"]
         await cluster.send("DELETE", f"{definitions}/subnets.{GROUP}")
         await facts.until(lambda found: not found["Synced//Subnet"].present)
-        assert f"Subnet/{NAMESPACE}/good" not in facts.by_key
+        assert not {f"Subnet/{NAMESPACE}/good", f"Subnet/{NAMESPACE}/broken"} & facts.by_key.keys()
 
 
 async def test_what_happens_while_the_watcher_is_down_is_found(cluster):

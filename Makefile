@@ -73,6 +73,7 @@ format: venv ## ruff's formatting and mechanical fixes
 PYTEST_ARGS ?=
 test: venv images ## everything: also a real broker, a real API server, network namespaces
 	@scripts/system-packages.sh
+	@scripts/compose.sh version >/dev/null # where it has to be built, that takes longer than a test may
 	@$(RUN)/pytest $(PYTEST_ARGS)
 
 test-unit: venv ## the tests that need neither containers nor root

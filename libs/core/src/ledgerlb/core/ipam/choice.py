@@ -37,11 +37,11 @@ def choose(state: NetworkState, intent: AddressIntent, family: Family) -> Choice
 
 
 def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> Iterator[Choice]:
+    assignable = state.assignable(family)
     if intent.sharing_key:
         for record in state.shared_under(namespace_of(intent.service), intent.sharing_key):
-            if record.family == family and not clash(record, intent):
+            if record.family == family and contains(assignable, record.value) and not clash(record, intent):
                 yield Choice(record.address, "shared")
-    assignable = state.assignable(family)
     for record in state.formerly_of(intent.service):
         if record.family == family and contains(assignable, record.value):
             yield Choice(record.address, "former")

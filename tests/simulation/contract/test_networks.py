@@ -434,6 +434,24 @@ PREFIX_CHANGES = [
         ready("a/s", "198.51.100.9"),
     ),
     case(
+        "a-forced-shrink-needs-no-force-for-the-other-family",
+        world(nad("net/x", OTHER, "2001:db8::/64"), wants("net/x", "198.51.100.200")),
+        apply(nad("net/x", "198.51.100.0/25", "2001:db8::/60", annotations={FORCE: "198.51.100.0/25"})),
+        event("NetworkDefined", stranded=["198.51.100.200"]),
+        network("net/x", problem=None, size=125 + 2**68 - 2),
+        ready("a/s", "198.51.100.200"),
+    ),
+    case(
+        "a-forced-shrink-of-one-family-forces-none-of-the-other",
+        world(
+            nad("net/x", OTHER, "2001:db8::/64"),
+            wants("net/x", "198.51.100.200"),
+            wants("net/x", "2001:db8::ffff", "a/t", ipFamilies=["IPv6"]),
+        ),
+        apply(nad("net/x", "198.51.100.0/25", "2001:db8::/120", annotations={FORCE: "198.51.100.0/25"})),
+        network("net/x", problem="PrefixChangeRefused"),
+    ),
+    case(
         "forcing-another-prefix-forces-nothing",
         world(nad("net/x", OTHER), wants("net/x", "198.51.100.200")),
         apply(nad("net/x", "198.51.100.0/25", annotations={FORCE: "198.51.100.0/26"})),

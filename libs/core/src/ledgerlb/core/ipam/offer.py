@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledgerlb.core.intents import NetworkOffer
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event, Prefix
-from ledgerlb.core.ledger.plan import covers
+from ledgerlb.core.ledger.plan import covers, family_of
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
 
@@ -25,7 +25,7 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
         return []
     stranded = _stranded(state, wanted)
     cut_off = _cut_off(state, wanted, stranded)
-    if not cut_off or _forced(offer, wanted, state):
+    if not cut_off or _forced(offer, wanted, cut_off):
         return [ev.NetworkDefined(wanted, offer.uid, tuple(record.address for record in stranded))]
     if state.change_refused is not None and state.change_refused.prefixes == wanted:
         return []
@@ -54,6 +54,9 @@ def _cut_off(
     )
 
 
-def _forced(offer: NetworkOffer, wanted: tuple[Prefix, ...], state: NetworkState) -> bool:
-    changed = [prefix.prefix for prefix in wanted if prefix not in state.plan]
-    return all(prefix in offer.force_prefix for prefix in changed)
+def _forced(offer: NetworkOffer, wanted: tuple[Prefix, ...], cut_off: tuple[tuple[str, str], ...]) -> bool:
+    """Whether the new prefix of every family in which holders are cut off is forced; how the other one changes cuts
+    nobody off.
+    """
+    families = {family_of(address) for address, _ in cut_off}
+    return all(prefix.prefix in offer.force_prefix for prefix in wanted if prefix.family in families)

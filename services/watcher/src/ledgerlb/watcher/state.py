@@ -27,7 +27,7 @@ from ledgerlb.core.intents import (
     decode_intent,
 )
 from ledgerlb.core.ledger.entry import Entry
-from ledgerlb.core.ledger.events import AdoptionRefused, PrefixChangeRefused
+from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.pathset import Report, decode_report
 from ledgerlb.core.services import is_ours
@@ -248,6 +248,9 @@ class PublisherState:
                     holders = ", ".join(f"{address} ({holder})" for address, holder in event.holders)
                     text = f"the new prefixes would cut off {holders}; the old ones stay in force for them"
                     self.notices.append(Notice(entry.network, entry.seq, entry.decided_at, "PrefixChangeRefused", text))
+                case NetworkDefined() | NetworkGone():
+                    # What was refused no longer stands, and the object may be another one by now.
+                    self.notices = [one for one in self.notices if one.service or one.network != entry.network]
                 case _:
                     pass
 

@@ -14,7 +14,8 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     """Bring the ledger's address plan up to what the selector says; [] when it is.
 
     A plan that would cut a holder off is refused with the list of holders, unless it is forced; a family that goes as a
-    whole is not refused, because its holders move. A network with a problem keeps the plan that it had.
+    whole, or comes again, is not refused, because its holders move. A network with a problem keeps the plan that it
+    had.
     """
     if offer.gone:
         return [] if state.gone or not state.seq else [ev.NetworkGone()]
@@ -24,7 +25,8 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     if wanted == state.plan and not state.gone and state.change_refused is None:
         return []
     stranded = _stranded(state, wanted)
-    cut_off = _cut_off(state, wanted, stranded)
+    # A network that went and comes again is another one: no change of its plan, and its former holders move.
+    cut_off = () if state.gone else _cut_off(state, wanted, stranded)
     if not cut_off or _forced(offer, wanted, cut_off):
         return [ev.NetworkDefined(wanted, offer.uid, tuple(record.address for record in stranded))]
     if state.change_refused is not None and state.change_refused.prefixes == wanted:

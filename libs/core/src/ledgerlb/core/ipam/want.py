@@ -27,10 +27,10 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     mine = _kept(state, intent)
     events: list[Event] = []
     for record in mine.values():
-        events += _refresh(record, intent)
+        events += _refresh(state, record, intent)
     found: dict[Family, Choice | Refused] = {}
     for family in intent.families:
-        if not _satisfied(mine.get(family), intent, family):
+        if not _satisfied(state, mine.get(family), intent, family):
             found[family] = _pick(state, intent, family, terms, has_one=family in mine, more=_added(found, mine))
     events += _adoptions_refused(state, intent, found)
     refused = {family: answer for family, answer in found.items() if isinstance(answer, Refused)}
@@ -61,7 +61,7 @@ def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRec
 
 def _may_return(state: NetworkState, record: AddressRecord, intent: AddressIntent) -> bool:
     """Whether the release of an address may be cancelled: it is still the network's, and what the Service asks for."""
-    return refusal_of(state.plan, record.address) is None and _satisfied(record, intent, record.family)
+    return refusal_of(state.plan, record.address) is None and _satisfied(state, record, intent, record.family)
 
 
 def _must_leave(record: AddressRecord, intent: AddressIntent) -> bool:
@@ -70,7 +70,7 @@ def _must_leave(record: AddressRecord, intent: AddressIntent) -> bool:
     return not alone and (record.sharing_key != intent.sharing_key or bool(clash(record, intent)))
 
 
-def _refresh(record: AddressRecord, intent: AddressIntent) -> list[Event]:
+def _refresh(state: NetworkState, record: AddressRecord, intent: AddressIntent) -> list[Event]:
     """Keep an address: take it back from its release, or note a new uid, ports, key or basis."""
     service, uid, key, ports, basis = intent.service, intent.uid, intent.sharing_key, intent.ports, intent.basis
     if record.status == "releasing":
@@ -78,13 +78,13 @@ def _refresh(record: AddressRecord, intent: AddressIntent) -> list[Event]:
     holder = next(holder for holder in record.holders if holder.service == service)
     if (holder.uid, holder.ports, holder.basis, record.sharing_key) == (uid, ports, basis, key):
         return []
-    if not _satisfied(record, intent, record.family) and (holder.uid, holder.ports) == (uid, ports):
+    if not _satisfied(state, record, intent, record.family) and (holder.uid, holder.ports) == (uid, ports):
         return []  # on its way out: it keeps the basis of the wish under which it was given
     return [ev.HoldingChanged(record.address, service, uid, key, ports, basis)]
 
 
-def _satisfied(record: AddressRecord | None, intent: AddressIntent, family: Family) -> bool:
-    if record is None:
+def _satisfied(state: NetworkState, record: AddressRecord | None, intent: AddressIntent, family: Family) -> bool:
+    if record is None or state.outlived(record):
         return False
     requested = _requested(intent, family)
     return not requested or record.address in requested
@@ -233,7 +233,7 @@ def _has_successor(
     if kept is None or kept.address == record.address or kept.status != "held":
         return False
     given = next(holder.seq for holder in kept.holders if holder.service == intent.service)
-    return _satisfied(kept, intent, record.family) and terms.agents.programmed(
+    return _satisfied(state, kept, intent, record.family) and terms.agents.programmed(
         kept.address, terms.now, terms.agent_timeout, allocation=f"{state.network}#{given}"
     )
 

@@ -33,7 +33,9 @@ class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class NetworkDefined(_Event, frozen=True):
-    """The network may give out these prefixes from now on. ``stranded``: holders that a forced shrink cut off."""
+    """The network may give out these prefixes from now on. ``stranded``: held addresses that are not among them (a
+    forced shrink, a family that went, a network that came again with other prefixes).
+    """
 
     prefixes: tuple[Prefix, ...]
     uid: str = ""

@@ -29,7 +29,9 @@ def _contradiction(state: NetworkState) -> None:
     state.assign("contradictions", state.contradictions + 1)
 
 
-def _defined(state: NetworkState, event: ev.NetworkDefined, _at: datetime, _seq: int) -> None:
+def _defined(state: NetworkState, event: ev.NetworkDefined, _at: datetime, seq: int) -> None:
+    had = {} if state.gone else state.since
+    state.assign("since", {prefix.family: had.get(prefix.family, seq) for prefix in event.prefixes})
     state.assign("plan", event.prefixes)
     state.assign("gone", value=False)
     state.assign("change_refused", None)

@@ -50,7 +50,7 @@ class AddressRecord:
 @dataclass(frozen=True, slots=True)
 class Holding:
     """One Service's hold on one address, as readers of the ledger see it. ``allocation`` and ``release`` name
-    entries as ``network#seq``; ``stranded``: a forced prefix change cut it off.
+    entries as ``network#seq``; ``stranded``: the network's prefixes no longer hold it.
     """
 
     network: str

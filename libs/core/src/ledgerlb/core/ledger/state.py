@@ -11,7 +11,7 @@ Readers use the attributes and lookups; only ``evolve`` (its module) calls the m
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal
@@ -37,6 +37,8 @@ class NetworkState:
         self.head = Head()
         self.plan: tuple[Prefix, ...] = ()
         self.gone = False
+        self.since: Mapping[Family, int] = {}
+        """The entry since which the network has had each family of its plan without a break."""
         self.change_refused: ev.PrefixChangeRefused | None = None
         self.contradictions = 0
         self.revisions: dict[str, int] = {}
@@ -83,6 +85,14 @@ class NetworkState:
         if self.change_refused is not None:
             return common(self.plan, self.change_refused.prefixes, family)
         return usable_of(self.plan, family)
+
+    def outlived(self, record: AddressRecord) -> bool:
+        """Whether the network, or its prefix of the family, went and came again without the address meanwhile: its
+        holders move. Whom an edit of the prefix cut off does not.
+        """
+        since = self.since.get(record.family, 0)
+        old = any(holder.seq < since for holder in record.holders)
+        return old and not covers(self.plan, record.address)
 
     def held_by(self, service: str) -> tuple[AddressRecord, ...]:
         """The records that the Service holds or is leaving, in the order in which it got them."""
@@ -200,7 +210,7 @@ class NetworkState:
             case _:
                 setattr(self, kind, old)
 
-    def assign(self, name: Literal["plan", "gone", "change_refused", "contradictions"], value: object) -> None:
+    def assign(self, name: Literal["plan", "gone", "since", "change_refused", "contradictions"], value: object) -> None:
         """Replace one of the plain attributes."""
         if self._journal is not None:
             self._journal.append((name, getattr(self, name)))

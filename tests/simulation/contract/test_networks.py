@@ -201,6 +201,23 @@ BROKEN += [
         told("InvalidAnnotation", about="VirtualNetwork net/x"),
         pending("a/s", "InvalidAnnotation"),
     ),
+    case(
+        "an-annotation-that-does-not-parse-is-told-on-the-virtual-network-also-where-a-nad-made-it",
+        world(nad("net/x", OTHER), *by_vn("net/x", OTHER, annotations={FORCE: "everything"}), on("net/x")),
+        told("InvalidAnnotation", about="VirtualNetwork net/x"),
+        pending("a/s", "InvalidAnnotation"),
+    ),
+    case(
+        "a-problem-of-the-nad-is-told-there-also-where-a-virtual-network-stands",
+        world(nad("net/x", OTHER, annotations={QUOTA: "x"}), *by_vn("net/x", OTHER), on("net/x")),
+        told("InvalidAnnotation", about="NetworkAttachmentDefinition net/x"),
+    ),
+    case(
+        "a-problem-of-a-virtual-network-stays-told-there-when-a-nad-comes",
+        world(*by_vn("net/x", OTHER, annotations={QUOTA: "x"})),
+        apply(nad("net/x", OTHER)),
+        network("net/x", problem="InvalidAnnotation"),
+    ),
 ]
 
 FROM_VNS = [

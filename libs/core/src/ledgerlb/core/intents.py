@@ -54,7 +54,8 @@ class NetworkOffer(_Frozen):
     """What an external network can give out. ``problem`` set: nothing new is given out, with that reason; holders keep.
     ``gone``: the network no longer exists. Durations in seconds, None = the default of the settings, 0 = off.
     ``problem_since`` is the revision with which this very problem began, 0 where there is none: it tells a problem that
-    lasts from one that came back.
+    lasts from one that came back; ``carrier`` is the kind of the object that it is told on (NetworkAttachmentDefinition
+    or VirtualNetwork, of the network's name).
     """
 
     type: Literal["network"] = "network"
@@ -71,6 +72,7 @@ class NetworkOffer(_Frozen):
     problem: str | None = None
     message: str = ""
     problem_since: int = 0
+    carrier: str = ""
     gone: bool = False
 
 

@@ -31,7 +31,8 @@ def offers_of(
         offered = without_strays(network, strays)
         if old is None or to_offer(offered, old.revision, old.problem_since) != old:
             fresh = revision(name)
-            lasts = old is not None and (old.problem, old.message) == (offered.problem, offered.message)
+            problem = (offered.problem, offered.message, offered.carrier)
+            lasts = old is not None and (old.problem, old.message, old.carrier) == problem
             offers.append(to_offer(offered, fresh, old.problem_since if old is not None and lasts else fresh))
     for name in sorted({*said.offers, *fold.networks} - networks.keys()):
         old = said.offers.get(name)

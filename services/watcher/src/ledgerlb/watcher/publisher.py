@@ -352,7 +352,7 @@ class Publisher:
             return
         old = first and self._is_old(self._state.problem_at[network])
         identity = f"since {offer.problem_since}"
-        if old or self._event_on_network(network, offer.problem, offer.message, identity=identity):
+        if old or self._event_on_network(network, offer.problem, offer.message, identity=identity, on=offer.carrier):
             self._said_of_networks[network] = said
 
     def _announce_notice(self, notice: Notice) -> None:
@@ -363,10 +363,12 @@ class Publisher:
         elif not notice.service:
             self._event_on_network(notice.network, notice.reason, notice.message, identity=identity)
 
-    def _event_on_network(self, network: str, reason: str, message: str, *, identity: str) -> bool:
-        """On the NetworkAttachmentDefinition of that name, else on the VirtualNetwork; whether there is one."""
+    def _event_on_network(self, network: str, reason: str, message: str, *, identity: str, on: str = "") -> bool:
+        """On the object of that name and of the kind ``on``, else on the NetworkAttachmentDefinition, else on the
+        VirtualNetwork; whether there is one.
+        """
         namespace, _, name = network.partition("/")
-        for kind, api_version in _NETWORK_KINDS:
+        for kind, api_version in sorted(_NETWORK_KINDS, key=lambda pair: pair[0] != on):
             uid = self._state.objects.get((kind, network))
             if uid is not None:
                 about = About(kind, api_version, namespace, name, uid)

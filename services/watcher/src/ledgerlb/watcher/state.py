@@ -272,4 +272,4 @@ class PublisherState:
 
 def problem_of(offer: NetworkOffer) -> tuple[object, ...]:
     """What is wrong with the network, and since which revision: equal for as long as the same problem lasts."""
-    return (offer.problem, offer.message, offer.problem_since)
+    return (offer.problem, offer.message, offer.problem_since, offer.carrier)

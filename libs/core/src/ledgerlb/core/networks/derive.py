@@ -126,6 +126,8 @@ class _Draft:
         prefixes = self._prefixes(said, terms)
         targets = self._targets(said)
         problem, message = self._verdict(owner)
+        wrong = self._problems[0].subject if self._problems else ""
+        carrier = next((fact for called, fact in carriers if called == wrong), owner)
         return ExternalNetwork(
             name=owner.full_name,
             source="vn" if self._nad is None else "nad",
@@ -136,6 +138,7 @@ class _Draft:
             targets=targets,
             problem=problem,
             message=message,
+            carrier=carrier.kind,
             warnings=tuple(shortened(warning, MAX_LINE) for warning in self._warnings),
             allowed_namespaces=terms.allowed_namespaces,
             quota_per_namespace=terms.quota_per_namespace,

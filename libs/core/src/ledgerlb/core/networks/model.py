@@ -18,10 +18,11 @@ class ExternalNetwork:
     NetworkAttachmentDefinition defines it (``nad``; ``created``, ``uid`` and labels are then the NAD's).
 
     ``name`` is ``namespace/name``, ``created`` an RFC 3339 text. ``problem`` set (``InvalidAnnotation``,
-    ``MultusRequiresNAD``, ``NetworkConflict``): it gives out nothing new, for the reason in ``message``.
-    ``conflict`` is the older network that it overlaps with. Durations in seconds, None = the default of the
-    settings, 0 = off. ``objects`` are the record keys of the facts that it comes from, ``v4_subnet`` and the
-    like included.
+    ``MultusRequiresNAD``, ``NetworkConflict``): it gives out nothing new, for the reason in ``message``. ``carrier`` is
+    the kind of the object that has the problem: of the two that may make up a network, the one with the field that does
+    not parse, else the one that defines the network. ``conflict`` is the older network that it overlaps with. Durations
+    in seconds, None = the default of the settings, 0 = off. ``objects`` are the record keys of the facts that it comes
+    from, ``v4_subnet`` and the like included.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ExternalNetwork:
     targets: RouteTargets = NO_TARGETS
     problem: str | None = None
     message: str = ""
+    carrier: str = ""
     conflict: str | None = None
     warnings: tuple[str, ...] = ()
     allowed_namespaces: LabelSelector | None = None
@@ -79,6 +81,7 @@ def to_offer(network: ExternalNetwork, revision: int, problem_since: int = 0) ->
         problem=network.problem,
         message=network.message,
         problem_since=problem_since if network.problem is not None else 0,
+        carrier=network.carrier if network.problem is not None else "",
     )
 
 

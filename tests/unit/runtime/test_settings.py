@@ -71,6 +71,11 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     assert of_file(tmp_path, "# nothing\n") == DomainSettings()
 
 
+@pytest.mark.parametrize("text", ["90", "90.0", " 90 ", "90s", "1m30s"])
+def test_seconds_in_the_environment_are_a_number_or_text_with_units(text: str) -> None:
+    assert domain_settings(ProcessSettings(), {"LEDGERLB_AGENT_TIMEOUT": text}).agent_timeout == 90
+
+
 def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path) -> None:
     found = of_file(
         tmp_path,
@@ -98,6 +103,11 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path) -> None:
         ("defaults: {quarantin: 1m}\n", "defaults.quarantin", "is no setting"),
         ("defaults: {quarantine: soon}\n", "defaults.quarantine", "'soon'"),
         ("multus: perhaps\n", "multus", "'perhaps'"),
+        ("agentTimeout: -5\n", "agentTimeout", "-5"),
+        ("agentTimeout: .inf\n", "agentTimeout", "inf"),
+        ("serviceNetwork: default-servicenetwork\n", "serviceNetwork", "namespace/name"),
+        ("loadBalancerClass: ''\n", "loadBalancerClass", "at least 1 character"),
+        ("kubemanager: {name: ''}\n", "kubemanager.name", "at least 1 character"),
         ("multus: [\n", "line 2", "not valid YAML"),
         ("- a\n", "", "not a mapping"),
     ],
@@ -123,6 +133,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         ("LEDGERLB_DEFAULTS__QUARANTINE", "soon"),
         ("LEDGERLB_DEFAULTS__QUARENTINE", "5m"),
         ("LEDGERLB_MULTUS", "perhaps"),
+        ("LEDGERLB_LOAD_BALANCER_CLASS", ""),
+        ("LEDGERLB_AGENT_TIMEOUT", "-5"),
         ("LEDGERLB_EXTERNAL_NETWORK_SELECTORS", "{not json"),
         ("LEDGERLB_EXTERNAL_NETWORK_SELECTORS", "[1]"),
     ],

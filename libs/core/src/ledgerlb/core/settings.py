@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ledgerlb.core.errors import BadInput
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _LONGEST: Final = 36500 * 86400.0
 """Seconds of the longest duration, about a hundred years: what lies beyond could not be reckoned with as a date."""
@@ -40,6 +41,9 @@ def parse_duration(text: str) -> float:
 
 def _seconds(value: object) -> object:
     if isinstance(value, str):
+        # In the environment a number of seconds is text, too.
+        if _NUMBER.match(value.strip()):
+            return float(value)
         try:
             return parse_duration(value)
         except BadInput as error:
@@ -47,7 +51,15 @@ def _seconds(value: object) -> object:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+def _namespace_and_name(value: str) -> str:
+    namespace, _, name = value.partition("/")
+    if not namespace or not name or "/" in name:
+        raise ValueError("write namespace/name")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
+_Name = Annotated[str, Field(min_length=1)]
 
 
 class _Camel(BaseModel):
@@ -57,8 +69,8 @@ class _Camel(BaseModel):
 class KubemanagerName(_Camel):
     """Which Kubemanager resource holds the external network selectors."""
 
-    namespace: str = "contrail"
-    name: str = "contrail-k8s-kubemanager"
+    namespace: _Name = "contrail"
+    name: _Name = "contrail-k8s-kubemanager"
 
 
 class Defaults(_Camel):
@@ -74,11 +86,11 @@ class DomainSettings(_Camel):
     the Services that set no class.
     """
 
-    contrail_namespace: str = "contrail"
+    contrail_namespace: _Name = "contrail"
     kubemanager: KubemanagerName = KubemanagerName()
     external_network_selectors: Mapping[str, Any] = {}
-    load_balancer_class: str | None = None
+    load_balancer_class: _Name | None = None
     multus: bool = False
     defaults: Defaults = Defaults()
     agent_timeout: Seconds = 300.0
-    service_network: str = "contrail/default-servicenetwork"
+    service_network: Annotated[str, AfterValidator(_namespace_and_name)] = "contrail/default-servicenetwork"

@@ -68,14 +68,18 @@ def process_settings(**overrides: Any) -> ProcessSettings:
     try:
         return ProcessSettings(**overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0])
-        raise InvalidSetting(
-            "environment",
-            f"{PREFIX}{field.upper()}",
-            f"{first['msg']} (it is {first['input']!r})",
-            "correct or unset it",
-        ) from error
+        raise refused_variable(error) from error
+
+
+def refused_variable(error: ValidationError, variable: str = "") -> InvalidSetting:
+    """The first thing that is wrong as an error that names the variable (by default that of the field)."""
+    named = variable or f"{PREFIX}{str(error.errors()[0]['loc'][0]).upper()}"
+    return InvalidSetting("environment", named, _problem(error), "correct or unset it")
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{first['msg'].removeprefix('Value error, ')} (it is {first['input']!r})"
 
 
 def domain_settings(process: ProcessSettings, environ: Mapping[str, str] | None = None) -> DomainSettings:
@@ -181,9 +185,7 @@ def _invalid(error: ValidationError, origin: Mapping[tuple[str, ...], str], file
     path = tuple(str(part) for part in first["loc"])
     for length in range(len(path), 0, -1):
         if (variable := origin.get(path[:length])) is not None:
-            return InvalidSetting(
-                "environment", variable, f"{first['msg']} (it is {first['input']!r})", "correct or unset it"
-            )
+            return refused_variable(error, variable)
     remedy = "remove it" if first["type"] == "extra_forbidden" else "correct it"
-    problem = "is no setting" if first["type"] == "extra_forbidden" else f"{first['msg']} (it is {first['input']!r})"
+    problem = "is no setting" if first["type"] == "extra_forbidden" else _problem(error)
     return InvalidSetting(f"settings file {file}", ".".join(path), problem, remedy)

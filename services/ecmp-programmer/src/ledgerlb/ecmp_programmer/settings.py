@@ -8,14 +8,13 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.settings import Seconds
 from ledgerlb.ecmp_programmer.backends.base import Backend
 from ledgerlb.ecmp_programmer.backends.fabric_linux import DEFAULT_PROTOCOL, FabricLinux
 from ledgerlb.ecmp_programmer.backends.fabric_state import DEFAULT_ID_BASE
 from ledgerlb.ecmp_programmer.backends.record import RecordBackend
 from ledgerlb.ecmp_programmer.netlink.wire import MAIN_TABLE
-from ledgerlb.runtime.settings import PREFIX
+from ledgerlb.runtime.settings import PREFIX, refused_variable
 
 Role = Literal["planner", "agent"]
 _MAX_U32: Final = 2**32 - 1
@@ -82,8 +81,4 @@ def programmer_settings() -> ProgrammerSettings:
     try:
         return ProgrammerSettings()
     except ValidationError as error:
-        first = error.errors()[0]
-        variable = f"{PREFIX}{str(first['loc'][0]).upper()}"
-        raise InvalidSetting(
-            "environment", variable, f"{first['msg']} (it is {first['input']!r})", "correct or unset it"
-        ) from error
+        raise refused_variable(error) from error

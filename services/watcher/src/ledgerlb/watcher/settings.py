@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledgerlb.core.errors import InvalidSetting
-from ledgerlb.runtime.settings import PREFIX
+from ledgerlb.runtime.settings import PREFIX, refused_variable
 
 Switch = Literal["auto", "off"]
 
@@ -46,10 +46,7 @@ def watcher_settings(**overrides: Any) -> WatcherSettings:
     try:
         settings = WatcherSettings(**overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        variable = f"{PREFIX}{str(first['loc'][0]).upper()}"
-        problem = f"{first['msg']} (it is {first['input']!r})"
-        raise InvalidSetting("environment", variable, problem, "correct or unset it") from error
+        raise refused_variable(error) from error
     if settings.kubeconfig is not None and settings.manifests is not None:
         raise InvalidSetting(
             "environment",

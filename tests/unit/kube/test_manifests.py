@@ -237,6 +237,23 @@ def test_the_same_object_in_two_files_is_said_and_the_later_wins(folder, cluster
     assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.2"
 
 
+@pytest.mark.parametrize("mend", ["rewritten", "removed"])
+def test_a_file_that_was_well_in_between_is_told_again(folder, caplog, mend):
+    for broken in ("x: [1,, 2]", "kind: Service"):
+        write(folder.root / "one.yaml", broken)
+        folder.load()
+        assert "one.yaml:1" in caplog.text
+        if mend == "removed":
+            (folder.root / "one.yaml").unlink()
+        else:
+            write(folder.root / "one.yaml", service("p"))
+        folder.load()
+        caplog.clear()
+        write(folder.root / "one.yaml", broken)
+        folder.load()
+        assert "one.yaml:1" in caplog.text
+
+
 async def test_a_folder_that_goes_deletes_nothing(folder, cluster, following, caplog):
     write(folder.root / "one.yaml", service("p"))
     await until(lambda: names(cluster) == ["p"])

@@ -194,6 +194,8 @@ class ManifestFolder:
     # Applying (event loop)
 
     def _take(self, read: dict[Path, _File], standing: set[Path]) -> int:
+        for path in self._files.keys() - standing:
+            self.problems.mended(str(path))
         self._files = {path: entry for path, entry in {**self._files, **read}.items() if path in standing}
         self._found = True
         wanted = self._wanted()

@@ -98,8 +98,9 @@ class ProblemLog:
         _log.warning("%s", problem)
 
     def mended(self, subject: str) -> None:
-        """The subject is well again."""
-        self._said.pop(subject, None)
+        """The subject is well again, and so is what lies in it (``file:line``)."""
+        for said in [said for said in self._said if said == subject or said.startswith(f"{subject}:")]:
+            del self._said[said]
 
 
 def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) -> tuple[list[Seen], list[Name]]:

@@ -185,7 +185,9 @@ class TestUsage:
         [
             (["--manifests", "none"], "does not exist"),
             (["--manifests", ".", "--kubeconfig", "x"], "exclude each other"),
-            (["--kubeconfig", "none"], "kubeconfig"),
+            (["--kubeconfig", "none"], "there is no file none"),
+            (["--manifests", ".", "--log", "sqlite:/proc/version"], "/proc/version: cannot be written"),
+            (["--manifests", ".", "--http-port", "70000"], "--http-port"),
             (["--manifests", ".", "--log", "nonsense"], "log URL"),
             (["--manifests", ".", "--settings", "none.yaml"], "settings file none.yaml"),
             (["--manifests", ".", "--backend", "magic"], "backend"),

@@ -82,9 +82,11 @@ class ApiConnection:
             if self._kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
                 return
-            path = self._kubeconfig or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION
             await config.load_kube_config(
-                config_file=path, context=self._context, client_configuration=configuration, persist_config=False
+                config_file=_config_file(self._kubeconfig),
+                context=self._context,
+                client_configuration=configuration,
+                persist_config=False,
             )
         except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
             named = self._kubeconfig or "the default kubeconfig"
@@ -159,6 +161,16 @@ class ApiConnection:
         self._reloaded = now
         with contextlib.suppress(InvalidSetting):
             await self._load(self.client.configuration)
+
+
+def _config_file(named: str | None) -> str:
+    """The kubeconfig, or several as kubectl takes them; raises FileNotFoundError where none of them is there, which
+    kubernetes-asyncio would take for an empty one.
+    """
+    path = named or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION
+    if not any(Path(part).expanduser().exists() for part in path.split(os.pathsep) if part):
+        raise FileNotFoundError(f"there is no file {path}")
+    return path
 
 
 async def authorise(client: ApiClient, headers: dict[str, str]) -> None:

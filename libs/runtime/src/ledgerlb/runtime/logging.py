@@ -17,6 +17,12 @@ _SILENT: Final = ("aiokafka",)
 """Libraries that repeat the same error many times a second while a server is away; the event log tells it itself."""
 
 
+def hush(level: str = "CRITICAL") -> None:
+    """Keep libraries quiet whose errors are told by whoever uses them; all that a process needs which logs nothing."""
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(level)
+
+
 def configure(
     service: str,
     level: str = "info",
@@ -54,7 +60,6 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    for name in _SILENT:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
+    hush("DEBUG" if level == "debug" else "CRITICAL")
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)

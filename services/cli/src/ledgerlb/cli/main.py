@@ -15,6 +15,7 @@ from ledgerlb.cli.commands.run import run
 from ledgerlb.cli.commands.services import services
 from ledgerlb.cli.commands.simulate import simulate
 from ledgerlb.cli.console import Output, OutputOption, guarded, print_json
+from ledgerlb.runtime.logging import hush
 
 app = typer.Typer(
     name="ledgerlb",
@@ -56,6 +57,7 @@ def program_version() -> str:
 
 def main() -> None:
     """Run the command line."""
+    hush()
     app()
 
 

@@ -126,6 +126,12 @@ class TestUntilSettled:
         assert result.returncode == 1
         assert "not settled after 0.1 s" in result.stderr
 
+    def test_a_log_that_does_not_answer_counts_towards_the_time(self, manifests: Path) -> None:
+        nobody = "kafka://127.0.0.1:1"
+        result = ledgerlb("run", "--manifests", str(manifests), "--log", nobody, "--until-settled", "--timeout", "1")
+        assert result.returncode == 1
+        assert "not settled after 1 s" in result.stderr
+
     def test_settings_count(self, manifests: Path, tmp_path: Path) -> None:
         settings = tmp_path / "settings.yaml"
         settings.write_text("loadBalancerClass: example.com/x\n")

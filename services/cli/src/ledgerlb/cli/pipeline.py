@@ -153,15 +153,17 @@ async def _assembled(
 
 
 def prepare_log(url: str) -> None:
-    """Make the folder of an embedded log's file; raises InvalidSetting where that cannot be done."""
+    """Make the file of an embedded log, and its folder; raises InvalidSetting where it cannot be written."""
     if not url.startswith("sqlite:"):
         return
     path = sqlite_path(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
     except OSError as error:
         raise InvalidSetting(
-            "option --log", str(path.parent), f"cannot be made: {error.strerror}", "name another file"
+            "option --log", str(path), f"cannot be written: {error.strerror}", "name another file, or mend its rights"
         ) from error
 
 

@@ -62,7 +62,14 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long --until-settled may take.")
     ] = 60.0,
     http_port: Annotated[
-        int, typer.Option("--http-port", envvar="LEDGERLB_HTTP_PORT", help="Health and metrics; 0 takes a free port.")
+        int,
+        typer.Option(
+            "--http-port",
+            envvar="LEDGERLB_HTTP_PORT",
+            min=0,
+            max=65535,
+            help="Health and metrics; 0 takes a free port.",
+        ),
     ] = 0,
     output: OutputOption = Output.text,
 ) -> int:
@@ -76,8 +83,11 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     async with open_pipeline(domain, manifests=manifests, kubeconfig=kubeconfig, backend=backend) as pipeline:
         follower = pipeline.follower
         shown = _live_table(follower) if live else _log_lines(follower)
-        more = [shown, _until_settled(follower, within, outcome)] if until_settled else [shown]
-        status = await pipeline.serve(process, *more, stop=stop)
+        # Not a part of what is served: a log that does not answer counts towards its time.
+        watching = asyncio.create_task(_until_settled(follower, within, outcome, stop)) if until_settled else None
+        status = await pipeline.serve(process, shown, stop=stop)
+        if watching is not None:
+            await watching
     if live or until_settled:
         report(follower, output)
     for line in outcome.unsettled:
@@ -92,21 +102,17 @@ class _Outcome:
         self.unsettled: list[str] = []
 
 
-def _until_settled(follower: Follower, within: float, outcome: _Outcome) -> ExtraTask:
-    async def until_settled(log: EventLog, health: Health, stop: asyncio.Event) -> None:
-        del log, health
-        settling = asyncio.create_task(follower.settled(within))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({settling, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if settling.done():
-            outcome.unsettled = settling.result()
-        else:
-            outcome.unsettled = ["stopped before everything was at rest"]
-            settling.cancel()
-        stopping.cancel()
-        stop.set()
-
-    return until_settled
+async def _until_settled(follower: Follower, within: float, outcome: _Outcome, stop: asyncio.Event) -> None:
+    settling = asyncio.create_task(follower.settled(within))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({settling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if settling.done():
+        outcome.unsettled = settling.result()
+    else:
+        outcome.unsettled = ["stopped before everything was at rest"]
+        settling.cancel()
+    stopping.cancel()
+    stop.set()
 
 
 def _live_table(follower: Follower) -> ExtraTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,7 @@ class TestHistory:
             ("2026-01-01T01:05:00Z", []),
             ("2026-01-01T01:10:00Z", ["a/other"]),
             ("1s", ["a/other"]),
+            ("1s ago", ["a/other"]),
             ("2025-01-01", []),
         ],
     )
@@ -187,3 +189,21 @@ class TestErrors:
         result = invoke("services", "--log", past.url, "--settings", str(file))
         assert result.exit_code == 2
         assert "agentTimeout" in result.stderr
+
+
+class TestTables:
+    @pytest.mark.parametrize("width", [40, 80, 190])
+    def test_a_terminal_gets_no_name_or_address_in_pieces(
+        self, width: int, past: Past, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = invoke("services", "--log", past.url).stdout
+        assert all(re.search(rf"\b{whole}\b", out) for whole in ("a/other", "a/lost", "192.0.2.50", "net/ext"))
+        assert "service-annotation:externalNetwork" in out
+        assert not [line for line in out.splitlines() if re.search(r" (\x1b\[0m)?$", line)]
+
+    def test_what_is_piped_has_one_line_a_service(self, past: Past, invoke: Invoke) -> None:
+        lines = invoke("services", "--log", past.url).stdout.split("\n\n")[0].splitlines()
+        assert [line.split()[0] for line in lines] == ["SERVICE", "a/api", "a/lost", "a/other"]
+        assert "create it, or correct the annotation" in lines[2]

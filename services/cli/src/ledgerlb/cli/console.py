@@ -11,14 +11,16 @@ import functools
 import inspect
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +33,13 @@ FINDINGS: Final = 1
 BAD_INPUT: Final = 2
 UNAVAILABLE: Final = 3
 INTERRUPTED: Final = 130
+UNBROKEN: Final = 20_000
+"""Characters of a line that no terminal bounds."""
+SENTENCE: Final = 30
+"""Characters that a column of sentences needs at least."""
+_BLANK_END: Final = re.compile(r" +(\x1b\[0m)?$")
+_GAP: Final = 2
+"""Blanks between two columns."""
 
 _P = ParamSpec("_P")
 
@@ -118,15 +127,19 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def console(*, err: bool = False) -> Console:
-    """Make a console that never breaks lines which a program may read: piped output is as wide as it needs to be."""
-    made = Console(stderr=err, highlight=False, markup=False)
-    return made if made.is_terminal else Console(stderr=err, highlight=False, markup=False, width=1000)
+def console(*, whole_lines: bool = False) -> Console:
+    """Make a console that never breaks lines which a program may read: piped output is as wide as it needs to be. On a
+    terminal too, with ``whole_lines``.
+    """
+    made = Console(highlight=False, markup=False)
+    if made.is_terminal and not whole_lines:
+        return made
+    return Console(highlight=False, markup=False, width=UNBROKEN)
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, title: str = "") -> Table:
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """A plain table."""
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
@@ -134,17 +147,34 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, title: str =
     return made
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, title: str = "") -> None:
-    """Print a table to standard output, without blanks at the ends of lines."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to standard output, without blanks at the ends of lines.
+
+    Only the last column, which holds sentences, is ever broken into lines. A terminal too narrow for that gets whole
+    lines, as a file does: half a name or address can neither be read nor copied.
+    """
+    cells = [tuple(row) for row in rows]
+    shown = table(columns, cells)
+    for column in shown.columns[:-1]:
+        column.no_wrap = True
     out = console()
+    if _width_of_names([tuple(columns), *cells]) + SENTENCE > out.width:
+        out = console(whole_lines=True)
     with out.capture() as captured:
-        out.print(table(columns, rows, title=title))
+        out.print(shown)
     for line in captured.get().splitlines():
-        typer.echo(line.rstrip())
+        typer.echo(_BLANK_END.sub(r"\1", line))
+
+
+def _width_of_names(rows: Sequence[Sequence[str]]) -> int:
+    """The width of all columns but the last, with the gaps after them."""
+    columns = list(zip(*rows, strict=True))[:-1]
+    return sum(max(cell_len(line) for cell in column for line in cell.split("\n")) + _GAP for column in columns)
 
 
 def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetime:
-    """A moment given as RFC 3339 (``2026-11-17T14:00:00Z``; without an offset: UTC) or as a duration ago (``2h``).
+    """A moment given as RFC 3339 (``2026-11-17T14:00:00Z``; without an offset: UTC) or as a duration ago (``2h``,
+    ``2h ago``).
 
     Raises InvalidSetting naming the option.
     """
@@ -162,7 +192,7 @@ def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetim
 
 
 def _ago(text: str) -> timedelta:
-    return timedelta(seconds=parse_duration(text))
+    return timedelta(seconds=parse_duration(text.strip().removesuffix("ago")))
 
 
 SettingsOption = Annotated[

@@ -135,8 +135,8 @@ def _decide(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung
                 None,
                 None,
                 NO_DEFAULT_NETWORK,
-                f"nothing chooses a network for Service {service.full_name}: no annotation, and {landscape.source} "
-                "defines no selector default-external; annotate the Service or its Namespace, or define the selector",
+                f"nothing chooses a network for Service {service.full_name}: no annotation, and no selector "
+                f"default-external in {landscape.source}; annotate the Service or its Namespace, or define it",
             )
 
 
@@ -185,7 +185,7 @@ def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung:
     selector = landscape.selector(value)
     if selector is None:
         message = (
-            f"{landscape.source} defines no selector {value!r}, but {carrier} names it (annotation {rung.key}); "
+            f"there is no selector {value!r} in {landscape.source}, but {carrier} names it (annotation {rung.key}); "
             f"define it, or name one of: {_known(landscape)}"
         )
         return Verdict(None, rung.name, SELECTOR_NOT_FOUND, message, objects=objects)

@@ -117,5 +117,5 @@ def known_service(view: LogView, name: str, now: datetime) -> ServiceLine:
     if line.fact is None and not line.holdings:
         near = [known for known in view.service_names() if known.endswith(f"/{rest}")]
         remedy = f"did you mean {near[0]}?" if near else "ledgerlb services lists those that there are"
-        raise BadInput(f"Service {name}", "", "is not known to this log", remedy)
+        raise BadInput(f"Service {name}", "", "is not known: it does not exist and holds no address", remedy)
     return line

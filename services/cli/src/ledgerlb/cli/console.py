@@ -57,7 +57,7 @@ LogOption = Annotated[
         "--log",
         envvar="LEDGERLB_LOG",
         metavar="URL",
-        help="The event log: sqlite:///path/to/file, kafka://host:port,host:port.",
+        help="The event log: sqlite:///path/to/file, sqlite:relative/path, kafka://host:port,host:port.",
     ),
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]

@@ -207,3 +207,15 @@ class TestTables:
         lines = invoke("services", "--log", past.url).stdout.split("\n\n")[0].splitlines()
         assert [line.split()[0] for line in lines] == ["SERVICE", "a/api", "a/lost", "a/other"]
         assert "create it, or correct the annotation" in lines[2]
+
+    @pytest.mark.parametrize("command", ["services", "verify"])
+    def test_output_that_cannot_be_written_is_one_line(self, command: str, past: Past) -> None:
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            result = subprocess.run(
+                [sys.executable, "-m", "ledgerlb.cli.main", command, "--log", past.url],
+                stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            )  # fmt: skip
+        assert result.returncode == 3
+        assert result.stderr.splitlines() == [
+            "error: standard output: No space left on device; write the answer elsewhere"
+        ]

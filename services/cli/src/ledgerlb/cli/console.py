@@ -7,6 +7,7 @@ something needed did not answer (log, API server, kernel).
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import inspect
 import json
@@ -89,14 +90,25 @@ def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output (head, less) went away: that is no failure, and nothing more can be written.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _write_no_more()
+            typer.echo(f"error: standard output: {error.strerror}; write the answer elsewhere", err=True)
+            raise typer.Exit(UNAVAILABLE) from error
         if isinstance(outcome, int) and outcome:
             raise typer.Exit(outcome)
 
     # typer reads the parameters off the signature; what it calls returns nothing.
     run.__signature__ = inspect.signature(command, eval_str=True)  # type: ignore[attr-defined]
     return run
+
+
+def _write_no_more() -> None:
+    """Let what is still buffered go nowhere, or it would be tried again at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_status(error: LedgerLBError) -> int:

@@ -165,6 +165,23 @@ async def test_a_letter_about_a_record_of_the_largest_size_fits() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("raw_key", [b"\xff" * 16_000, "\N{NO ENTRY SIGN}".encode() * 200_000])
+async def test_a_letter_about_a_foreign_record_with_an_absurd_key_fits(raw_key: bytes) -> None:
+    log, processor = MemoryLog(clock=now), Recorder()
+    key = raw_key.decode("utf-8", "replace")
+    log.store.topics[FACTS.name] = [Record(FACTS.name, 0, key, b"bad", 0, raw_key)]
+    await log.append(FACTS, new("a"))
+    with capture_logs():
+        async with running(log, processor) as health:
+            await until(lambda: log.store.topics.get(DEAD_LETTERS.name))
+            assert not health.not_ready()
+    [letter] = await letters(log)
+    assert b64decode(str(letter["raw_key"])) == raw_key[:16384]
+    assert letter["truncated"]
+    assert processor.taken == ["a"]
+
+
+@virtual_time
 async def test_dead_letters_that_cannot_be_written_do_not_keep_a_processor_from_its_work() -> None:
     log, processor = FlakyLog(), Recorder()
     log.refuses.add(DEAD_LETTERS.name)

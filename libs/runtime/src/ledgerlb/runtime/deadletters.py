@@ -1,8 +1,8 @@
 """Dead letters: records that a processor could not use, kept with their raw bytes so that nothing is lost unseen.
 
 The value of a letter is JSON: ``topic``, ``offset``, ``key`` of the record, ``raw`` (its value in base64; null for a
-tombstone), ``raw_key`` (base64), ``sha256`` of the value, ``truncated``, ``service`` that could not use it, ``error``
-(class), ``message``, ``at`` (RFC 3339).
+tombstone), ``raw_key`` (base64), ``sha256`` of the value, ``truncated`` (value or key were too long to keep whole),
+``service`` that could not use it, ``error`` (class), ``message``, ``at`` (RFC 3339).
 
 Every start reads the log from its beginning and meets the same bad records again. A letter is therefore written once
 for a processor, topic, offset and content: before writing, the dead letters that already stand in the log are read
@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledgerlb.core.errors import LogUnavailable
-from ledgerlb.eventlog.port import EventLog, NewRecord, Record
+from ledgerlb.eventlog.port import MAX_KEY_BYTES, EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import DEAD_LETTERS
 from ledgerlb.runtime.metrics import Metrics
 
@@ -31,6 +31,8 @@ HOURLY_LIMIT: Final = 1000
 KNOWN_LIMIT: Final = 100_000
 """How many letters a processor remembers as written."""
 MAX_RAW_BYTES: Final = 1024 * 1024
+MAX_KEY: Final = MAX_KEY_BYTES // 4
+"""Characters of a key, which may be anybody's: none takes more than four bytes."""
 MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 """Bad records held in memory until they are written."""
 MAX_MESSAGE: Final = 2000
@@ -77,7 +79,7 @@ class DeadLetters:
             self._count("known")
         elif self._pending_bytes < MAX_PENDING_BYTES and self._within_limit():
             self._pending[identity] = letter
-            self._pending_bytes += len(record.value or b"")
+            self._pending_bytes += _size(record)
         else:
             self._count("held back")
 
@@ -100,7 +102,7 @@ class DeadLetters:
                 self._count("written")
 
     def _drop(self, identity: Identity) -> None:
-        self._pending_bytes -= len(self._pending.pop(identity).record.value or b"")
+        self._pending_bytes -= _size(self._pending.pop(identity).record)
 
     async def _read_known(self) -> None:
         deadline = self._clock() + READ_TIMEOUT
@@ -131,24 +133,28 @@ class DeadLetters:
 
     def _encode(self, identity: Identity, letter: Letter) -> NewRecord:
         record = letter.record
-        raw = record.value
+        raw, raw_key, key = record.value, record.raw_key, record.key[:MAX_KEY]
         value = {
             "topic": record.topic,
             "offset": record.offset,
-            "key": record.key,
-            "raw_key": base64.b64encode(record.raw_key).decode(),
+            "key": key,
+            "raw_key": base64.b64encode(raw_key[:MAX_KEY_BYTES]).decode(),
             "raw": None if raw is None else base64.b64encode(raw[:MAX_RAW_BYTES]).decode(),
             "sha256": identity[3],
-            "truncated": len(raw or b"") > MAX_RAW_BYTES,
+            "truncated": len(raw or b"") > MAX_RAW_BYTES or len(raw_key) > MAX_KEY_BYTES or key != record.key,
             "service": self._service,
             "error": letter.error,
             "message": letter.message,
             "at": self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
-        return NewRecord(record.key, json.dumps(value).encode())
+        return NewRecord(key, json.dumps(value).encode())
 
     def _count(self, outcome: str) -> None:
         self._metrics.dead_letters.labels(self._service, outcome).inc()
+
+
+def _size(record: Record) -> int:
+    return len(record.value or b"") + len(record.raw_key)
 
 
 def _identity_of_letter(record: Record) -> Identity | None:

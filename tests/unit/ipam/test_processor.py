@@ -118,6 +118,22 @@ async def test_a_decision_that_fits_no_record_holds_up_its_own_network_only(worl
     assert [h.address for h in (await world.fold()).holdings_of("default/late")] == ["10.0.0.42"]
 
 
+async def test_wishes_that_would_not_fit_one_entry_together_come_in_several(world):
+    ipam = world.replica()
+    ports = tuple(("UDP", port) for port in range(10_000, 10_600))  # an RTP range each
+    await world.say(
+        offer("10.0.0.0/24"),
+        IntentsSynced(),
+        *(wish(f"s{n:03}").model_copy(update={"ports": ports}) for n in range(200)),
+    )
+    await world.run(ipam)
+    fold = await world.fold()
+    assert len({holding.address for holding in fold.holdings()}) == 200
+    sizes = [len(record.value) for record in world.log.store.topics[LEDGER.name]]
+    assert max(sizes) <= 512 * 1024
+    assert len(sizes) < 20
+
+
 async def test_a_decision_that_the_log_refused_for_whatever_reason_is_made_again(world):
     ipam = world.replica()
     await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))

@@ -32,7 +32,7 @@ from ledgerlb.core.intents import (
 from ledgerlb.core.ipam.batch import Decision, decide
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger import events as ev
-from ledgerlb.core.ledger.entry import VERSION, Entry, encode_entry
+from ledgerlb.core.ledger.entry import MAX_BYTES, VERSION, Entry, encode_entry
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.records import Refusal
 from ledgerlb.core.ledger.state import NetworkState
@@ -163,9 +163,8 @@ class Ipam:
             desk = self._desk_of(name)
             if desk.awaiting is not None:
                 continue
-            decision = decide(self.fold.network(name), desk.wishes(), self._terms(desk, now))
+            decision, entry = self._decide(desk, now)
             desk.looked_at(decision.considered)
-            entry = self._entry(name, decision, now) if decision.events else b""
             if len(entry) > LEDGER.max_bytes:
                 self._set_aside(desk, decision, len(entry))
             elif entry:
@@ -175,6 +174,21 @@ class Ipam:
         self._touched = {name: None for name in self._touched if self._desk_of(name).awaiting is not None}
         await self._append(log, records, decided)
         return self._next_wake_up(now)
+
+    def _decide(self, desk: NetworkDesk, now: datetime) -> tuple[Decision, bytes]:
+        """What is decided in the network now, and its entry (empty: nothing). Where the wishes of many lead to more
+        than an entry should hold, to those of fewer: the others come with the next one.
+        """
+        wishes, terms = desk.wishes(), self._terms(desk, now)
+        most = min(MAX_BYTES, LEDGER.max_bytes)
+        while True:
+            decision = decide(self.fold.network(desk.network), wishes, terms)
+            entry = self._entry(desk.network, decision, now) if decision.events else b""
+            heard = [cause.service for cause in decision.causes if cause.service]
+            if len(entry) <= most or len(heard) <= 1:
+                return decision, entry
+            now_heard = set(heard[: len(heard) // 2])
+            wishes = [wish for wish in wishes if wish.service in now_heard]
 
     def _set_aside(self, desk: NetworkDesk, decision: Decision, size: int) -> None:
         """Leave a decision that fits no record, so that the log does not refuse those of all other networks with it;

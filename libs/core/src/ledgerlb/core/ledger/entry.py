@@ -16,6 +16,7 @@ GENESIS: Final = "0" * 64
 VERSION: Final = 1
 MAX_EVENTS: Final = 500
 MAX_BYTES: Final = 512 * 1024
+"""What the wishes of many together never exceed; one that must be larger may be, as far as the topic admits it."""
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from structlog.testing import capture_logs
 
 from ledgerlb.core.errors import BadInput, LogUnavailable
 from ledgerlb.core.facts import AnyFact, NodeFact, PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined, Prefix
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ecmp_programmer import planner
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS
@@ -269,6 +273,23 @@ async def test_an_append_that_fails_is_made_up_for() -> None:
         await pipeline.processor.settle(Down())  # type: ignore[arg-type]
     await pipeline.turn()
     assert weights(pipeline.path_sets()[ADDRESS]) == {}
+
+
+async def test_a_path_set_that_fits_no_record_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "PATHS", replace(PATHS, max_bytes=1500))
+    pipeline = await started()
+    many = [endpoint(f"10.1.1.{n}", "n1", f"shop/a{n}") for n in range(100)]
+    await pipeline.say(endpoint_slice("web-1", *many), endpoint_slice("api-1", of="shop/api"))
+    with capture_logs() as lines:
+        await pipeline.turn()
+        await pipeline.say(endpoint_slice("web-1", *many[:99]))
+        await pipeline.turn()
+    found = pipeline.path_sets()
+    assert {address: weights(path_set) for address, path_set in found.items()} == {ADDRESS: {"n1": 1}, OTHER: {}}
+    assert [(line["key"], line["most"]) for line in lines] == [(ADDRESS, 1500)]
+    await pipeline.say(endpoint_slice("web-1", *many[:2]))
+    await pipeline.turn()
+    assert weights(pipeline.path_sets()[ADDRESS]) == {"n1": 2}
 
 
 async def test_an_echo_of_an_older_own_record_does_not_hide_the_newer_one() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
-from ledgerlb.core.facts import KINDS
+from ledgerlb.core.facts import KINDS, ServicePort
 from ledgerlb.core.intents import AddressIntent, NetworkOffer, Selection, Withdrawal, decode_intent, encode_intent
 from ledgerlb.core.services import basis_of
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS
+from ledgerlb.network_selector import processor
 from ledgerlb.network_selector.processor import NetworkSelector
 from tests.unit.network_selector.stage import Part, Stage
 from tests.unit.selection.world import DEFAULT_LABEL, NETWORK, SELECTOR, documented, kubemanager, namespace, service, vn
@@ -738,3 +740,14 @@ async def test_in_another_routing_context_the_same_address_may_be_given():
     )
     await stage.run()
     assert (await stage.said("n/two|")).prefixes[0].excluded == ()
+
+
+async def test_what_fits_no_record_holds_up_nobody_else(monkeypatch):
+    monkeypatch.setattr(processor, "INTENTS", replace(INTENTS, max_bytes=3000))
+    ports = tuple(ServicePort(name=f"p{port}", port=port, protocol="UDP") for port in range(10_000, 10_500))
+    stage = await started(service("a/large", ports=ports), service("a/small"))
+    assert await stage.said(f"{DEFAULT}|a/large") is None
+    assert (await stage.said(f"{DEFAULT}|a/small")).type == "want"
+    await stage.put(service("a/large", ports=ports[:1]))
+    await stage.run()
+    assert (await stage.said(f"{DEFAULT}|a/large")).type == "want"

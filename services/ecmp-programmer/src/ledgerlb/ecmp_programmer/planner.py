@@ -20,6 +20,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS, Topic
+from ledgerlb.runtime.fitting import Fitting
 
 BATCH: Final = 500
 """Path sets appended at a time."""
@@ -34,6 +35,7 @@ class Planner:
 
     def __init__(self, settings: DomainSettings) -> None:
         self.settings = settings
+        self._fitting = Fitting(PATHS)
         self.reset()
 
     def reset(self) -> None:
@@ -93,7 +95,9 @@ class Planner:
         planned = plan_from(self._facts, self._ledger, address)
         self._depend(address, planned.made_from)
         value = encode_path_set(planned.path_set) if planned.path_set is not None else None
-        return NewRecord(address, value) if value != self._published.get(address) else None
+        if value == self._published.get(address) or not self._fitting.fits(address, value):
+            return None
+        return NewRecord(address, value)
 
     def _depend(self, address: str, made_from: frozenset[str]) -> None:
         before = self._made_from.pop(address, frozenset())

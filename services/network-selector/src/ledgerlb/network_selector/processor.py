@@ -49,6 +49,7 @@ from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.network_selector.offers import offers_of
 from ledgerlb.network_selector.said import Said
 from ledgerlb.network_selector.wishes import NOT_OURS, SERVICE_DELETED, Situation, ToSay, ending, following
+from ledgerlb.runtime.fitting import Fitting
 
 _NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet")
 _KINDS: Final = ("Service", "Namespace", "Kubemanager", "Synced", *_NETWORK_KINDS)
@@ -72,6 +73,7 @@ class NetworkSelector:
     def __init__(self, settings: DomainSettings, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._clock = clock
+        self._fitting = Fitting(INTENTS)
         self.reset()
 
     def reset(self) -> None:
@@ -358,10 +360,12 @@ class NetworkSelector:
 
     async def _append(self, log: EventLog, records: Sequence[IntentRecord]) -> None:
         """Write, in bounded pieces, and take note of each piece that stands."""
-        for start in range(0, len(records), _RECORDS_PER_APPEND):
-            piece = records[start : start + _RECORDS_PER_APPEND]
-            offsets = await log.append(INTENTS, [NewRecord(intent_key(record), _value(record)) for record in piece])
-            for record, offset in zip(piece, offsets, strict=True):
+        new = ((record, NewRecord(intent_key(record), _value(record))) for record in records)
+        fitting = [(record, written) for record, written in new if self._fitting.fits(written.key, written.value)]
+        for start in range(0, len(fitting), _RECORDS_PER_APPEND):
+            piece = fitting[start : start + _RECORDS_PER_APPEND]
+            offsets = await log.append(INTENTS, [written for _, written in piece])
+            for (record, _), offset in zip(piece, offsets, strict=True):
                 self.said.note(record, offset)
 
 

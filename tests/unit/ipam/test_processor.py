@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured, UndecodableRecord
 from ledgerlb.core.intents import IntentsSynced, encode_intent, intent_key
+from ledgerlb.core.ledger.entry import digest
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.pathset import Heartbeat, Report, encode_report, report_key
 from ledgerlb.core.settings import DomainSettings
@@ -258,3 +260,57 @@ async def test_undecodable_record_is_told_with_its_key_and_changes_nothing(world
     await world.log.append(topic, [NewRecord("x/y|z", b"{broken")])
     with pytest.raises(UndecodableRecord, match=r"x/y\|z"):
         await replica.turn()
+
+
+_PREFIX = {"family": 4, "prefix": "10.0.0.0/24"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "changes"),
+    [
+        (INTENTS, f"{NETWORK}|", {"quarantine": 1e300}),
+        (INTENTS, f"{NETWORK}|", {"lease": -1}),
+        (INTENTS, f"{NETWORK}|", {"prefixes": [{"family": 4, "prefix": "everything"}]}),
+        (INTENTS, f"{NETWORK}|", {"prefixes": [{"family": 6, "prefix": "10.0.0.0/24"}]}),
+        (INTENTS, f"{NETWORK}|", {"prefixes": [{**_PREFIX, "ranges": [["10.0.0.1", "10.0.0"]]}]}),
+        (INTENTS, f"{NETWORK}|", {"prefixes": [{**_PREFIX, "excluded": [["a", "b"]]}]}),
+        (INTENTS, f"{NETWORK}|", {"prefixes": [{**_PREFIX, "gateway": "gateway"}]}),
+        (INTENTS, f"{NETWORK}|default/a", {"requested": ["any"]}),
+        (INTENTS, f"{NETWORK}|default/a", {"adopt": ["2001:DB8::1"]}),
+        (INTENTS, f"{NETWORK}|default/a", {"revision": 2**64}),
+        (REPORTS, "heartbeat/x", {"at": "9999-12-31T23:59:59Z"}),
+        (REPORTS, "heartbeat/x", {"at": "2026-01-01T00:00:00"}),
+    ],
+)
+async def test_a_record_that_decodes_but_cannot_be_reckoned_with_is_refused_and_stops_nothing(
+    world, topic, key, changes
+):
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"), wish("b"))
+    await world.report(Heartbeat(agent="x", at=START, started=START))
+    await world.run(ipam)
+    [last] = [record for record in world.log.store.topics[topic.name] if record.key == key]
+    absurd = json.dumps({**json.loads(last.value), **changes}).encode()
+    await world.log.append(topic, [NewRecord(key, absurd)])
+    with pytest.raises(UndecodableRecord):
+        await ipam.turn()
+    await world.say(wish("c"), unwish("b", revision=2))
+    await world.run(ipam)
+    fold = await world.fold()
+    assert [h.address for h in fold.holdings_of("default/c")] == ["10.0.0.4"]
+    assert [h.state for h in fold.holdings_of("default/b")] == ["releasing"]
+
+
+async def test_an_entry_whose_time_has_no_zone_is_no_entry(world):
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced())
+    await world.run(ipam)
+    [record] = world.log.store.topics[LEDGER.name]
+    entry = json.loads(record.value)
+    naive = {**entry, "seq": 2, "prev": digest(record.value), "decided_at": entry["decided_at"].rstrip("Z")}
+    await world.log.append(LEDGER, [NewRecord(NETWORK, json.dumps(naive).encode())])
+    with pytest.raises(UndecodableRecord, match="decided_at"):
+        await ipam.turn()
+    await world.say(wish("a"))
+    await world.run(ipam)
+    assert [h.address for h in ipam.ipam.fold.holdings_of("default/a")] == ["10.0.0.2"]

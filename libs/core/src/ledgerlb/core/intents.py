@@ -18,16 +18,23 @@ a release needs a Withdrawal.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.facts import Family
+from ledgerlb.core.settings import LONGEST
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Revision = Annotated[int, Field(ge=0, lt=2**53)]
+Duration = Annotated[float, Field(ge=0, le=LONGEST)]
 
 
 class FactPosition(_Frozen):
@@ -60,18 +67,18 @@ class NetworkOffer(_Frozen):
 
     type: Literal["network"] = "network"
     network: str
-    revision: int
+    revision: Revision
     uid: str = ""
     prefixes: tuple[PrefixOffer, ...] = ()
     allowed_namespaces: str = ""
     """Label selector in string form; empty = all."""
     quota_per_namespace: int | None = None
-    quarantine: float | None = None
-    lease: float | None = None
+    quarantine: Duration | None = None
+    lease: Duration | None = None
     force_prefix: tuple[str, ...] = ()
     problem: str | None = None
     message: str = ""
-    problem_since: int = 0
+    problem_since: Revision = 0
     carrier: str = ""
     gone: bool = False
 
@@ -105,7 +112,7 @@ class AddressIntent(_Frozen):
     type: Literal["want"] = "want"
     network: str
     service: str
-    revision: int
+    revision: Revision
     uid: str = ""
     created: str = ""
     requester: str = ""
@@ -130,7 +137,7 @@ class Withdrawal(_Frozen):
     type: Literal["withdraw"] = "withdraw"
     network: str
     service: str
-    revision: int
+    revision: Revision
     uid: str = ""
     why: str = ""
     requester: str = ""
@@ -144,7 +151,7 @@ class Selection(_Frozen):
 
     type: Literal["selection"] = "selection"
     service: str
-    revision: int
+    revision: Revision
     uid: str = ""
     ours: bool = True
     network: str | None = None
@@ -223,4 +230,44 @@ def decode_intent(key: str, value: bytes | None) -> IntentRecord:
             f"belongs under {intent_key(intent)!r}",
             "the network-selector must write it again",
         )
+    for field, text in _strange(intent):
+        raise UndecodableRecord(
+            f"intent {key!r}", field, f"cannot be {text[:100]!r}", "the network-selector must write it again"
+        )
     return intent
+
+
+def _strange(intent: Intent) -> Iterable[tuple[str, str]]:
+    """(field, text) of what is no prefix or no address: IPAM reckons with them."""
+    match intent:
+        case AddressIntent():
+            for field, addresses in (("requested", intent.requested), ("adopt", intent.adopt)):
+                yield from ((field, address) for address in addresses if not _is_canonical(address))
+        case NetworkOffer():
+            for prefix in intent.prefixes:
+                yield from _strange_in(prefix)
+        case _:
+            pass
+
+
+def _strange_in(prefix: PrefixOffer) -> Iterable[tuple[str, str]]:
+    if not _is_prefix(prefix.prefix, prefix.family):
+        yield "prefixes.prefix", prefix.prefix
+    if prefix.gateway and not _is_canonical(prefix.gateway):
+        yield "prefixes.gateway", prefix.gateway
+    for field, pairs in (("ranges", prefix.ranges), ("excluded", prefix.excluded)):
+        yield from ((f"prefixes.{field}", end) for pair in pairs for end in pair if not _is_canonical(end))
+
+
+def _is_canonical(text: str) -> bool:
+    try:
+        return str(ip_address(text)) == text and "%" not in text
+    except ValueError:
+        return False
+
+
+def _is_prefix(text: str, family: Family) -> bool:
+    try:
+        return ip_network(text).version == family
+    except ValueError:
+        return False

@@ -7,10 +7,10 @@ tombstone once it is released. ``ledgerlb.reports.v1`` (compacted): key ``<addre
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.facts import Family
@@ -18,6 +18,19 @@ from ledgerlb.core.facts import Family
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+_YEARS: Final = range(1970, 3000)
+
+
+def _reckonable(moment: datetime) -> datetime:
+    if moment.astimezone(UTC).year not in _YEARS:
+        raise ValueError(f"lies outside of the years {_YEARS.start} to {_YEARS.stop - 1}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_reckonable)]
+"""A time that others can be reckoned from."""
 
 
 class NextHop(_Frozen):
@@ -83,7 +96,7 @@ class Report(_Frozen):
     path: str
     release: str = ""
     allocations: tuple[str, ...] = ()
-    at: datetime
+    at: Moment
     seconds: float = 0.0
     weights: dict[str, int] = {}
     message: str = ""
@@ -96,8 +109,8 @@ class Heartbeat(_Frozen):
 
     kind: Literal["heartbeat"] = "heartbeat"
     agent: str
-    at: datetime
-    started: datetime
+    at: Moment
+    started: Moment
     backend: str = ""
     stopped: bool = False
 

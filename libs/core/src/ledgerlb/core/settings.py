@@ -19,7 +19,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_LONGEST: Final = 36500 * 86400.0
+LONGEST: Final = 36500 * 86400.0
 """Seconds of the longest duration, about a hundred years: what lies beyond could not be reckoned with as a date."""
 
 
@@ -34,7 +34,7 @@ def parse_duration(text: str) -> float:
             "write it like 30s, 5m, 1h30m or 24h; 0s turns it off",
         )
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
-    if seconds > _LONGEST:
+    if seconds > LONGEST:
         raise BadInput("duration", "", f"{text!r} is longer than 36500d", "write a shorter one")
     return seconds
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from ledgerlb.core.errors import UndecodableRecord
-from ledgerlb.core.ledger.events import Event
+from ledgerlb.core.ledger.events import Event, Moment
 
 GENESIS: Final = "0" * 64
 """``prev`` of the first entry of a chain."""
@@ -45,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     network: str
     seq: int
     prev: str
-    decided_at: datetime
+    decided_at: Moment
     decider: str
     cause: tuple[Cause, ...]
     events: tuple[Event, ...]

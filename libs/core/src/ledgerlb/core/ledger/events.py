@@ -8,12 +8,13 @@ the address is held.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Family = Literal[4, 6]
 Ports = tuple[tuple[str, int], ...]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
@@ -126,8 +127,8 @@ class AddressReleased(_Event, frozen=True):
 
     address: str
     service: str
-    quarantine_until: datetime | None = None
-    lease_until: datetime | None = None
+    quarantine_until: Moment | None = None
+    lease_until: Moment | None = None
     confirmed: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
 

@@ -97,6 +97,8 @@ class FakeApi:
             found = answer(request)
             if found is not None:
                 return found
+        if path == "/apis":
+            return web.json_response({"kind": "APIGroupList", "groups": [{"name": name} for name in self.definitions]})
         if path.startswith("/apis/") and path.count("/") <= 3:
             return self._discover(path.split("/")[2:])
         if path not in self.collections:

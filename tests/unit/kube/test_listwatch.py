@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ledgerlb.kube.api_source import ApiSource
 from ledgerlb.kube.client import ApiConnection
+from ledgerlb.kube.discovery import KEEP_SECONDS
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.listwatch import WatchSettings
 from ledgerlb.kube.source import Batch
@@ -277,6 +278,47 @@ async def test_not_found_of_a_kind_that_every_api_server_has_deletes_nothing(api
     lost["now"] = False
     await api.put(SERVICES, service("q"))
     await world.until(lambda: world.names("Service") == ["a/p", "a/q"])
+
+
+_NO_API_SERVER = [
+    pytest.param((404, "default backend - 404"), id="404"),
+    pytest.param((200, "{}"), id="empty"),
+    pytest.param((200, '{"status": "ok"}'), id="greeting"),
+    pytest.param((200, '{"metadata": [], "items": "none", "versions": {}, "resources": 1}'), id="absurd"),
+    pytest.param((200, '{"metadata": {"resourceVersion": "1"}, "items": ["a"], "groups": [1]}'), id="no objects"),
+]
+
+
+@pytest.mark.parametrize("answer", _NO_API_SERVER)
+@pytest.mark.parametrize("when", ["list", "watch"])
+async def test_whatever_answers_in_place_of_an_api_server_deletes_nothing(api, follow, when, answer, caplog):
+    path = SUBNETS.format("v1")
+    api.definitions["core.contrail.juniper.net"] = {"v1": ["subnets"]}
+    api.collections[path] = {}
+    await api.put(path, subnet("s"))
+    await api.put(SERVICES, service("p"))
+    world = follow("Service", "Subnet")
+    await world.until(lambda: api.watches(SERVICES) and api.watches(path))
+    await asyncio.sleep(KEEP_SECONDS)  # what was discovered is asked anew
+    lost = {"now": True}
+
+    def lose(request: web.Request) -> web.Response | None:
+        status, text = answer
+        return web.Response(status=status, text=text, content_type="application/json") if lost["now"] else None
+
+    api.answers.append(lose)
+    asked = len(api.requests)
+    for one in (SERVICES, path):
+        await api.error(one, 410 if when == "list" else 500)
+    await world.until(lambda: len(api.requests) > asked + 8)
+    assert world.names("Service") == ["a/p"]
+    assert world.names("Subnet") == ["a/s"]
+    assert world.present == {"Service": True, "Subnet": True}
+    assert when == "watch" or "see what answers at" in caplog.text
+    lost["now"] = False
+    await api.put(SERVICES, service("q"))
+    await api.put(path, subnet("t"))
+    await world.until(lambda: world.names("Service") == ["a/p", "a/q"] and world.names("Subnet") == ["a/s", "a/t"])
 
 
 async def test_the_newest_version_that_serves_the_kind_is_taken(api, follow):

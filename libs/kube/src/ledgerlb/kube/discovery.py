@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ledgerlb.kube.kinds import Kind, newest_first
-from ledgerlb.kube.refusals import NOT_FOUND, ApiRefused
+from ledgerlb.kube.refusals import NOT_FOUND, ApiRefused, ApiUnavailable
 
 KEEP_SECONDS: Final = 1.0
 
@@ -41,11 +41,13 @@ class Discovery:
         if kind.version is not None:
             return kind.version
         group = await self._get(f"/apis/{kind.group}")
-        versions = [str(entry.get("version", "")) for entry in (group or {}).get("versions") or ()]
+        versions = [str(entry.get("version", "")) for entry in _entries(group, "versions")]
         for version in newest_first(versions):
             served = await self._get(f"/apis/{kind.group}/{version}")
-            if any(entry.get("name") == kind.plural for entry in (served or {}).get("resources") or ()):
+            if any(entry.get("name") == kind.plural for entry in _entries(served, "resources")):
                 return version
+        # Whatever else may answer at the server's address knows no group either: only an API server is believed.
+        _entries(await self._get("/apis") or {}, "groups")
         return None
 
     async def _get(self, path: str) -> dict[str, Any] | None:
@@ -61,3 +63,18 @@ class Discovery:
                 answer = None
             self._answers[path] = (self._clock(), answer)
             return answer
+
+
+def _entries(answer: dict[str, Any] | None, field: str) -> list[dict[str, Any]]:
+    """The entries of an answer, none where nothing was found. Raises ApiUnavailable for what no API server says: taken
+    at its word, the kind were absent and all its objects gone.
+    """
+    if answer is None:
+        return []
+    entries = answer.get(field, "")
+    entries = [] if entries is None else entries
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ApiUnavailable(
+            f"what is served cannot be told: no {field} in the answer; see what answers at the address"
+        )
+    return entries

@@ -5,7 +5,8 @@ been missed.
          ▲                           ▲                 ▲                            │
          │                           │                 └─ ended, silent, broken ────┤ from the last version seen
          │                           └─────────────────── 410, unreadable ──────────┤
-         └── absent: look again every few seconds ──────── 404, of a kind that may be absent
+         │      └── absent: look again every few seconds     │
+         └─────────────────────────────────────────────── 404, of a kind that may be absent
 
 Nothing is kept here but the last version: a sink compares each full list with what it knows. Every wait has a bound:
 requests by time-outs, silent streams by ``idle`` (the server sends bookmarks about once a minute), retries by a growing
@@ -137,14 +138,7 @@ class ListWatch:
                 _log.info("%s: listing again (%s)", self._kind.plural, why)
                 await self._rest(began, 0.0)
             except ApiRefused as refused:
-                if refused.status == NOT_FOUND and self._kind.optional:
-                    await self._wait_for_definition()
-                    continue
-                if refused.status == NOT_FOUND:
-                    # Every API server has these: whatever answered is none. Taken at its word, everything were gone.
-                    self._complain(str(refused), "see what answers at the server's address; what is known stays")
-                elif refused.status != EXPIRED:
-                    self._complain(str(refused), "grant the watcher get, list and watch on it")
+                self._tell(refused)
                 await self._pause.wait()
             except ApiUnavailable as error:
                 self._complain(str(error), "it is tried again")
@@ -152,6 +146,15 @@ class ListWatch:
             except BadInput as problem:  # an answer without the names that every object has: no API server says that
                 self._problems(problem)
                 await self._pause.wait()
+
+    def _tell(self, refused: ApiRefused) -> None:
+        if refused.status == EXPIRED or (refused.status == NOT_FOUND and self._kind.optional):
+            return  # the list begins anew, or the definition went: both are seen at the next try
+        if refused.status == NOT_FOUND:
+            # Every API server has these: whatever answered is none. Taken at its word, everything were gone.
+            self._complain(str(refused), "see what answers at the server's address; what is known stays")
+        else:
+            self._complain(str(refused), "grant the watcher get, list and watch on it")
 
     def _complain(self, problem: str, remedy: str) -> None:
         self._problems(BadInput(f"API server, {self._kind.plural}", "", problem, remedy))
@@ -173,10 +176,9 @@ class ListWatch:
             if token:
                 query["continue"] = token
             page = await self._api.get(self._kind.path(served), self._selected(query))
-            meta = page.get("metadata") or {}
+            meta, items = _page(page)
             token = meta.get("continue") or ""
-            self._version = str(meta.get("resourceVersion") or "")
-            items = page.get("items") or []
+            self._version = str(meta["resourceVersion"])
             facts, silent = seen(self._kind.kind, items, self._problems)
             # A broken object stays in the list of what there is: its last good fact must not be taken for gone.
             names |= {self._name(entry) for entry in items} - set(silent)
@@ -260,6 +262,19 @@ class ListWatch:
         gone = [(name, deleted[name]) for name, obj in changed.items() if obj is None]
         gone += [(name, 0) for name in silent]
         self._sink(Batch(self._kind.kind, tuple(facts), tuple(gone)))
+
+
+def _page(page: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(metadata, items) of a list. Raises ApiUnavailable for what is none, such as the greeting of another server:
+    taken at its word, everything were gone.
+    """
+    meta, items = page.get("metadata"), page.get("items", ())
+    items = [] if items is None else items
+    if not isinstance(meta, dict) or not meta.get("resourceVersion") or not isinstance(items, list):
+        raise ApiUnavailable("the answer is no list of objects; see what answers at the server's address")
+    if not all(isinstance(item, dict) for item in items):
+        raise ApiUnavailable("the answer lists something else than objects; see what answers at the server's address")
+    return meta, items
 
 
 def _decoded(line: bytes) -> _Event:

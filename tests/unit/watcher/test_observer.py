@@ -285,6 +285,22 @@ class Flaky(MemoryLog):
         return await super().append(topic, records)
 
 
+async def test_pods_that_concern_nobody_leave_nothing_behind(log):
+    observer = Observer()
+    await observer.start(log)
+    for kind in ("Service", "EndpointSlice", "Pod"):
+        observer.take(Batch(kind, listed=Listed(frozenset())))
+    before = _held_by(observer)
+    for version in range(1, 2001, 2):  # jobs come and go, on a cluster with few Services
+        observer.take(Batch("Pod", (Seen(PodFact(namespace="a", name=f"job-{version}"), version),)))
+        observer.take(Batch("Pod", gone=((("a", f"job-{version}"), version + 1),)))
+    assert _held_by(observer) == before
+
+
+def _held_by(observer: Observer) -> int:
+    return sum(len(value) for value in vars(observer).values() if isinstance(value, dict | set))
+
+
 @pytest.mark.parametrize("kept", [0, 1, 2])
 async def test_after_a_failed_append_only_what_is_missing_is_written(kept):
     cluster = MemoryCluster(lambda: datetime(2026, 1, 1, tzinfo=UTC))

@@ -139,12 +139,12 @@ class Observer:
             if entry.version < version and self._clock() < until:
                 return False
             del self._ahead[key]
-        if entry.version:
-            self._seen[key] = entry.version
         return True
 
     def _put(self, entry: Seen) -> None:
         key = key_of(entry.fact)
+        if entry.version:
+            self._seen[key] = entry.version
         try:
             value = encode_fact(entry.fact)
         except ValueError as error:

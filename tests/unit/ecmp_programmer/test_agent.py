@@ -199,6 +199,32 @@ async def test_a_heartbeat_at_start_and_every_five_seconds_and_none_on_an_ordina
     assert all(beat.agent == "n1" and beat.started == began and not beat.stopped for beat in beats)
 
 
+async def test_a_clock_that_is_set_back_holds_up_neither_heartbeats_nor_retries_nor_the_look_at_the_machine() -> None:
+    lab = Lab()
+    await lab.pipeline.turn()
+    lab.backend.bad.add(ADDRESS)
+    await lab.pipeline.publish(path_set())
+    await lab.pipeline.turn()
+    lab.backend.bad.clear()
+    lab.clock.pass_(-3600)
+    wake = await lab.pipeline.turn()
+    assert lab.pipeline.heartbeats()[-1].at == lab.clock.now
+    assert lab.backend.calls[-1] == "reconcile"
+    assert lab.states()[-1] == (ADDRESS, "programmed")
+    assert wake is not None
+    assert wake <= 5
+
+    lab = Lab(reconcile_seconds=3600)
+    await lab.pipeline.turn()
+    lab.backend.bad.add(ADDRESS)
+    await lab.pipeline.publish(path_set())
+    await lab.pipeline.turn()
+    lab.backend.bad.clear()
+    lab.clock.pass_(-600)
+    await lab.pipeline.turn()
+    assert lab.states()[-1] == (ADDRESS, "programmed")
+
+
 async def test_an_agent_that_is_taken_down_forwards_nothing_says_goodbye_and_stays_silent() -> None:
     lab = Lab()
     await lab.pipeline.publish(path_set())

@@ -216,6 +216,16 @@ async def test_a_record_of_another_writer_is_set_right():
     assert (want.type, want.revision) == ("want", 10)
 
 
+async def test_a_record_of_another_writer_is_set_right_also_where_the_clock_was_set_back():
+    stage = await started(service("a/s"))
+    wrong = Withdrawal(network=DEFAULT, service="a/s", revision=9, why="Mistake")
+    await stage.log.append(INTENTS, [NewRecord(f"{DEFAULT}|a/s", encode_intent(wrong))])
+    await stage.run()
+    await stage.advance(-3600)
+    want = await stage.said(f"{DEFAULT}|a/s")
+    assert (want.type, want.revision) == ("want", 10)
+
+
 async def test_replicas_with_different_settings_disagree_slowly():
     stage = await started(service("a/s"), ipam=False)
     rival = Part(stage.log, NetworkSelector(DomainSettings(multus=True), lambda: stage.now))

@@ -489,6 +489,16 @@ async def test_a_refused_write_is_tried_again_in_the_end_though_nothing_changed(
     assert rig.writer.take().count("event StatusRefused") == 1
 
 
+async def test_a_refused_write_is_tried_again_also_where_the_clock_was_set_back(rig):
+    rig.service()
+    rig.writer.errors = [ClusterRefused("services is forbidden")]
+    await rig.turn()
+    assert not rig.has_finalizer()
+    rig.pass_time(-3600)
+    await rig.turn()
+    assert rig.has_finalizer()
+
+
 async def test_a_service_made_anew_while_a_write_to_the_old_one_was_under_way_is_served(rig):
     rig.service()
     await rig.observe()

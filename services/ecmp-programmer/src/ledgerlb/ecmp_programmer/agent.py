@@ -32,6 +32,7 @@ from ledgerlb.core.pathset import (
 from ledgerlb.ecmp_programmer.backends.base import Backend, Outcome
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import PATHS, REPORTS, Topic
+from ledgerlb.runtime.due import is_due
 
 FIRST_RETRY: Final = 1.0
 LONGEST_RETRY: Final = 60.0
@@ -155,7 +156,8 @@ class Agent:
             return bool(self._machine.due(now))
         if self._last_reconcile is None or self._backend.stale():
             return True
-        return now - self._last_reconcile >= timedelta(seconds=self._reconcile_seconds)
+        again = self._last_reconcile + timedelta(seconds=self._reconcile_seconds)
+        return is_due(again, now, self._reconcile_seconds)
 
     async def _reconcile(self, log: EventLog) -> None:
         """Match everything, and answer for it; addresses that are no longer wanted lose their report."""
@@ -244,7 +246,8 @@ class Agent:
 
     async def _beat(self, log: EventLog) -> None:
         now = self._clock()
-        if self._last_beat is None or now - self._last_beat >= timedelta(seconds=self._heartbeat_seconds):
+        again = self._last_beat and self._last_beat + timedelta(seconds=self._heartbeat_seconds)
+        if again is None or is_due(again, now, self._heartbeat_seconds):
             await self._append(log, [self._heartbeat(now)])
             self._last_beat = now
 
@@ -282,7 +285,7 @@ class _Retries:
         return address in self._waits
 
     def due(self, now: datetime) -> list[str]:
-        return [address for address, (_, at) in self._waits.items() if at <= now]
+        return [address for address, (pause, at) in self._waits.items() if is_due(at, now, pause)]
 
     def times(self) -> list[datetime]:
         return [at for _, at in self._waits.values()]

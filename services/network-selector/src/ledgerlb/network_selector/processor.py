@@ -49,6 +49,7 @@ from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.network_selector.offers import offers_of
 from ledgerlb.network_selector.said import Said
 from ledgerlb.network_selector.wishes import NOT_OURS, SERVICE_DELETED, Situation, ToSay, ending, following
+from ledgerlb.runtime.due import is_due
 from ledgerlb.runtime.fitting import Fitting
 
 _NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet")
@@ -228,12 +229,12 @@ class NetworkSelector:
 
     def _what_is_due(self, now: datetime) -> None:
         """Put on the list what waited for time to pass."""
-        if self._look_again is not None and now >= self._look_again:
+        if self._look_again is not None and is_due(self._look_again, now, _LOOK_AGAIN):
             self._dirty.update(self._moving)
         if self._everything:
             self._disputed.clear()  # what stood in the log at the start is looked at with everything else
             self._offers_due = True
-        elif self._set_right is not None and now >= self._set_right:
+        elif self._set_right is not None and is_due(self._set_right, now, _SET_RIGHT):
             self._offers_due = self._offers_due or "" in self._disputed
             self._dirty.update((service, None) for service in self._disputed if service)
             self._disputed.clear()

@@ -42,6 +42,7 @@ from ledgerlb.kube.writer import (
     remove_finalizer,
     status_write,
 )
+from ledgerlb.runtime.due import is_due
 from ledgerlb.watcher.announcements import announcements
 from ledgerlb.watcher.state import Notice, PublisherState, problem_of
 from ledgerlb.watcher.work import Limits, WorkQueue
@@ -140,9 +141,9 @@ class Publisher:
         for name in self._state.take_changed():
             self.queue.add(name)
         now = self._clock()
-        if self._look_at is None or now >= self._look_at:
+        if self._look_at is None or is_due(self._look_at, now, MOVE_CHECK):
             self._look_at = now + timedelta(seconds=MOVE_CHECK)
-            again = (name for (name, _), refused in self._refused.items() if now >= refused.until)
+            again = (name for (name, _), refused in self._refused.items() if is_due(refused.until, now, RETRY))
             for name in (*self._awaiting, *self._undecided, *again):
                 self.queue.add(name)
         for network in self._state.take_offered():
@@ -218,7 +219,7 @@ class Publisher:
     def _is_refused(self, name: str, due: _Due) -> bool:
         """Whether the server would only say again what it said."""
         refused = self._refused.get((name, due.step))
-        if refused is None or self._clock() >= refused.until:
+        if refused is None or is_due(refused.until, self._clock(), RETRY):
             return False
         return (refused.version, refused.write) == (self._version(name), _timeless(due))
 

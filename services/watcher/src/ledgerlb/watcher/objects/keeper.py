@@ -28,6 +28,7 @@ from ledgerlb.core.facts import AnyFact, CN2ObjectFact, SubnetFact, VirtualNetwo
 from ledgerlb.core.reasons import FOREIGN_CHANGE_REVERTED, OBJECT_NOT_OURS, OBJECT_REFUSED
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
+from ledgerlb.runtime.due import is_due
 from ledgerlb.watcher.objects.table import Key, ObjectTable
 
 RETRY: Final = 60.0
@@ -108,7 +109,7 @@ class Keeper:
         stopped = self._stopped.get(key)
         if stopped is None:
             return False
-        if (stopped.wanted, stopped.standing) == (wanted, standing) and self._clock() < stopped.until:
+        if (stopped.wanted, stopped.standing) == (wanted, standing) and not is_due(stopped.until, self._clock(), RETRY):
             return True
         del self._stopped[key]
         self._for_whom.pop(key, None)
@@ -142,7 +143,7 @@ class Keeper:
         """Forget what has been stopped for long enough; returns on whose behalf it is to be looked at again."""
         now = self._clock()
         found: dict[str, None] = {}
-        for key in [key for key, stopped in self._stopped.items() if now >= stopped.until]:
+        for key in [key for key, stopped in self._stopped.items() if is_due(stopped.until, now, RETRY)]:
             del self._stopped[key]
             found.update(self._for_whom.pop(key, {}))
         return tuple(found)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ledgerlb.core.facts import AnyFact
+from ledgerlb.runtime.due import is_due
 
 TRUST: Final = 30.0
 """Seconds for which a write is believed without a fact that confirms it."""
@@ -62,7 +63,7 @@ class ObjectTable:
     def current(self, key: Key) -> AnyFact | None:
         """The object as it stands, as far as that is known."""
         assumed = self._assumed.get(key)
-        if assumed is not None and self._clock() < assumed.until:
+        if assumed is not None and not is_due(assumed.until, self._clock(), TRUST):
             return assumed.fact
         return self._facts.get(key)
 
@@ -77,7 +78,7 @@ class ObjectTable:
     def doubtful(self) -> tuple[str, ...]:
         """Forget assumptions that have lasted too long; returns the owners of those objects."""
         now = self._clock()
-        late = [key for key, assumed in self._assumed.items() if now >= assumed.until]
+        late = [key for key, assumed in self._assumed.items() if is_due(assumed.until, now, TRUST)]
         found: dict[str, None] = {}
         for key in late:
             found.update(self._filed.get(key, {}))

@@ -60,6 +60,24 @@ async def test_credentials_that_changed_are_loaded_anew(api, tmp_path):
         assert await connection.get("/version") == {"ok": True}
 
 
+async def test_a_write_renews_credentials_that_ran_out(api, tmp_path):
+    """Watches go on under a token that has run out, so a read may not meet it for minutes."""
+    path = configured(tmp_path, api, "old")
+
+    def guard(request: web.Request) -> web.Response:
+        known = request.headers.get("Authorization") == "Bearer new"
+        return web.json_response({"kind": "Service"} if known else {"message": "who?"}, status=200 if known else 401)
+
+    api.answers.append(guard)
+    write = add_finalizer(ServiceFact(namespace="a", name="web", uid="u"))
+    async with ApiConnection(path) as connection:
+        writer = ApiWriter(connection.client, renew=connection.renew)
+        configured(tmp_path, api, "new")
+        with pytest.raises(ApiUnavailable, match="who"):
+            await writer.write(write)
+        assert await writer.write(write) == {"kind": "Service"}
+
+
 @pytest.mark.parametrize("content", [None, ""])
 async def test_a_token_that_cannot_be_read_now_is_no_answer(api, tmp_path, monkeypatch, content):
     """The kubelet replaces it under way; the watcher must not end over it."""

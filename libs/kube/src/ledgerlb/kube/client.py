@@ -148,13 +148,14 @@ class ApiConnection:
             data = {"message": raw[:200].decode(errors="replace")}
         message = f"GET {path}: {answer.status} {data.get('message') or answer.reason}"
         if answer.status == _UNAUTHORIZED:
-            await self._reload()
+            await self.renew()
         if answer.status in {_UNAUTHORIZED, _TOO_MANY} or answer.status >= _SERVER_ERROR:
             after = answer.headers.get("Retry-After", "")
             raise ApiUnavailable(message, float(after) if after.isdecimal() else 0.0)
         raise ApiRefused(message, answer.status, str(data.get("reason", "")))
 
-    async def _reload(self) -> None:
+    async def renew(self) -> None:
+        """Load the credentials anew, since the server does not know them (any more); what cannot be used is left."""
         now = time.monotonic()
         if now - self._reloaded < RELOAD_SECONDS:
             return

@@ -7,7 +7,8 @@
     409 on create                it exists already
     409 on apply-metadata        the object is not there (any more): we force what is ours, so nothing else conflicts
     409 on patch                 tried again at once, ``CONFLICT_TRIES`` times, then ClusterUnavailable
-    401, 429, 5xx, no answer     ClusterUnavailable (credentials are renewed meanwhile)
+    401                          ClusterUnavailable; the credentials are renewed first
+    429, 5xx, no answer          ClusterUnavailable
     anything else                ClusterRefused
 
 Concurrency: as many requests at a time as there are callers; each is bounded by ``TIMEOUT``.
@@ -16,7 +17,7 @@ Concurrency: as many requests at a time as there are callers; each is bounded by
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -51,14 +52,18 @@ _CONTENT: Final = {
 """Content types of the verbs that are a PATCH."""
 
 
+Renew = Callable[[], Awaitable[None]]
+
+
 class ApiWriter:
     """A ClusterWriter on an API server. ``client`` carries host, TLS and credentials; it stays the caller's to
-    close.
+    close. ``renew`` is called where the server does not know the credentials (any more).
     """
 
-    def __init__(self, client: ApiClient, timeout: float = TIMEOUT) -> None:
+    def __init__(self, client: ApiClient, timeout: float = TIMEOUT, renew: Renew | None = None) -> None:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._renew = renew
 
     async def write(self, write: Write) -> Object | None:
         """See ClusterWriter."""
@@ -104,6 +109,8 @@ class ApiWriter:
         if status < _REFUSED:
             return data
         message = f"{_said(write)}: {data.get('message') or f'status {status}'}"
+        if status == _UNAUTHORIZED and self._renew is not None:
+            await self._renew()
         if status in {_UNAUTHORIZED, _TOO_MANY} or status >= _SERVER_ERROR:
             raise ApiUnavailable(message, float(retry_after) if retry_after.isdecimal() else 0.0)
         if status == _INVALID and _concerns(data, "metadata.uid"):

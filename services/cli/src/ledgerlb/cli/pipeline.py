@@ -81,7 +81,9 @@ async def open_pipeline(
 
     async with (
         ApiConnection(kubeconfig) as connection,
-        _assembled(settings, ApiSource(connection), ApiWriter(connection.client), backend) as pipeline,
+        _assembled(
+            settings, ApiSource(connection), ApiWriter(connection.client, renew=connection.renew), backend
+        ) as pipeline,
     ):
         yield pipeline
 

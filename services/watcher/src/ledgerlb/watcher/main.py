@@ -87,7 +87,7 @@ async def _cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectSourc
         yield ManifestSource(ManifestFolder(settings.manifests, cluster)), MemoryWriter(cluster)
         return
     async with ApiConnection(settings.kubeconfig) as connection:
-        yield ApiSource(connection), ApiWriter(connection.client, timeout=settings.write_timeout)
+        yield ApiSource(connection), ApiWriter(connection.client, settings.write_timeout, connection.renew)
 
 
 def observing(observer: Observer) -> ExtraTask:

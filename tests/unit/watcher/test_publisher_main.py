@@ -14,7 +14,8 @@ from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.serve import serve
 from ledgerlb.runtime.settings import process_settings
-from ledgerlb.watcher.main import WatcherMetrics, observing, watcher
+from ledgerlb.watcher.main import WatcherMetrics, watcher
+from ledgerlb.watcher.observing import observing
 from ledgerlb.watcher.settings import watcher_settings
 
 SERVICE = """

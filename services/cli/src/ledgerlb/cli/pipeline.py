@@ -19,7 +19,6 @@ from ledgerlb.ecmp_programmer.main import make_agent
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.ecmp_programmer.settings import programmer_settings
 from ledgerlb.eventlog.connect import sqlite_path
-from ledgerlb.eventlog.port import EventLog
 from ledgerlb.ipam.main import decider_name
 from ledgerlb.ipam.processor import Ipam
 from ledgerlb.kube.cluster import MemoryCluster
@@ -28,11 +27,11 @@ from ledgerlb.kube.source import Batch, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.network_selector.processor import NetworkSelector
-from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.processor import Processor
 from ledgerlb.runtime.serve import ExtraTask, serve
 from ledgerlb.runtime.settings import ProcessSettings
 from ledgerlb.watcher.observer import Observer
+from ledgerlb.watcher.observing import observing
 from ledgerlb.watcher.publisher import Publisher
 from ledgerlb.watcher.served import ServedKinds, object_processors, when_served
 from ledgerlb.watcher.settings import watcher_settings
@@ -129,10 +128,6 @@ async def _assembled(
     agent = make_agent(programmer_settings().model_copy(update={"backend": backend.value}))
     follower = Follower(settings, lambda: listening.heard_everything() and not observer.pending)
 
-    async def observe(log: EventLog, health: Health, stop: asyncio.Event) -> None:
-        del health
-        await observer.run(log, stop)
-
     await agent.open()
     try:
         yield Pipeline(
@@ -143,7 +138,7 @@ async def _assembled(
                 agent,
                 publisher,
             ),
-            tasks=(observe, follower.run, *(when_served(served, processor) for processor in objects)),
+            tasks=(observing(observer), follower.run, *(when_served(served, processor) for processor in objects)),
             follower=follower,
         )
     finally:

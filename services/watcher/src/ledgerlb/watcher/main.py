@@ -4,18 +4,15 @@ keeps CN2's objects (log → cluster) where the cluster serves their kinds.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import math
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.eventlog.port import EventLog
 from ledgerlb.kube.api_source import ApiSource
 from ledgerlb.kube.client import ApiConnection
 from ledgerlb.kube.cluster import MemoryCluster
@@ -29,13 +26,11 @@ from ledgerlb.runtime.serve import ExtraTask, run, serve
 from ledgerlb.runtime.settings import domain_settings, process_settings
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.observer import Observer
+from ledgerlb.watcher.observing import observing
 from ledgerlb.watcher.publisher import Publisher
 from ledgerlb.watcher.served import ServedKinds, object_processors, when_served
 from ledgerlb.watcher.settings import WatcherSettings, watcher_settings
 from ledgerlb.watcher.work import Limits
-
-_LOOK: Final = 0.5
-"""Seconds between two looks at how far the observer is."""
 
 
 def main() -> None:
@@ -88,26 +83,6 @@ async def _cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectSourc
         return
     async with ApiConnection(settings.kubeconfig) as connection:
         yield ApiSource(connection), ApiWriter(connection.client, settings.write_timeout, connection.renew)
-
-
-def observing(observer: Observer) -> ExtraTask:
-    """The observer as a part of the process: ready once every kind was listed and all of it is in the log."""
-
-    async def observe(log: EventLog, health: Health, stop: asyncio.Event) -> None:
-        part = health.part("observer", contact_bound=math.inf, turn_bound=math.inf)
-        part.why = "not every kind of the cluster has been listed yet"
-        running = asyncio.create_task(observer.run(log, stop))
-        try:
-            while not running.done():
-                if observer.synced:
-                    part.caught_up = True
-                    part.contact()
-                await asyncio.wait({running}, timeout=_LOOK)
-            running.result()
-        finally:
-            running.cancel()
-
-    return observe
 
 
 class WatcherMetrics(Collector):

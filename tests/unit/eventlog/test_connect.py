@@ -46,3 +46,4 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(url: str) -> None:
     with pytest.raises(InvalidSetting) as raised:
         connect(url)
     assert raised.value.remedy
+    assert "LEDGERLB_LOG" in str(raised.value)

@@ -17,6 +17,7 @@ from ledgerlb.eventlog.embedded import MemoryLog, SqliteLog
 from ledgerlb.eventlog.port import EventLog
 
 _FORMS: Final = "write kafka://host:port,host:port, sqlite:///path/to/file or memory:"
+_NAME: Final = "log URL (LEDGERLB_LOG, or the option --log)"
 _MAX_PORT: Final = 65535
 
 
@@ -24,11 +25,11 @@ def connect(url: str) -> EventLog:
     """The log that ``url`` names, not yet connected (enter it with ``async with``); raises InvalidSetting."""
     scheme, colon, rest = url.strip().partition(":")
     if not colon:
-        raise InvalidSetting("log URL", "", f"{url!r} has no scheme", _FORMS)
+        raise InvalidSetting(_NAME, "", f"{url!r} has no scheme", _FORMS)
     if scheme == "memory":
         if rest:
             raise InvalidSetting(
-                "log URL", "", f"{url!r} names something after memory:", "a memory log has no name: write memory:"
+                _NAME, "", f"{url!r} names something after memory:", "a memory log has no name: write memory:"
             )
         return MemoryLog()
     if scheme == "sqlite":
@@ -37,7 +38,7 @@ def connect(url: str) -> EventLog:
         from ledgerlb.eventlog.kafka import KafkaLog  # noqa: PLC0415 - the client takes 0.2 s to import: only where used
 
         return KafkaLog(_bootstrap_servers(url, rest))
-    raise InvalidSetting("log URL", "", f"{url!r} has the unknown scheme {scheme!r}", _FORMS)
+    raise InvalidSetting(_NAME, "", f"{url!r} has the unknown scheme {scheme!r}", _FORMS)
 
 
 def sqlite_path(url: str) -> Path:
@@ -46,27 +47,25 @@ def sqlite_path(url: str) -> Path:
     if rest.startswith("//"):
         rest = rest.removeprefix("//")
         if not rest.startswith("/"):
-            raise InvalidSetting(
-                "log URL", "", f"{url!r} has a host", "write sqlite:///path/to/file, with three slashes"
-            )
+            raise InvalidSetting(_NAME, "", f"{url!r} has a host", "write sqlite:///path/to/file, with three slashes")
         rest = "/" + rest.lstrip("/")
         if rest.startswith("/."):
             rest = rest.removeprefix("/")
     if not rest or rest.endswith("/"):
-        raise InvalidSetting("log URL", "", f"{url!r} names no file", "write sqlite:///path/to/file")
+        raise InvalidSetting(_NAME, "", f"{url!r} names no file", "write sqlite:///path/to/file")
     return Path(rest)
 
 
 def _bootstrap_servers(url: str, rest: str) -> tuple[str, ...]:
     if not rest.startswith("//"):
-        raise InvalidSetting("log URL", "", f"{url!r} is not a Kafka URL", "write kafka://host:port,host:port")
+        raise InvalidSetting(_NAME, "", f"{url!r} is not a Kafka URL", "write kafka://host:port,host:port")
     servers = tuple(part.strip() for part in rest.removeprefix("//").rstrip("/").split(",") if part.strip())
     if not servers:
-        raise InvalidSetting("log URL", "", f"{url!r} names no broker", "write kafka://host:port,host:port")
+        raise InvalidSetting(_NAME, "", f"{url!r} names no broker", "write kafka://host:port,host:port")
     for server in servers:
         host, colon, port = server.rpartition(":")
         if not colon or not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
             raise InvalidSetting(
-                "log URL", "", f"{server!r} in {url!r} is not host:port", "write kafka://host:port,host:port"
+                _NAME, "", f"{server!r} in {url!r} is not host:port", "write kafka://host:port,host:port"
             )
     return servers

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from ledgerlb.core.errors import InvalidSetting
-from ledgerlb.core.facts import ServiceFact, Synced, decode_fact
+from ledgerlb.core.facts import KINDS, ServiceFact, Synced, decode_fact
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
+from ledgerlb.eventlog.port import latest
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.serve import serve
@@ -68,6 +69,27 @@ async def test_both_halves_work_on_a_folder(tmp_path):
             while not await finalizer_is_a_fact(log) or health.not_ready():
                 await asyncio.sleep(0.02)
         assert health.metrics.registry.get_sample_value("ledgerlb_cluster_writes_total", {"what": "finalizer-on"}) == 1
+        stop.set()
+        assert await running == 0
+
+
+async def test_a_log_that_was_replaced_gets_all_facts_again(tmp_path):
+    (tmp_path / "web.yaml").write_text(SERVICE)
+    log, stop = MemoryLog(), asyncio.Event()
+    process = process_settings(http_port=0, log_level="error")
+    async with watcher(watcher_settings(manifests=tmp_path), DomainSettings()) as parts:
+        running = asyncio.create_task(
+            serve("watcher", [parts.publisher], process, [observing(parts.observer)], log=log, stop=stop)
+        )
+        async with asyncio.timeout(20):
+            while not await finalizer_is_a_fact(log) or not parts.observer.synced:
+                await asyncio.sleep(0.02)
+            before = set(await latest(log, FACTS))
+            log.store.topics.clear()
+            parts.publisher.reset()  # as the loop does that finds its position gone
+            while set(await latest(log, FACTS)) != before:
+                await asyncio.sleep(0.02)
+        assert {f"Synced//{kind}" for kind in KINDS} < before
         stop.set()
         assert await running == 0
 

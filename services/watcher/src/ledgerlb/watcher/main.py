@@ -63,7 +63,9 @@ async def watcher(settings: WatcherSettings, domain: DomainSettings) -> AsyncIte
         served = ServedKinds(source)
         observer = Observer(served)
         limits = Limits(concurrency=settings.write_concurrency)
-        publisher = Publisher(domain, writer, _now, on_object=observer.observe, limits=limits)
+        publisher = Publisher(
+            domain, writer, _now, on_object=observer.observe, on_reset=observer.recheck, limits=limits
+        )
         objects = object_processors(domain, settings, writer, _now, on_object=observer.observe)
         tasks = (observing(observer), *(when_served(served, processor) for processor in objects))
         try:

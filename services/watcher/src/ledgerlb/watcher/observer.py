@@ -123,6 +123,11 @@ class Observer:
         if self._differing:
             self._woken.set()
 
+    def recheck(self) -> None:
+        """Compare with the log anew, soon: it may not be the one that was written to."""
+        self._recheck_at = self._clock()
+        self._woken.set()
+
     def _apply(self, batch: Batch) -> None:
         for entry in batch.upserts:
             self._put(entry)

@@ -91,8 +91,8 @@ class _Refused:
 
 class Publisher:
     """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets a Service as a write of its
-    finalizer returned it, so that its fact need not wait for the watch. ``counts``: writes by step, ``refused``,
-    ``events``.
+    finalizer returned it, so that its fact need not wait for the watch; ``on_reset`` is told when the log turns out
+    to be another one than was read. ``counts``: writes by step, ``refused``, ``events``.
     """
 
     name = "publisher"
@@ -106,6 +106,7 @@ class Publisher:
         clock: Clock,
         *,
         on_object: Callable[[Object], None] | None = None,
+        on_reset: Callable[[], None] = lambda: None,
         limits: Limits | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -114,6 +115,7 @@ class Publisher:
         self._writer = writer
         self._clock = clock
         self._on_object = on_object
+        self._on_reset = on_reset
         self._began = False
         self._state = PublisherState(settings)
         self._refused: dict[tuple[str, Step], _Refused] = {}
@@ -130,6 +132,7 @@ class Publisher:
         self._refused.clear()
         self._undecided.clear()
         self._awaiting.clear()
+        self._on_reset()
 
     def take(self, record: Record) -> None:
         """See Processor."""

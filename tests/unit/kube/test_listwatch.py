@@ -13,9 +13,9 @@ import pytest
 import yaml
 from aiohttp import web
 
+from ledgerlb.kube import discovery
 from ledgerlb.kube.api_source import ApiSource
 from ledgerlb.kube.client import ApiConnection
-from ledgerlb.kube.discovery import KEEP_SECONDS
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.listwatch import WatchSettings
 from ledgerlb.kube.source import Batch
@@ -289,6 +289,12 @@ _NO_API_SERVER = [
 ]
 
 
+@pytest.fixture
+def _asked_anew(monkeypatch) -> None:
+    monkeypatch.setattr(discovery, "KEEP_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_asked_anew")
 @pytest.mark.parametrize("answer", _NO_API_SERVER)
 @pytest.mark.parametrize("when", ["list", "watch"])
 async def test_whatever_answers_in_place_of_an_api_server_deletes_nothing(api, follow, when, answer, caplog):
@@ -299,7 +305,6 @@ async def test_whatever_answers_in_place_of_an_api_server_deletes_nothing(api, f
     await api.put(SERVICES, service("p"))
     world = follow("Service", "Subnet")
     await world.until(lambda: api.watches(SERVICES) and api.watches(path))
-    await asyncio.sleep(KEEP_SECONDS)  # what was discovered is asked anew
     lost = {"now": True}
 
     def lose(request: web.Request) -> web.Response | None:

@@ -3,7 +3,7 @@
 Automatic order in a family: an address shared under the Service's key; its own former address within the lease
 window; never used, lowest first; idle, longest free first; leased to somebody else, longest free first; and only
 when the family is otherwise full, out of quarantine, oldest first. Every step looks at one end of an index: nothing
-enumerates a prefix.
+enumerates a prefix, and nothing gives what the network gives no newcomer any more, though somebody holds it still.
 """
 
 from __future__ import annotations

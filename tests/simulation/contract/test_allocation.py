@@ -17,6 +17,7 @@ from tests.simulation.contract.play import (
     told,
 )
 from tests.simulation.contract.world import (
+    ADDRESSES,
     DEFAULT_LABELS,
     SHARING,
     Object,
@@ -255,6 +256,16 @@ QUOTAS = [
     case("who-prefers-both-gets-what-the-quota-leaves", world(dual("a/s", "PreferDualStack"), default=ext(v6="2001:db8::/64", quota="1")), ready("a/s", "192.0.2.2"), network("net/ext", allocated=1)),
     case("a-shared-address-counts-once", world(service("a/s", {SHARING: "k"}), service("a/t", {SHARING: "k"}, port=443), default=ext(quota="1")), ready("a/s", "192.0.2.2"), ready("a/t", "192.0.2.2")),
     case("a-move-within-the-network-needs-no-quota", world(service("a/s"), default=ext(quota="1")), apply(asks("a/s", "192.0.2.9")), ready("a/s", "192.0.2.9"), network("net/ext", allocated=1)),
+    case(
+        "who-moves-off-a-shared-address-is-bound-by-the-quota",
+        world(service("a/s", {SHARING: "k"}), service("a/t", {SHARING: "k"}, port=443), default=ext(quota="1")),
+        apply(service("a/t", {SHARING: "k", ADDRESSES: "192.0.2.9"}, port=443)),
+        moving("a/t", "192.0.2.2", reason="QuotaExceeded"),
+        network("net/ext", allocated=1),
+        delete("Service", "a/s"),
+        ready("a/t", "192.0.2.9"),
+        network("net/ext", allocated=1),
+    ),
     case("a-request-is-bound-by-the-quota", world(service("a/s"), asks("a/t", "192.0.2.9"), default=ext(quota="1")), pending("a/t", "QuotaExceeded")),
 ]  # fmt: skip
 

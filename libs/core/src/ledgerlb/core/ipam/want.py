@@ -31,7 +31,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     found: dict[Family, Choice | Refused] = {}
     for family in intent.families:
         if not _satisfied(state, mine.get(family), intent, family):
-            found[family] = _pick(state, intent, family, terms, has_one=family in mine, more=_added(found, mine))
+            found[family] = _pick(state, intent, family, terms, swaps=_swaps(mine, family), more=_added(found, mine))
     events += _adoptions_refused(state, intent, found)
     refused = {family: answer for family, answer in found.items() if isinstance(answer, Refused)}
     wrong = _wrong_family(intent)
@@ -94,16 +94,21 @@ def _requested(intent: AddressIntent, family: Family) -> list[str]:
     return [address for address in intent.requested if family_of(address) == family]
 
 
+def _swaps(mine: dict[Family, AddressRecord], family: Family) -> bool:
+    """Whether a new address of the family takes the place of one that nobody but the Service holds."""
+    return family in mine and len(mine[family].holders) == 1
+
+
 def _added(found: dict[Family, Choice | Refused], mine: dict[Family, AddressRecord]) -> int:
     """How many addresses this decision adds to those of the namespace so far."""
     return sum(
-        isinstance(answer, Choice) and answer.rule != "shared" and family not in mine
+        isinstance(answer, Choice) and answer.rule != "shared" and not _swaps(mine, family)
         for family, answer in found.items()
     )
 
 
 def _pick(
-    state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, has_one: bool, more: int
+    state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, swaps: bool, more: int
 ) -> Choice | Refused:
     """An address of the family, or why there is none; ``more`` is how many others the same decision gives already."""
     closed = _closed(state, intent, terms)
@@ -120,7 +125,7 @@ def _pick(
     else:
         adopted = _adoptable(state, intent, family)
         answer = Choice(adopted, "adopted") if adopted else choose(state, intent, family)
-    over = _over_quota(state, intent, terms, has_one=has_one, more=more)
+    over = None if swaps else _over_quota(state, intent, terms, more=more)
     return over if over is not None and isinstance(answer, Choice) and answer.rule != "shared" else answer
 
 
@@ -140,12 +145,10 @@ def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Refused
     return None
 
 
-def _over_quota(
-    state: NetworkState, intent: AddressIntent, terms: Terms, *, has_one: bool, more: int
-) -> Refused | None:
+def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, more: int) -> Refused | None:
     quota = terms.offer.quota_per_namespace if terms.offer is not None else None
     namespace = namespace_of(intent.service)
-    if quota is None or has_one or state.namespace_count(namespace) + more < quota:
+    if quota is None or state.namespace_count(namespace) + more < quota:
         return None
     also = f" and would get {more} more" if more else ""
     return Refused(

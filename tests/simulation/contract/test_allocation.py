@@ -89,6 +89,13 @@ ORDER = [
         ready("a/y", "192.0.2.2"),
     ),
     case(
+        "of-addresses-that-are-free-equally-long-the-lowest",
+        world(*(service(f"a/s{number:02}") for number in range(2, 15)), default=ext("192.0.2.0/28", quarantine="0s", lease="0s")),
+        {"delete": [{"kind": "Service", "namespace": "a", "name": f"s{number:02}"} for number in (10, 9)]},
+        apply(service("a/x")),
+        ready("a/x", "192.0.2.9"),
+    ),
+    case(
         "free-addresses-go-before-those-leased-to-somebody-else",
         world(*FILLED, default=FIVE),
         *free(3),

@@ -23,8 +23,8 @@ from ledgerlb.core.ledger.intervals import Interval, IntervalSet
 from ledgerlb.core.ledger.plan import common, covers, size_of, usable_of
 from ledgerlb.core.ledger.records import AddressRecord, Holder, Holding, Refusal
 
-_Order = tuple[int, str]
-"""(released_seq, address): how free addresses are ordered, longest free first."""
+_Order = tuple[int, int, str]
+"""(released_seq, value, address): how free addresses are ordered, longest free first, then the lowest."""
 _Free = Literal["quarantined", "leased", "idle"]
 _HOLDING = ("held", "releasing")
 
@@ -123,7 +123,7 @@ class NetworkState:
 
     def free(self, family: Family, status: _Free) -> Iterator[AddressRecord]:
         """Free addresses of a status, longest free first."""
-        for _, address in self._free[family, status]:
+        for _, _, address in self._free[family, status]:
             yield self.records[address]
 
     def releasing(self) -> tuple[AddressRecord, ...]:
@@ -255,7 +255,7 @@ class NetworkState:
             elif record.sharing_key:
                 self._shared.setdefault((namespace, record.sharing_key), {})[address] = None
             return
-        insort(self._free[record.family, record.status], (record.released_seq, address))  # type: ignore[index]
+        insort(self._free[record.family, record.status], _order(record))  # type: ignore[index]
         if record.quarantine_until is not None:
             insort(self._due, (record.quarantine_until, address))
         if record.lease_until is not None:
@@ -275,12 +275,16 @@ class NetworkState:
             elif record.sharing_key:
                 _drop(self._shared, (namespace, record.sharing_key), address)
             return
-        _remove_sorted(self._free[record.family, record.status], (record.released_seq, address))  # type: ignore[index]
+        _remove_sorted(self._free[record.family, record.status], _order(record))  # type: ignore[index]
         if record.quarantine_until is not None:
             _remove_sorted(self._due, (record.quarantine_until, address))
         if record.lease_until is not None:
             _remove_sorted(self._due, (record.lease_until, address))
             _drop(self._former, record.former, address)
+
+
+def _order(record: AddressRecord) -> _Order:
+    return record.released_seq, record.value, record.address
 
 
 def _namespace_of(record: AddressRecord) -> str:

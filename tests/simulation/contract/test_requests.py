@@ -142,6 +142,20 @@ CASES = [
         happened("AllocationRefused"),
         pending("a/s", "RequestedAddressOutsideNetwork"),
     ),
+    case(
+        "a-request-that-is-given-up-brings-nothing-back-that-is-being-released",
+        world(service("a/s")),
+        SILENT,
+        apply(asks("a/s", "192.0.2.50")),
+        apply(asks("a/s", "192.0.2.2")),
+        happened("HoldingChanged", "AddressReleasing"),
+        apply(service("a/s")),
+        happened("HoldingChanged"),
+        ready("a/s", "192.0.2.2"),
+        {"agents": "normal"},
+        happened("AddressReleased"),
+        ready("a/s", "192.0.2.2"),
+    ),
 ]  # fmt: skip
 
 

@@ -119,6 +119,14 @@ CASES = [
         ready("a/t", "192.0.2.2"),
     ),
     case(
+        "two-that-change-their-key-together-share-their-new-address",
+        world(sharing("a/s"), sharing("a/t", number=443)),
+        apply(sharing("a/s", "j"), sharing("a/t", "j", 443)),
+        ready("a/s", "192.0.2.3"),
+        ready("a/t", "192.0.2.3"),
+        network("net/ext", allocated=1, quarantined=1),
+    ),
+    case(
         "a-shared-address-whose-release-began-is-joined-by-nobody",
         world(sharing("a/s")),
         SILENT,

@@ -46,9 +46,11 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
 
 
 def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRecord]:
-    """The record per family that counts as the Service's own: the requested one if it is held, else the latest."""
+    """The record per family that counts as the Service's own: the requested one if it is there, else the latest that
+    is held, else the latest that may come back from its release.
+    """
     kept: dict[Family, AddressRecord] = {}
-    for record in state.held_by(intent.service):
+    for record in sorted(state.held_by(intent.service), key=lambda record: record.status == "held"):
         if record.family not in intent.families or _must_leave(record, intent):
             continue
         if record.status == "releasing" and not _may_return(state, record, intent):

@@ -96,7 +96,9 @@ class NetworkState:
 
     def held_by(self, service: str) -> tuple[AddressRecord, ...]:
         """The records that the Service holds or is leaving, in the order in which it got them."""
-        return tuple(self.records[address] for address in self._by_service.get(service, ()))
+        found = [self.records[address] for address in self._by_service.get(service, ())]
+        # The index alone does not tell: whatever happens to a record puts it last there.
+        return tuple(sorted(found, key=lambda record: _given_at(record, service)))
 
     def formerly_of(self, service: str) -> tuple[AddressRecord, ...]:
         """Unheld addresses within the Service's lease window, the latest released first."""
@@ -285,6 +287,10 @@ class NetworkState:
 
 def _order(record: AddressRecord) -> _Order:
     return record.released_seq, record.value, record.address
+
+
+def _given_at(record: AddressRecord, service: str) -> int:
+    return next(holder.seq for holder in record.holders if holder.service == service)
 
 
 def _namespace_of(record: AddressRecord) -> str:

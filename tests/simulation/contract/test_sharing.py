@@ -134,28 +134,6 @@ CASES = [
         apply(sharing("a/t", number=443)),
         ready("a/t", "192.0.2.3"),
     ),
-    case(
-        "a-shared-address-that-is-excluded-is-joined-by-nobody",
-        world(sharing("a/s")),
-        apply(ext(exclude="192.0.2.2"), sharing("a/t", number=443)),
-        ready("a/s", "192.0.2.2"),
-        ready("a/t", "192.0.2.3"),
-    ),
-    case(
-        "a-shared-address-that-a-refused-shrink-would-cut-off-is-joined-by-nobody",
-        world(sharing("a/s", "k", 80, "192.0.2.200")),
-        apply(ext("192.0.2.0/25"), sharing("a/t", number=443)),
-        network("net/ext", problem="PrefixChangeRefused"),
-        ready("a/t", "192.0.2.2"),
-    ),
-    case(
-        "a-stranded-shared-address-is-joined-by-nobody",
-        world(sharing("a/s", "k", 80, "192.0.2.200")),
-        apply(nad("net/ext", "192.0.2.0/25", labels=DEFAULT_LABELS, annotations={FORCE: "192.0.2.0/25"})),
-        apply(sharing("a/t", number=443)),
-        ready("a/s", "192.0.2.200"),
-        ready("a/t", "192.0.2.2"),
-    ),
 ]  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from ledgerlb.core.ledger.state import NetworkState
 def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     """Bring the ledger's address plan up to what the selector says; [] when it is.
 
-    A plan that would cut a holder off is refused with the list of holders, unless it is forced; a family that goes as a
-    whole, or comes again, is not refused, because its holders move. A network with a problem keeps the plan that it
-    had.
+    A prefix that would cut a holder off is refused with the list of holders, unless it is forced, and that family
+    keeps the one that it had; what the same plan says of the other family holds. A family that goes as a whole, or
+    comes again, is not refused, because its holders move. A network with a problem keeps the plan that it had.
     """
     if offer.gone:
         return [] if state.gone or not state.seq else [ev.NetworkGone()]
@@ -24,14 +24,16 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     wanted = prefixes_of(offer)
     if wanted == state.plan and not state.gone and state.change_refused is None:
         return []
-    stranded = _stranded(state, wanted)
     # A network that went and comes again is another one: no change of its plan, and its former holders move.
-    cut_off = () if state.gone else _cut_off(state, wanted, stranded)
-    if not cut_off or _forced(offer, wanted, cut_off):
-        return [ev.NetworkDefined(wanted, offer.uid, tuple(record.address for record in stranded))]
-    if state.change_refused is not None and state.change_refused.prefixes == wanted:
-        return []
-    return [ev.PrefixChangeRefused(wanted, cut_off)]
+    cut_off = () if state.gone else _cut_off(state, offer, wanted)
+    refused = {family_of(address) for address, _ in cut_off}
+    plan = tuple(kept for prefix in wanted for kept in (_had(state, prefix) if prefix.family in refused else (prefix,)))
+    events: list[Event] = []
+    if plan != state.plan or state.gone or (state.change_refused is not None and not cut_off):
+        events.append(ev.NetworkDefined(plan, offer.uid, tuple(record.address for record in _stranded(state, plan))))
+    if cut_off and (events or state.change_refused is None or state.change_refused.prefixes != wanted):
+        events.append(ev.PrefixChangeRefused(wanted, cut_off))
+    return events
 
 
 def prefixes_of(offer: NetworkOffer) -> tuple[Prefix, ...]:
@@ -39,26 +41,23 @@ def prefixes_of(offer: NetworkOffer) -> tuple[Prefix, ...]:
     return tuple(Prefix(p.family, p.prefix, p.gateway, tuple(p.ranges), tuple(p.excluded)) for p in offer.prefixes)
 
 
-def _stranded(state: NetworkState, wanted: tuple[Prefix, ...]) -> list[AddressRecord]:
-    """Held addresses that the new plan does not cover, those of a family that goes as a whole among them."""
-    return [record for record in state.records.values() if record.holders and not covers(wanted, record.address)]
+def _had(state: NetworkState, prefix: Prefix) -> tuple[Prefix, ...]:
+    """What the network has had in the family of the prefix."""
+    return tuple(old for old in state.plan if old.family == prefix.family)
 
 
-def _cut_off(
-    state: NetworkState, wanted: tuple[Prefix, ...], stranded: list[AddressRecord]
-) -> tuple[tuple[str, str], ...]:
-    """(address, holders) of those stranded that the old plan covers and whose family the new one keeps."""
-    kept_families = {prefix.family for prefix in wanted}
+def _stranded(state: NetworkState, plan: tuple[Prefix, ...]) -> list[AddressRecord]:
+    """Held addresses that a plan does not cover, those of a family that it lacks as a whole among them."""
+    return [record for record in state.records.values() if record.holders and not covers(plan, record.address)]
+
+
+def _cut_off(state: NetworkState, offer: NetworkOffer, wanted: tuple[Prefix, ...]) -> tuple[tuple[str, str], ...]:
+    """(address, holders) of those that the wanted plan strands, although the old one covers them, and although it
+    keeps their family with a prefix that is not forced.
+    """
+    bound = {prefix.family for prefix in wanted if prefix.prefix not in offer.force_prefix}
     return tuple(
         (record.address, ", ".join(holder.service for holder in record.holders))
-        for record in stranded
-        if record.family in kept_families and covers(state.plan, record.address)
+        for record in _stranded(state, wanted)
+        if record.family in bound and covers(state.plan, record.address)
     )
-
-
-def _forced(offer: NetworkOffer, wanted: tuple[Prefix, ...], cut_off: tuple[tuple[str, str], ...]) -> bool:
-    """Whether the new prefix of every family in which holders are cut off is forced; how the other one changes cuts
-    nobody off.
-    """
-    families = {family_of(address) for address, _ in cut_off}
-    return all(prefix.prefix in offer.force_prefix for prefix in wanted if prefix.family in families)

@@ -257,7 +257,9 @@ def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
 
 
 def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, Refused]) -> list[Event]:
-    """Write a refusal once per reason; take it back when it no longer applies."""
+    """Write a refusal once per reason, and anew where the wish was edited and it reads otherwise now; take it back when
+    it no longer applies.
+    """
     old = state.refusals.get(intent.service)
     if not intent.required and state.families():
         # a preferred family that the network simply does not have is nothing to refuse
@@ -273,6 +275,8 @@ def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, R
     first = next((family for family in intent.required if family in refused), next(iter(refused)))
     families = tuple(refused)
     answer = refused[first]
-    if old is not None and (old.reason, old.families, old.uid) == (answer.reason, families, intent.uid):
+    same = old is not None and (old.reason, old.families, old.uid) == (answer.reason, families, intent.uid)
+    edited = intent.revision > state.revisions.get(intent.service, 0)
+    if same and not (edited and old is not None and old.message != answer.message):
         return []
     return [ev.AllocationRefused(intent.service, intent.uid, answer.reason, answer.message, families)]

@@ -63,6 +63,13 @@ CASES = [
         )
     ),
     case(
+        "a-shown-address-beyond-the-quota-is-not-adopted-for-that-reason",
+        world(shown(service("a/s"), "192.0.2.50"), shown(service("a/t"), "192.0.2.51"), default=ext(quota="1")),
+        ready("a/s", "192.0.2.50"),
+        pending("a/t", "QuotaExceeded"),
+        event("AdoptionRefused", address="192.0.2.51", service="a/t", reason="QuotaExceeded"),
+    ),
+    case(
         "a-shown-address-is-adopted-when-its-network-comes-late",
         world(shown(service("a/s", {NETWORK: "net/l"}), "10.0.0.9")),
         pending("a/s", "NetworkNotFound"),

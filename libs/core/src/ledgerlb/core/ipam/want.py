@@ -189,10 +189,14 @@ def _adoptions_refused(
         answer = found.get(family_of(address))
         if answer is None or (isinstance(answer, Choice) and answer.address == address):
             continue
-        problem = _adoption_problem(state, address) or Refused(
-            "RequestedAddressInUse" if not intent.requested else "AddressRequested",
-            f"address {address} is not what the Service asks for",
-        )
+        problem = _adoption_problem(state, address)
+        if problem is None and isinstance(answer, Refused) and not intent.requested:
+            problem = answer
+        elif problem is None:
+            problem = Refused(
+                "RequestedAddressInUse" if not intent.requested else "AddressRequested",
+                f"address {address} is not what the Service asks for",
+            )
         events.append(ev.AdoptionRefused(address, intent.service, intent.uid, problem.reason, problem.message))
     return events
 

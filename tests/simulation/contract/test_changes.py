@@ -474,6 +474,13 @@ FAMILIES = [
         ready("a/s", "192.0.2.2", "2001:db8::2"),
     ),
     case(
+        "a-second-family-goes-though-the-first-is-refused-another-address",
+        world(dual("a/s", "RequireDualStack"), default=BOTH),
+        apply(service("a/s", {ADDRESSES: "192.0.2.1"})),
+        moving("a/s", "192.0.2.2", reason="RequestedAddressReserved"),
+        network("net/ext", allocated=1, quarantined=1),
+    ),
+    case(
         "a-second-family-that-cannot-be-had-leaves-the-first",
         world(dual("a/s", "SingleStack")),
         switch("RequireDualStack"),

@@ -41,7 +41,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
         events += [
             _allocation(intent, family, answer) for family, answer in found.items() if isinstance(answer, Choice)
         ]
-    events += _superseded(state, intent, mine, refused, terms)
+    events += _superseded(state, intent, mine, terms)
     return events + _refusal(state, intent, refused or wrong)
 
 
@@ -215,7 +215,6 @@ def _superseded(
     state: NetworkState,
     intent: AddressIntent,
     mine: dict[Family, AddressRecord],
-    refused: dict[Family, Refused],
     terms: Terms,
 ) -> list[Event]:
     """Let go of what the Service holds and no longer wants, once its successor (if it has one) is programmed."""
@@ -224,7 +223,7 @@ def _superseded(
         if record.status != "held":
             continue
         if record.family not in intent.families:
-            if any(family in mine for family in intent.families) and not refused:
+            if any(family in mine for family in intent.families):
                 events.append(let_go(record, intent.service, "FamilyNotWanted"))
         elif _has_successor(state, record, intent, mine, terms):
             events.append(let_go(record, intent.service, "Moved"))

@@ -17,7 +17,17 @@ from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS
 from ledgerlb.network_selector import processor
 from ledgerlb.network_selector.processor import NetworkSelector
 from tests.unit.network_selector.stage import Part, Stage
-from tests.unit.selection.world import DEFAULT_LABEL, NETWORK, SELECTOR, documented, kubemanager, namespace, service, vn
+from tests.unit.selection.world import (
+    DEFAULT_LABEL,
+    NETWORK,
+    SELECTOR,
+    at,
+    documented,
+    kubemanager,
+    namespace,
+    service,
+    vn,
+)
 
 DEFAULT = "contrail/default-external-vn"
 ONE = "custom-namespace/external-vn-1"
@@ -94,6 +104,17 @@ async def test_an_offer_tells_since_which_revision_its_problem_lasts():
     await stage.run()
     back = await stage.said("n/x|")
     assert back.problem_since == back.revision > lasting.revision
+
+
+async def test_what_takes_several_appends_begins_with_those_who_may_keep_an_address_then_goes_by_age():
+    newcomers = [service(f"a/s{number:03}", {NETWORK: "n/x"}, created=at(3)) for number in range(250)]
+    younger = service("a/y", {NETWORK: "n/x"}, created=at(5), ingress=("10.0.0.3",))
+    older = service("a/z", {NETWORK: "n/x"}, created=at(4), ingress=("10.0.0.2",))
+    stage = await Stage(ipam=False).start(*documented(), *newcomers, younger, older)
+    await stage.put(service("a/zz", {NETWORK: "n/x"}, created=at(2)), vn("n/x", "10.0.0.0/16"))
+    await stage.run()
+    wants = [record.key for record in await stage.records() if record.key.startswith("n/x|a/")]
+    assert wants == [f"n/x|a/{name}" for name in ("z", "y", "zz", *(f"s{number:03}" for number in range(250)))]
 
 
 # -- writing only what is new -----------------------------------------------------------------------------------------

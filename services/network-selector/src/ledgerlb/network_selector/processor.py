@@ -282,7 +282,7 @@ class NetworkSelector:
             self._dirty.update(dict.fromkeys(self._everybody()))
             self._everything = False
         again: list[str] = []
-        names = iter(sorted(self._dirty))
+        names = iter(sorted(self._dirty, key=self._turn))
         # A Service leaves the list only when what is to be said of it stands in the log.
         while batch := tuple(islice(names, _SERVICES_PER_APPEND)):
             found = [(name, self._look_at(name, landscape, now)) for name in batch]
@@ -295,6 +295,17 @@ class NetworkSelector:
                 else:
                     self._moving.pop(name, None)
         self._dirty.update(dict.fromkeys(again))
+
+    def _turn(self, name: str) -> tuple[int, str, str]:
+        """When it is a Service's turn, of many that take several appends, between which IPAM may decide: first those
+        that are gone (they free), then those that show an address that may be theirs to keep, then the rest; the
+        oldest first.
+        """
+        service = self.view.service(name)
+        if service is None:
+            return (0, "", name)
+        shows_one_from_before = bool(service.ingress) and self._served.get(name) != service.uid
+        return (1 if shows_one_from_before else 2, service.created, name)
 
     def _everybody(self) -> Iterable[str]:
         yield from (service.full_name for service in self.view.services())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -92,6 +94,14 @@ class TestCommand:
         url = f"sqlite://{tmp_path}/forged.db"
         append(url, [*records[:index], NewRecord(records[index].key, forged), *records[index + 1 :]])
         result = invoke("verify", "--log", url)
+        assert result.exit_code == 1
+        assert "ChainBroken" in result.stdout
+
+    def test_an_entry_changed_with_sql_is_found(self, copied: str, invoke: Invoke) -> None:
+        with closing(sqlite3.connect(copied.removeprefix("sqlite://"))) as database, database:
+            # replace() makes text of the bytes, which are judged as they stand then.
+            database.execute("UPDATE record SET value=replace(value, 'a/web', 'a/bad') WHERE topic=?", (LEDGER.name,))
+        result = invoke("verify", "--log", copied)
         assert result.exit_code == 1
         assert "ChainBroken" in result.stdout
 

@@ -99,7 +99,9 @@ def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records
     size = 0
     for topic, position in positions.items():
         rows = database.execute(
-            "SELECT offset, key, value, timestamp FROM record WHERE topic=? AND offset>=? ORDER BY offset LIMIT ?",
+            # A value that somebody edited with SQL is text now; what its bytes say is for the readers to judge.
+            "SELECT offset, CAST(key AS BLOB), CAST(value AS BLOB), timestamp FROM record"
+            " WHERE topic=? AND offset>=? ORDER BY offset LIMIT ?",
             (topic, position, max_records - len(batch)),
         )
         for offset, key, value, timestamp in rows:

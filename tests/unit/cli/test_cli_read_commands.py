@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.support import apply, namespace, run_simulation, simulation_of
+from tests.simulation.support import (
+    SHARING,
+    apply,
+    base,
+    delete,
+    namespace,
+    run_simulation,
+    service,
+    simulation_of,
+)
 from tests.unit.cli.conftest import Invoke, Past, write_log
 
 SERVICE_KEYS = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set"}
@@ -92,6 +101,18 @@ class TestHistory:
     def test_at_a_moment(self, at: str, holders: list[str], past: Past, invoke: Invoke) -> None:
         data = json.loads(invoke("history", "192.0.2.2", "--at", at, "--log", past.url, "-o", "json").stdout)
         assert [holding["service"] for holding in data["holdings"]] == holders
+
+    def test_of_sharers_the_one_that_ended_last_sees_the_quarantine_end(self, tmp_path: Path, invoke: Invoke) -> None:
+        first, second = service("a/first", {SHARING: "k"}), service("a/second", {SHARING: "k"}, port=443)
+        leave = [delete("Service", "a/second"), delete("Service", "a/first")]
+        simulation = simulation_of([apply(*base(first)), apply(second), *leave, {"advance": "10m"}])
+        run_simulation(simulation)
+        url = write_log(simulation.engine, tmp_path / "ledger.db")
+        data = json.loads(invoke("history", "192.0.2.2", "--log", url, "-o", "json").stdout)
+        assert {holding["service"]: [step["what"] for step in holding["steps"]] for holding in data["holdings"]} == {
+            "a/first": ["AddressReleasing", "AddressReleased", "QuarantineEnded"],
+            "a/second": ["HolderLeft"],
+        }
 
     def test_text_names_entry_and_requester(self, past: Past, invoke: Invoke) -> None:
         out = invoke("history", "192.0.2.2", "--log", past.url).stdout

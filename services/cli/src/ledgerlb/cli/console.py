@@ -185,8 +185,8 @@ def _width_of_names(rows: Sequence[Sequence[str]]) -> int:
 
 
 def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetime:
-    """A moment given as RFC 3339 (``2026-11-17T14:00:00Z``; without an offset: UTC) or as a duration ago (``2h``,
-    ``2h ago``).
+    """A moment given as RFC 3339 (``2026-11-17T14:00:00Z``; without an offset: UTC) or as a duration ago
+    (``2h``, ``2h ago``).
 
     Raises InvalidSetting naming the option.
     """
@@ -204,7 +204,7 @@ def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetim
 
 
 def _ago(text: str) -> timedelta:
-    return timedelta(seconds=parse_duration(text.strip().removesuffix("ago")))
+    return timedelta(seconds=parse_duration(text.strip().removesuffix(" ago")))
 
 
 SettingsOption = Annotated[

@@ -136,11 +136,14 @@ def _cause(entry: Entry, service: str) -> Cause:
 
 
 def _latest(tenures: list[Tenure], network: str, service: str) -> Tenure | None:
-    """Find the last tenure in the network; of that Service where one is named."""
-    for tenure in reversed(tenures):
-        if tenure.network == network and (not service or tenure.service == service):
-            return tenure
-    return None
+    """Find the last tenure in the network: of that Service where one is named, else the one that ended last (of
+    sharers, that is not the one that began last).
+    """
+    there = [tenure for tenure in tenures if tenure.network == network]
+    if service:
+        return next((tenure for tenure in reversed(there) if tenure.service == service), None)
+    ended = [tenure for tenure in there if tenure.until is not None]
+    return max(ended, key=lambda tenure: tenure.steps[-1].seq, default=None)
 
 
 def _confirmation(event: AddressReleased) -> str:

@@ -185,6 +185,25 @@ def test_silent_agent_is_declared_dead_after_the_timeout_and_the_entry_says_so()
     assert released.dead == ("n1",)
 
 
+def test_an_agent_that_died_while_an_earlier_sharer_held_the_address_is_named():
+    office = Office(offer(V4))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    office.settle(wish("first", sharing_key="k"))
+    office.advance(3600)
+    office.settle(wish("second", sharing_key="k", ports=(("TCP", 443),)))
+    office.settle(unwish("first"))
+    *_, released = office.settle(unwish("second"))
+    assert released.dead == ("n1",)
+
+
+def test_an_agent_that_said_goodbye_is_neither_awaited_nor_dead():
+    office = Office(offer(V4))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START, stopped=True))
+    office.settle(wish("web"))
+    *_, released = office.settle(unwish("web"))
+    assert (released.confirmed, released.dead) == ((), ())
+
+
 def test_released_address_stays_in_quarantine_then_goes_to_others_only_after_never_used_ones():
     office = Office(offer("10.0.0.0/29"))
     office.settle(wish("a"), wish("b"))

@@ -39,8 +39,8 @@ class AgentTable:
         return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= limit)
 
     def heard_since(self, since: datetime) -> tuple[str, ...]:
-        """Agents with a heartbeat at or after ``since``, whatever became of them. Sorted."""
-        return tuple(beat.agent for beat in self.agents() if beat.at >= since)
+        """Agents with a heartbeat at or after ``since`` that did not say goodbye, whatever became of them. Sorted."""
+        return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= since)
 
     def reports(self, address: str) -> tuple[Report, ...]:
         """The last report of each agent for the address, by agent name."""

@@ -31,16 +31,17 @@ def complete_releases(state: NetworkState, terms: Terms) -> list[Event]:
 def complete_release(state: NetworkState, record: AddressRecord, terms: Terms) -> Event | None:
     """The end of a release, or None while an agent that could forward the address is still awaited.
 
-    Awaited is every agent that was alive at any time since the address was given out; it confirms the withdrawal of
-    exactly this release, or is declared dead for want of heartbeats, or said on leaving that it forwards nothing any
-    more.
+    Awaited is every agent that was alive at any time since the address was given out, to the first of those who shared
+    it; it confirms the withdrawal of exactly this release, or is declared dead for want of heartbeats, or said on
+    leaving that it forwards nothing any more.
     """
     holder = record.holders[0]
     confirmed = terms.agents.withdrawn(record.address, f"{state.network}#{record.release_seq}")
     alive = terms.agents.alive(terms.now, terms.agent_timeout)
     if any(agent not in confirmed for agent in alive):
         return None
-    concerned = terms.agents.heard_since(holder.since - timedelta(seconds=terms.agent_timeout))
+    since = record.since or holder.since
+    concerned = terms.agents.heard_since(since - timedelta(seconds=terms.agent_timeout))
     dead = tuple(agent for agent in concerned if agent not in confirmed and agent not in alive)
     return ev.AddressReleased(
         record.address,

@@ -59,7 +59,7 @@ def _join(state: NetworkState, event: ev.AddressAllocated | ev.AddressAdopted, h
         value = to_int(event.address) if record is None else record.value
         state.put(
             event.address,
-            AddressRecord(event.address, event.family, value, "held", (holder,), event.sharing_key),
+            AddressRecord(event.address, event.family, value, "held", (holder,), event.sharing_key, holder.since),
         )
         return
     if record.status == "releasing" or not event.sharing_key or record.sharing_key != event.sharing_key:

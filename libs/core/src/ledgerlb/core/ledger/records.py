@@ -29,8 +29,9 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class AddressRecord:
-    """An address that was ever used. ``holders`` is empty unless held or releasing; ``former`` is the last to have
-    left; ``released_seq`` orders the free ones (smaller: free for longer).
+    """An address that was ever used. ``holders`` is empty unless held or releasing, ``since`` is when it was given to
+    the first of them, who may have left it to later ones; ``former`` is the last to have left; ``released_seq`` orders
+    the free ones (smaller: free for longer).
     """
 
     address: str
@@ -39,6 +40,7 @@ class AddressRecord:
     status: Status
     holders: tuple[Holder, ...] = ()
     sharing_key: str = ""
+    since: datetime | None = None
     release_seq: int = 0
     release_at: datetime | None = None
     former: str = ""

@@ -70,6 +70,14 @@ CASES = [
         event("AdoptionRefused", address="192.0.2.51", service="a/t", reason="QuotaExceeded"),
     ),
     case(
+        "a-shown-address-that-a-refused-shrink-would-cut-off-is-not-adopted",
+        world(asks("a/h", "192.0.2.200")),
+        apply(ext("192.0.2.0/25")),
+        apply(shown(service("a/s"), "192.0.2.201")),
+        event("AdoptionRefused", address="192.0.2.201", reason="RequestedAddressOutsideNetwork"),
+        ready("a/s", "192.0.2.2"),
+    ),
+    case(
         "a-shown-address-is-adopted-when-its-network-comes-late",
         world(shown(service("a/s", {NETWORK: "net/l"}), "10.0.0.9")),
         pending("a/s", "NetworkNotFound"),

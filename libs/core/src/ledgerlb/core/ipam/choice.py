@@ -56,9 +56,7 @@ def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> I
 
 def grant(state: NetworkState, intent: AddressIntent, address: str) -> Choice | Refused:
     """Whether the Service can have this very address that it requests."""
-    problem = refusal_of(state.plan, address)
-    if problem is None and state.change_refused is not None:
-        problem = refusal_of(state.change_refused.prefixes, address)
+    problem = withheld(state, address)
     if problem is not None:
         return Refused(problem, _why_not_given(state, address, problem))
     record = state.records.get(address)
@@ -73,6 +71,14 @@ def grant(state: NetworkState, intent: AddressIntent, address: str) -> Choice | 
             f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
         )
     return _join(state, intent, record)
+
+
+def withheld(state: NetworkState, address: str) -> str | None:
+    """Why the network gives this very address to no newcomer (``RequestedAddress…``), or None."""
+    problem = refusal_of(state.plan, address)
+    if problem is None and state.change_refused is not None:
+        problem = refusal_of(state.change_refused.prefixes, address)
+    return problem
 
 
 def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> Choice | Refused:

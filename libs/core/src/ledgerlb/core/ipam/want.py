@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledgerlb.core.intents import AddressIntent
-from ledgerlb.core.ipam.choice import Choice, choose, clash, grant, namespace_of
+from ledgerlb.core.ipam.choice import Choice, choose, clash, grant, namespace_of, withheld
 from ledgerlb.core.ipam.terms import Refused, Terms
 from ledgerlb.core.ipam.withdraw import let_go
 from ledgerlb.core.labels import parse_selector_text
@@ -169,7 +169,7 @@ def _adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> st
 
 
 def _adoption_problem(state: NetworkState, address: str) -> Refused | None:
-    problem = refusal_of(state.plan, address)
+    problem = withheld(state, address)
     if problem is not None:
         return Refused(problem, f"address {address} is not one that network {state.network} gives out")
     record = state.records.get(address)

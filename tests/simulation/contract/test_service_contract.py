@@ -27,6 +27,7 @@ from tests.simulation.contract.world import (
     ADDRESSES,
     DEFAULT_LABELS,
     NETWORK,
+    Object,
     dual,
     nad,
     namespace,
@@ -90,6 +91,21 @@ def only_status_and_metadata(moment: Moment) -> None:
     assert "203.0.113.7" not in ips
 
 
+def without_conditions(moment: Moment) -> None:
+    assert stored(moment).get("status", {}).get("conditions", []) == []
+
+
+def no_objects(moment: Moment) -> None:
+    """No InstanceIP and no FloatingIP stands for anybody."""
+    assert moment.cluster.list("InstanceIP") == moment.cluster.list("FloatingIP") == []
+
+
+def taken_over(spec_class: str | None) -> Object:
+    """The Service as its next controller has it: of that class, with the finalizer that all of them use."""
+    found = service("a/s", **({"loadBalancerClass": spec_class} if spec_class else {}))
+    return {**found, "metadata": {**found["metadata"], "finalizers": [FINALIZER]}}
+
+
 CLASSES = [
     case("a-service-with-a-class-is-ignored-by-the-default-instance", world(service("a/s", loadBalancerClass=CLASS), service("a/t")), untouched(), ignored("a/s"), ready("a/t", "192.0.2.2")),
     case(
@@ -104,6 +120,52 @@ CLASSES = [
     *(
         case(f"a-service-of-type-{kind.lower()}-is-ignored", world(service("a/s", type=kind, **spec)), untouched(), ignored("a/s"), happened())
         for kind, spec in (("ClusterIP", {}), ("NodePort", {}), ("ExternalName", {"externalName": "db.example"}))
+    ),
+    case(
+        "when-the-class-ceases-to-match-all-is-cleaned-up",
+        world(S),
+        apply(service("a/s", loadBalancerClass=CLASS)),
+        ignored("a/s"),
+        happened("AddressReleasing", "AddressReleased"),
+        has_finalizer("s", here=False),
+        ingress("a/s"),
+        without_conditions,
+        no_objects,
+    ),
+    case(
+        "an-instance-with-a-class-cleans-up-when-the-type-changes",
+        world(service("a/s", loadBalancerClass=CLASS)),
+        apply(service("a/s", type="ClusterIP")),
+        ignored("a/s"),
+        happened("AddressReleasing", "AddressReleased"),
+        has_finalizer("s", here=False),
+        no_objects,
+        delete("Service", "a/s"),
+        absent("a/s"),
+        settings={"loadBalancerClass": CLASS},
+    ),
+    case(
+        "the-finalizer-of-the-next-controller-is-left-alone",
+        world(S),
+        apply(service("a/s", type="ClusterIP")),
+        has_finalizer("s", here=False),
+        apply(taken_over(CLASS)),
+        {"advance": "1m"},
+        has_finalizer("s", here=True),
+        apply(service("a/s", type="ClusterIP")),  # theirs to clean up
+        has_finalizer("s", here=True),
+        apply(S),
+        GOT,
+    ),
+    case(
+        "the-finalizer-of-the-next-controller-is-left-alone-by-an-instance-with-a-class",
+        world(service("a/s", loadBalancerClass=CLASS)),
+        apply(service("a/s", type="ClusterIP")),
+        has_finalizer("s", here=False),
+        apply(taken_over(None)),
+        {"advance": "1m"},
+        has_finalizer("s", here=True),
+        settings={"loadBalancerClass": CLASS},
     ),
     case("a-class-that-comes-with-the-type-is-honoured", world(service("a/s", type="ClusterIP")), apply(service("a/s", loadBalancerClass=CLASS)), ignored("a/s"), happened()),
 ]  # fmt: skip
@@ -164,10 +226,6 @@ def foreign_condition(moment: Moment) -> None:
     mine = stored(moment)["status"]["conditions"]
     theirs = {"type": "example.com/Theirs", "status": "True", "reason": "X", "message": ""}
     moment.cluster.patch_status("Service", "a", "s", {"conditions": [*mine, theirs]})
-
-
-def without_conditions(moment: Moment) -> None:
-    assert stored(moment).get("status", {}).get("conditions", []) == []
 
 
 STATUS = [

@@ -34,6 +34,7 @@ from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
+from ledgerlb.watcher.handovers import Handovers
 
 _READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/", "InstanceIP/", "FloatingIP/")
 
@@ -84,6 +85,7 @@ class PublisherState:
         self._objects_of: dict[str, dict[tuple[str, str], None]] = {}
         self._wants: dict[str, dict[str, None]] = {}
         self._served: dict[str, str] = {}
+        self._handovers = Handovers(settings)
         self._buried: dict[str, str] = {}
         """uid of each Service that a write found gone, until the facts say so too."""
         self._spoken: set[str] = set()
@@ -104,8 +106,10 @@ class PublisherState:
 
     def served(self, fact: ServiceFact) -> bool:
         """Whether this very object was ours and carried our finalizer, or stands in the ledger, or was chosen a network
-        for: only then is it ours to clean up.
+        for: only then is it ours to clean up. One that another controller has taken over is not.
         """
+        if self._handovers.done(fact):
+            return False
         name = fact.full_name
         selection = self.selections.get(name)
         return (
@@ -119,6 +123,7 @@ class PublisherState:
         type may have been changed just before.
         """
         self._served[fact.full_name] = fact.uid
+        self._handovers.keep(fact.full_name)
 
     def bury(self, fact: ServiceFact) -> None:
         """The cluster says that this object is gone: facts of it that are still under way concern nobody."""
@@ -156,6 +161,7 @@ class PublisherState:
             case Gone(kind="InstanceIP" | "FloatingIP"):
                 self._take_object((fact.kind, fact.full_name), ())
             case Gone(kind="Service"):
+                self._handovers.take(fact)
                 for table in (self.services, self.versions, self._served, self._buried):
                     table.pop(fact.full_name, None)
                 self.changed[fact.full_name] = None
@@ -186,6 +192,7 @@ class PublisherState:
         self.services[name] = fact
         self._facts += 1
         self.versions[name] = self._facts
+        self._handovers.take(fact)
         if fact.has_finalizer and is_ours(fact, self._settings):
             self._served[name] = fact.uid
 

@@ -2,7 +2,8 @@
 Service's finalizer is.
 
 Which objects are ours is told by their label and by the Service that their annotation names, so what a crash left
-behind is found at the next start. A Service of another load balancer class is another instance's, with its objects.
+behind is found at the next start. A Service of another load balancer class is another instance's, with its objects,
+unless it was ours and is not yet cleaned up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, Topic
 from ledgerlb.kube.writer import About
+from ledgerlb.watcher.handovers import Handovers
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.table import Key
 
@@ -35,6 +37,9 @@ class ServiceObjectsKeeper(ObjectProcessor):
         super()._forget()
         self._view = ObjectsView()
         self._fold = LedgerFold()
+        self._spoken: set[str] = set()
+        """Services of which the ledger has ever said anything."""
+        self._handovers = Handovers(self._settings)
         self._made_from: dict[str, frozenset[str]] = {}
         self._made_with: dict[str, dict[str, None]] = {}
         self._told: dict[str, tuple[Note, ...]] = {}
@@ -44,8 +49,9 @@ class ServiceObjectsKeeper(ObjectProcessor):
         if record.topic == LEDGER.name:
             taken = self._fold.take(record.key, record.value)
             if isinstance(taken, Accepted):
-                services = (getattr(event, "service", None) for event in taken.entry.events)
-                self._note(service for service in services if service)
+                services = [getattr(event, "service", None) for event in taken.entry.events]
+                self._spoken.update(found := [service for service in services if service])
+                self._note(found)
             return
         self._take_fact(record.key, decode_fact(record.key, record.value))
 
@@ -56,6 +62,7 @@ class ServiceObjectsKeeper(ObjectProcessor):
             self._take_object(fact)
             return
         if isinstance(fact, ServiceFact) or (isinstance(fact, Gone) and fact.kind == "Service"):
+            self._handovers.take(fact)
             self._note((fact.full_name,))
         for touched in self._view.take(key, fact):
             self._note(self._made_with.get(touched, {}))
@@ -92,7 +99,9 @@ class ServiceObjectsKeeper(ObjectProcessor):
 
     def _is_others(self, owner: str) -> bool:
         service = self._view.cluster.service(owner)
-        return service is not None and service.load_balancer_class != self._settings.load_balancer_class
+        if service is None or service.load_balancer_class == self._settings.load_balancer_class:
+            return False
+        return owner not in self._spoken or self._handovers.done(service)
 
     def _wanted(self, owner: str) -> dict[Key, Wanted]:
         """What the Service needs now, parents first."""

@@ -216,6 +216,35 @@ def test_pods_that_resolve_a_named_port_differently_are_reported_and_the_larger_
     assert "a/p2" not in note.message
 
 
+@pytest.mark.parametrize("without", [1, 2])
+def test_pods_that_have_none_of_the_ports_do_not_stand_in_the_way_of_one_that_has(without):
+    fact = service(ServicePort(name="web", port=80, target_port="http"))
+    serving = slice_of(endpoint("p", "10.0.0.9"), name="a", ports=(EndpointPort(name="web", port=8080),))
+    bare = slice_of(*(endpoint(f"q{n}", f"10.0.0.{n}") for n in range(1, without + 1)), name="b", ports=())
+    found = made(fact, serving, bare, vmi("p-eth0", "p"), vmi("q1-eth0", "q1"), vmi("q2-eth0", "q2"))
+    assert mappings(found) == [("TCP", 80, 8080)]
+    assert interfaces(found) == ["p-eth0"]
+    assert found.notes == ()
+
+
+def test_a_ready_pod_that_has_none_of_the_ports_does_not_keep_a_draining_one_from_serving():
+    fact = service(ServicePort(name="web", port=80, target_port="http"))
+    draining = endpoint("p", "10.0.0.9", ready=False, serving=True, terminating=True)
+    serving = slice_of(draining, name="a", ports=(EndpointPort(name="web", port=8080),))
+    bare = slice_of(endpoint("q", "10.0.0.1"), name="b", ports=())
+    assert interfaces(made(fact, serving, bare, vmi("p-eth0", "p"), vmi("q-eth0", "q"))) == ["p-eth0"]
+
+
+def test_of_groups_of_one_size_the_one_with_more_ports_is_served():
+    fact = service(*(ServicePort(name=name, port=port, target_port=name) for name, port in (("web", 80), ("adm", 90))))
+    web, adm = EndpointPort(name="web", port=8080), EndpointPort(name="adm", port=9090)
+    both = slice_of(endpoint("p", "10.0.0.9"), name="a", ports=(web, adm))
+    one = slice_of(endpoint("q", "10.0.0.1"), name="b", ports=(adm,))
+    found = made(fact, both, one, vmi("p-eth0", "p"), vmi("q-eth0", "q"))
+    assert mappings(found) == [("TCP", 80, 8080), ("TCP", 90, 9090)]
+    assert interfaces(found) == ["p-eth0"]
+
+
 def test_only_ready_pods_forward_and_draining_ones_where_none_is_ready():
     ready = endpoint("p1", "10.0.0.1")
     out = endpoint("p2", "10.0.0.2", ready=False, serving=False)

@@ -1,8 +1,8 @@
 """Which interfaces of CN2 forward for a Service, and to which port: the part of a FloatingIP that follows endpoints.
 
 A FloatingIP has one port map for all its interfaces. So pods on which a named target port means different numbers
-cannot all be served: the largest group of pods that agree on every port is taken (the lowest numbers among equals), and
-the others are told.
+cannot all be served: the largest group of pods that agree on every port is taken (among equals the one with most ports,
+then the one with the lowest numbers), and the others are told. Pods that have none of the ports are in no group.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def forwarding(facts: Looked, service: ServiceFact, family: Family, external: st
     """What forwards for one family of the Service, as seen from the external network."""
     wanted = _frontends(service)
     found, _ = backends_of(facts, service, family, external)
-    alive = [backend for backend in found if backend.state != "out"]
+    alive = [backend for backend in found if backend.state != "out" and backend.ports]
     # Where nothing is ready, a backend on its way out is better than none.
     serving = [backend for backend in alive if backend.state == "ready"] or alive
     offers = _offers(facts, service, wanted, family) if serving else {}
@@ -76,7 +76,7 @@ def _agreed(
         groups.setdefault(offered, set()).add(backend.pod)
     if not groups:
         return tuple(_stated(port) for port in wanted), ()
-    numbers = min(groups, key=lambda group: (-len(groups[group]), group))
+    numbers = min(groups, key=lambda group: (-len(groups[group]), group.count(0), group))
     others = sorted(pod for group, pods in groups.items() if group != numbers for pod in pods)
     if not others:
         return numbers, ()

@@ -128,6 +128,18 @@ CASES = [
     ),
     *(
         case(
+            f"a-pod-that-has-only-a-primary-interface-is-found-by-its-address-in-{name}-endpoints",
+            small(pod("my-lb/p1", "10.1.0.1"), manual("10.1.0.1", skip_mirror=skip)),
+            set_to(n1=["10.1.0.1:8080"]),
+            apply(pod("my-lb/p1", "10.1.0.2")),
+            set_to(),
+            apply(manual("10.1.0.2", skip_mirror=skip)),
+            set_to(n1=["10.1.0.2:8080"]),
+        )
+        for name, skip in (("mirrored", False), ("raw", True))
+    ),
+    *(
+        case(
             f"what-the-pods-network-{theirs}-and-the-external-network-{ours}-{'reaches' if meets else 'does-not-reach'}",
             small(with_nets("p1", "10.1.0.1", pod_subnet="172.16.23.0"), manual("172.16.23.0")),
             apply(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.core.facts import Endpoint, EndpointSliceFact, NodeFact, PodFact, ServiceFact
+from ledgerlb.core.facts import (
+    Endpoint,
+    EndpointsFact,
+    EndpointSliceFact,
+    EndpointsSubset,
+    NodeFact,
+    PodFact,
+    ServiceFact,
+)
 from ledgerlb.kube.pods import PodFilter
 from ledgerlb.kube.source import Batch, Listed, Seen
 
@@ -13,8 +21,8 @@ NAMES = ("p", "q", "r")
 SERVICES = ("x", "y")
 
 
-def pod(name: str, network_status: str = "") -> Seen:
-    return Seen(PodFact(namespace="a", name=name, network_status=network_status))
+def pod(name: str, network_status: str = "", *ips: str) -> Seen:
+    return Seen(PodFact(namespace="a", name=name, network_status=network_status, ips=ips))
 
 
 def service(name: str, kind: str = "LoadBalancer") -> Seen:
@@ -24,6 +32,12 @@ def service(name: str, kind: str = "LoadBalancer") -> Seen:
 def slice_of(service: str, pods: tuple[str, ...], name: str = "") -> Seen:
     endpoints = tuple(Endpoint(addresses=("10.0.0.1",), target_kind="Pod", target_name=pod) for pod in pods)
     return Seen(EndpointSliceFact(namespace="a", name=name or f"{service}-1", service=service, endpoints=endpoints))
+
+
+def by_hand(service: str, *addresses: str) -> Seen:
+    """Endpoints that no slice mirrors, with bare addresses."""
+    endpoints = tuple(Endpoint(addresses=(address,)) for address in addresses)
+    return Seen(EndpointsFact(namespace="a", name=service, subsets=(EndpointsSubset(endpoints=endpoints),)))
 
 
 def listed(*names: str) -> Listed:
@@ -59,6 +73,8 @@ def test_the_list_of_pods_waits_for_services_and_slices():
     assert (world.pods, world.lists) == ({"q"}, [])
     world.tell(Batch("EndpointSlice", (slice_of("x", ("p",)),), listed=listed("x-1")))
     assert world.lists == []
+    world.tell(Batch("Endpoints", listed=listed()))
+    assert world.lists == []
     world.tell(Batch("Service", (service("x"),), listed=listed("x")))
     assert (world.pods, world.lists) == ({"p", "q"}, [listed("p", "q")])
     world.tell(Batch("Pod", (pod("p"), pod("q")), listed=listed("p", "q")))
@@ -67,11 +83,37 @@ def test_the_list_of_pods_waits_for_services_and_slices():
 
 def test_a_pod_that_the_list_does_not_name_is_gone():
     world = World()
-    for kind in ("Service", "EndpointSlice"):
+    for kind in ("Service", "EndpointSlice", "Endpoints"):
         world.tell(Batch(kind, listed=Listed(frozenset())))
     world.tell(Batch("Pod", (pod("p", "[]"),), listed=listed("p")))
     world.tell(Batch("Pod", listed=listed()))
     assert world.pods == set()
+
+
+def test_a_pod_that_an_endpoint_means_by_its_address_is_needed():
+    world = World()
+    world.tell(Batch("Pod", (pod("p", "", "10.0.0.1"), pod("q", "", "fd00::0:2", "10.0.0.2"), pod("r"))))
+    world.tell(Batch("Service", (service("x"),)))
+    assert world.pods == set()
+    world.tell(Batch("Endpoints", (by_hand("x", "10.0.0.1", "fd00::2", "10.0.0.9"),)))
+    assert world.pods == {"p", "q"}
+    world.tell(Batch("Pod", (pod("r", "", "10.0.0.9"), pod("p", "", "10.0.0.7"))))
+    assert world.pods == {"q", "r"}
+    world.tell(Batch("Endpoints", (by_hand("x", "10.0.0.7"),)))
+    assert world.pods == {"p"}
+    world.tell(Batch("Endpoints", listed=listed()))
+    assert world.pods == set()
+
+
+def test_endpoints_and_slices_of_one_name_are_two():
+    world = World()
+    world.tell(Batch("Pod", (pod("p"), pod("q", "", "10.0.0.2"))))
+    world.tell(Batch("Service", (service("x"),)))
+    world.tell(Batch("EndpointSlice", (slice_of("x", ("p",), "x"),)))
+    world.tell(Batch("Endpoints", (by_hand("x", "10.0.0.2"),)))
+    assert world.pods == {"p", "q"}
+    world.tell(Batch("EndpointSlice", listed=listed()))
+    assert world.pods == {"q"}
 
 
 steps = st.lists(

@@ -258,8 +258,9 @@ async def test_pods_become_facts_only_while_somebody_needs_them(log):
     )
     observer.take(Batch("Service", (service("x", 2),), listed=listed("x")))
     observer.take(Batch("EndpointSlice", (Seen(slice_, 3),), listed=listed("x-1")))
+    observer.take(Batch("Endpoints", listed=listed()))
     await observer.flush(log)
-    assert (await keys(log))[-2:] == ["Synced//EndpointSlice", "Synced//Pod"]
+    assert (await keys(log))[-3:] == ["Synced//EndpointSlice", "Synced//Endpoints", "Synced//Pod"]
     assert "Pod/a/p" in await latest(log, FACTS)
     observer.take(Batch("Service", gone=((("a", "x"), 9),)))
     await observer.flush(log)

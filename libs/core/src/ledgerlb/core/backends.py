@@ -134,8 +134,8 @@ def _looked_up(
     """The interface that an address written by hand means, found by network and address; the one place where that is
     decided.
 
-    Where nobody is known to have the address the endpoint is taken at its word (it may be a machine, or a pod that
-    has no secondary interface and concerns nobody else), unless the pod that it names is known by other addresses.
+    Where nobody is known to have the address the endpoint is taken at its word (it may be a machine, or a pod that is
+    not known yet), unless the pod that it names is known by other addresses.
     """
     name = _pod_of(service, endpoint)
     here = [interface for interface in facts.interfaces_at(address) if not name or interface.pod == name]

@@ -1,21 +1,31 @@
 """Which Pods become facts: those with secondary interfaces, and those behind a LoadBalancer Service.
 
 A cluster has many Pods and most concern nobody here. All are watched, kept small (as facts), and let through only
-while somebody needs them; so a Pod may pass, or be taken back, because a Service or an EndpointSlice changed. The
-full list of Pods is passed on only after those of Services and EndpointSlices: before, nobody knows who is behind
-what.
+while somebody needs them; so a Pod may pass, or be taken back, because a Service, an EndpointSlice or Endpoints
+changed. Behind a Service is each Pod that an endpoint refers to, and each that has the address of an endpoint that
+refers to none (somebody wrote it by hand). The full list of Pods is passed on only after those of the other three
+kinds: before, nobody knows who is behind what.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from ledgerlb.core.facts import EndpointSliceFact, PodFact, ServiceFact
+from ledgerlb.core.facts import AnyFact, Endpoint, EndpointsFact, EndpointSliceFact, PodFact, ServiceFact
+from ledgerlb.core.reachability import canonical
 from ledgerlb.kube.source import Batch, Listed, Name, Seen
 
-_FIRST: Final = frozenset({"Service", "EndpointSlice"})
+_LISTS: Final = ("EndpointSlice", "Endpoints")
+"""Kinds that list endpoints."""
+_FIRST: Final = frozenset({"Service", *_LISTS})
+
+Claim = Name | str
+"""How an endpoint tells its Pod: by name, or by an address."""
+_Source = tuple[str, Name]
+"""The kind and name of what lists endpoints."""
 
 
 class PodFilter:
@@ -23,12 +33,14 @@ class PodFilter:
 
     def __init__(self) -> None:
         self._balanced: set[Name] = set()
-        self._slices: dict[Name, tuple[Name, frozenset[Name]]] = {}
-        """EndpointSlice -> (its Service, the Pods that it names)"""
-        self._of_service: dict[Name, set[Name]] = {}
-        self._wanted: Counter[Name] = Counter()
-        """How many slices of LoadBalancer Services name a Pod."""
+        self._sources: dict[_Source, tuple[Name, frozenset[Claim]]] = {}
+        """EndpointSlice or Endpoints -> (its Service, the Pods that it claims)"""
+        self._of_service: dict[Name, set[_Source]] = {}
+        self._wanted: Counter[Claim] = Counter()
+        """How many sources of LoadBalancer Services make a claim."""
         self._pods: dict[Name, Seen] = {}
+        self._at: dict[str, set[Name]] = {}
+        """Pods by address."""
         self._passed: set[Name] = set()
         self._awaited = set(_FIRST)
         self._held_back: Listed | None = None
@@ -39,11 +51,11 @@ class PodFilter:
         """
         if batch.kind == "Pod":
             return self._pod_batch(batch)
-        touched: set[Name] = set()
+        touched: set[Claim] = set()
         if batch.kind == "Service":
             self._services(batch, touched)
-        elif batch.kind == "EndpointSlice":
-            self._endpoint_slices(batch, touched)
+        elif batch.kind in _LISTS:
+            self._endpoints(batch, touched)
         else:
             return (batch,)
         if batch.listed is not None:
@@ -51,7 +63,7 @@ class PodFilter:
         follow = self._follow(touched)
         return (batch, follow) if follow is not None else (batch,)
 
-    def _services(self, batch: Batch, touched: set[Name]) -> None:
+    def _services(self, batch: Batch, touched: set[Claim]) -> None:
         for seen in batch.upserts:
             if isinstance(seen.fact, ServiceFact):
                 self._balance((seen.fact.namespace, seen.fact.name), seen.fact.type == "LoadBalancer", touched)
@@ -61,63 +73,64 @@ class PodFilter:
             for name in sorted(self._balanced - batch.listed.names):
                 self._balance(name, balanced=False, touched=touched)
 
-    def _balance(self, service: Name, balanced: bool, touched: set[Name]) -> None:
+    def _balance(self, service: Name, balanced: bool, touched: set[Claim]) -> None:
         if balanced == (service in self._balanced):
             return
         (self._balanced.add if balanced else self._balanced.discard)(service)
         for entry in sorted(self._of_service.get(service, ())):
-            self._count(self._slices[entry][1], 1 if balanced else -1, touched)
+            self._count(self._sources[entry][1], 1 if balanced else -1, touched)
 
-    def _endpoint_slices(self, batch: Batch, touched: set[Name]) -> None:
+    def _endpoints(self, batch: Batch, touched: set[Claim]) -> None:
         for seen in batch.upserts:
-            fact = seen.fact
-            if isinstance(fact, EndpointSliceFact):
-                pods = frozenset(
-                    (entry.target_namespace or fact.namespace, entry.target_name)
-                    for entry in fact.endpoints
-                    if entry.target_kind == "Pod" and entry.target_name
-                )
-                self._slice((fact.namespace, fact.name), (fact.namespace, fact.service), pods, touched)
+            name = (seen.fact.namespace, seen.fact.name)
+            self._source((batch.kind, name), _claims_of(seen.fact), touched)
         gone = [name for name, _ in batch.gone]
         if batch.listed is not None and batch.listed.complete:
-            gone += sorted(self._slices.keys() - batch.listed.names)
+            gone += sorted(
+                name for kind, name in self._sources if kind == batch.kind and name not in batch.listed.names
+            )
         for name in gone:
-            self._slice(name, None, frozenset(), touched)
+            self._source((batch.kind, name), None, touched)
 
-    def _slice(self, name: Name, service: Name | None, pods: frozenset[Name], touched: set[Name]) -> None:
-        before = self._slices.pop(name, None)
-        if before == (service, pods):
-            self._slices[name] = before
+    def _source(self, source: _Source, after: tuple[Name, frozenset[Claim]] | None, touched: set[Claim]) -> None:
+        before = self._sources.pop(source, None)
+        if before is not None and before == after:
+            self._sources[source] = before
             return
         if before is not None:
-            self._of_service[before[0]].discard(name)
+            self._of_service[before[0]].discard(source)
             if not self._of_service[before[0]]:
                 del self._of_service[before[0]]
             if before[0] in self._balanced:
                 self._count(before[1], -1, touched)
-        if service is not None:
-            self._slices[name] = (service, pods)
-            self._of_service.setdefault(service, set()).add(name)
-            if service in self._balanced:
-                self._count(pods, 1, touched)
+        if after is not None:
+            self._sources[source] = after
+            self._of_service.setdefault(after[0], set()).add(source)
+            if after[0] in self._balanced:
+                self._count(after[1], 1, touched)
 
-    def _count(self, pods: frozenset[Name], change: int, touched: set[Name]) -> None:
-        for pod in pods:
-            self._wanted[pod] += change
-            if not self._wanted[pod]:
-                del self._wanted[pod]
-        touched |= pods
+    def _count(self, claims: frozenset[Claim], change: int, touched: set[Claim]) -> None:
+        for claim in claims:
+            self._wanted[claim] += change
+            if not self._wanted[claim]:
+                del self._wanted[claim]
+        touched |= claims
 
     def _needed(self, name: Name) -> bool:
         seen = self._pods.get(name)
         return seen is not None and (
-            name in self._wanted or (isinstance(seen.fact, PodFact) and bool(seen.fact.network_status))
+            name in self._wanted
+            or any(address in self._wanted for address in _addresses_of(seen))
+            or (isinstance(seen.fact, PodFact) and bool(seen.fact.network_status))
         )
 
-    def _follow(self, touched: set[Name]) -> Batch | None:
+    def _follow(self, touched: set[Claim]) -> Batch | None:
         """Pods that are needed now and were not, or the other way round; and the list that had to wait."""
         upserts, gone = [], []
-        for name in sorted(touched):
+        names: set[Name] = set()
+        for claim in touched:
+            names.update(self._at.get(claim, ()) if isinstance(claim, str) else (claim,))
+        for name in sorted(names):
             if self._needed(name) == (name in self._passed):
                 continue
             if name in self._passed:
@@ -140,7 +153,7 @@ class PodFilter:
         upserts, gone = [], []
         for seen in batch.upserts:
             name = (seen.fact.namespace, seen.fact.name)
-            self._pods[name] = seen
+            self._keep(name, seen)
             if self._needed(name):
                 self._passed.add(name)
                 upserts.append(seen)
@@ -150,7 +163,7 @@ class PodFilter:
         whole = batch.listed is not None and batch.listed.complete
         lost = [(name, 0) for name in sorted(self._pods.keys() - batch.listed.names)] if batch.listed and whole else []
         for name, version in [*batch.gone, *lost]:
-            self._pods.pop(name, None)
+            self._keep(name, None)
             if name in self._passed:
                 self._passed.discard(name)
                 gone.append((name, version))
@@ -158,3 +171,38 @@ class PodFilter:
             self._held_back = batch.listed
         listed = self._listed()
         return (Batch("Pod", tuple(upserts), tuple(gone), listed),) if upserts or gone or listed else ()
+
+    def _keep(self, name: Name, seen: Seen | None) -> None:
+        before = self._pods.pop(name, None)
+        for address in _addresses_of(before):
+            self._at[address].discard(name)
+            if not self._at[address]:
+                del self._at[address]
+        if seen is not None:
+            self._pods[name] = seen
+            for address in _addresses_of(seen):
+                self._at.setdefault(address, set()).add(name)
+
+
+def _addresses_of(seen: Seen | None) -> Iterable[str]:
+    """The distinct addresses of a Pod."""
+    return {canonical(ip) for ip in seen.fact.ips} if seen is not None and isinstance(seen.fact, PodFact) else ()
+
+
+def _claims_of(fact: AnyFact) -> tuple[Name, frozenset[Claim]] | None:
+    """The Service for which a source stands, and the Pods that it claims; None for what is no source."""
+    match fact:
+        case EndpointSliceFact():
+            service, listed = fact.service, fact.endpoints
+        case EndpointsFact():
+            service, listed = fact.name, tuple(entry for subset in fact.subsets for entry in subset.endpoints)
+        case _:
+            return None
+    claims = (_claim(fact.namespace, entry) for entry in listed)
+    return (fact.namespace, service), frozenset(claim for claim in claims if claim)
+
+
+def _claim(namespace: str, endpoint: Endpoint) -> Claim:
+    if endpoint.target_kind == "Pod" and endpoint.target_name:
+        return (endpoint.target_namespace or namespace, endpoint.target_name)
+    return canonical(endpoint.addresses[0]) if endpoint.addresses else ""

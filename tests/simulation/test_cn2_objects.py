@@ -100,6 +100,31 @@ def test_they_follow_endpoints_and_go_with_the_service():
     assert left(simulation) == []
 
 
+FOREIGN = {
+    "apiVersion": "core.contrail.juniper.net/v1",
+    "kind": "InstanceIP",
+    "metadata": {"name": "ledgerlb.net.ext.192-0-2-2"},
+    "spec": {"instanceIPAddress": "203.0.113.1"},
+}
+
+
+def test_somebody_elses_object_is_left_alone_and_ours_made_as_soon_as_it_goes():
+    name = FOREIGN["metadata"]["name"]
+    first, second = run([apply(*base(service("a/b"), FOREIGN)), delete("InstanceIP", name)])
+    assert name not in {one["metadata"]["name"] for one in written(first, "InstanceIP")}
+    assert "ObjectNotOurs" in {event["reason"] for event in written(first, "Event")}
+    assert [one["metadata"]["name"] for one in written(second, "InstanceIP")] == [name]
+
+
+def test_a_change_by_somebody_else_is_reverted_and_told():
+    first, second = run([apply(*base(service("a/b"))), apply(FOREIGN)])
+    (one,) = (one for one in written(first, "InstanceIP") if one["metadata"]["name"] == FOREIGN["metadata"]["name"])
+    (reverted,) = written(second, "InstanceIP")
+    assert reverted["spec"] == one["spec"]
+    assert reverted["metadata"]["labels"] == OURS
+    assert [event["reason"] for event in written(second, "Event")] == ["ForeignChangeReverted"]
+
+
 def test_a_nad_shows_what_was_made_of_it():
     simulation = simulation_of([apply(*base(nad("net/broken", raw="{"))), delete("VirtualNetwork", "net/ext")])
     first, second = run_simulation(simulation)

@@ -178,11 +178,15 @@ class MemoryCluster:
         return result
 
     def create(self, obj: Mapping[str, Any]) -> Object:
-        """Create; raises ApiRefused (409 AlreadyExists) where it stands already, BadInput."""
+        """Create; raises ApiRefused (409 AlreadyExists) where it stands already, BadInput. What it says was not said by
+        an apply, so no later apply takes it away.
+        """
         key = self.key_of(obj)
         if key in self._objects:
             raise ApiRefused(f"{_said(key)} exists already", CONFLICT, "AlreadyExists")
-        return self.apply(obj)
+        created = self.apply(obj)
+        self._applied[key] = {"labels": {}, "annotations": {}, "status": {}}
+        return created
 
     def patch_status(
         self, kind: str, namespace: str, name: str, status: Mapping[str, Any], version: str = ""

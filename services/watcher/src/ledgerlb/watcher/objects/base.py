@@ -135,10 +135,11 @@ class ObjectProcessor(ABC):
             self._note(self._table.owners())
 
     def _take_object(self, fact: FactRecord) -> None:
-        """Note an object of a kind that is written."""
+        """Note an object of a kind that is written. Somebody else's names no owner, but somebody may wait for it."""
         assert not isinstance(fact, Synced), "markers are no objects"
-        gone = isinstance(fact, Gone)
-        self._note(self._table.take((fact.kind, fact.full_name), None if gone else fact))  # type: ignore[arg-type]
+        gone, key = isinstance(fact, Gone), (fact.kind, fact.full_name)
+        self._note(self._table.take(key, None if gone else fact))  # type: ignore[arg-type]
+        self._note(self._keeper.waiting_for(key))
 
     def _say(self, owner: str) -> Say:
         def say(reason: str, message: str, identity: str) -> None:

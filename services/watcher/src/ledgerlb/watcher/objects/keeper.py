@@ -139,6 +139,10 @@ class Keeper:
         """Whether some object is to be looked at again although nothing may change."""
         return bool(self._stopped)
 
+    def waiting_for(self, key: Key) -> tuple[str, ...]:
+        """On whose behalf the object waits to be looked at again."""
+        return tuple(self._for_whom.get(key, ()))
+
     def take_due(self) -> tuple[str, ...]:
         """Forget what has been stopped for long enough; returns on whose behalf it is to be looked at again."""
         now = self._clock()

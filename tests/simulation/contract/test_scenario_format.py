@@ -97,12 +97,24 @@ def test_a_bad_scenario_is_refused_with_its_place(steps: Any, field: str, tmp_pa
 
 @pytest.mark.parametrize(
     "settings",
-    [{"colour": "red"}, {"agentTimeout": "soon"}, {"kubemanager": {"nickname": "x"}}, {"defaults": {"quota": 1}}, {"multus": "perhaps"}],
+    [
+        {"colour": "red"}, {"agentTimeout": "soon"}, {"kubemanager": {"nickname": "x"}}, {"defaults": {"quota": 1}}, {"multus": "perhaps"},
+        {"agentTimeout": -5}, {"defaults": {"quarantine": True}}, {"defaults": {"lease": 1e300}}, {"contrail_namespace": "c"},
+    ],
     ids=str,
 )  # fmt: skip
 def test_a_bad_setting_is_refused_with_its_place(settings: Any, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="settings"):
         load_scenario(written(tmp_path, document([{"apply": []}], settings)))
+
+
+def test_what_is_known_beside_a_setting_that_is_not_is_said(tmp_path: Path) -> None:
+    for settings, known in (
+        ({"defaults": {"quota": 1}}, "known: lease, quarantine"),
+        ({"x": 1}, "known: agentTimeout, "),
+    ):
+        with pytest.raises(BadInput, match=known):
+            load_scenario(written(tmp_path, document([{"apply": []}], settings)))
 
 
 def test_every_setting_may_be_said(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def parse_duration(text: str) -> float:
 
 
 def _seconds(value: object) -> object:
+    if isinstance(value, bool | int | float) and (isinstance(value, bool) or not 0 <= value <= _LONGEST):
+        raise ValueError(f"{value!r} is not a duration: write seconds from 0 to {_LONGEST:.0f}, or text like 5m")
     if isinstance(value, str):
         # In the environment a number of seconds is text, too.
         if _NUMBER.match(value.strip()):

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from pydantic import ValidationError
-
 from ledgerlb.cli.simulation.located import Document, Place, read_documents
+from ledgerlb.cli.simulation.settings import load_settings
 from ledgerlb.core.errors import BadInput, InvalidManifest
 from ledgerlb.core.settings import DomainSettings, parse_duration
 
@@ -135,25 +134,6 @@ def load_scenario(path: Path) -> Scenario:
     _constant(document, ("apiVersion",), API_VERSION)
     _constant(document, ("kind",), "Scenario")
     return Scenario(file=path, settings=_settings(document), steps=_steps(document, path.parent))
-
-
-def load_settings(document: Document, place: Place) -> DomainSettings:
-    """Read the settings under ``place``; raises InvalidManifest for the first that cannot be used."""
-    data = document.data
-    for part in place:
-        data = data[part]
-    if not isinstance(data, dict):
-        raise document.error(place, "is not a mapping", "write settings as key: value")
-    try:
-        return DomainSettings.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = (*place, *first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(f.alias or name for name, f in DomainSettings.model_fields.items()))
-            raise document.error(at, "is not a setting", f"known: {known}") from error
-        raise document.error(at, message) from error
 
 
 def _settings(document: Document) -> DomainSettings:

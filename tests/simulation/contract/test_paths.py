@@ -242,15 +242,16 @@ POLICIES = [
             f"an-invalid-source-range-admits-nobody-and-says-so-{name}",
             world(service("a/s", annotations, **spec)),
             ready("a/s", VIP, reason="InvalidSourceRange"),
-            says("a/s", "nonsense"),
+            says("a/s", f"{field}: 'nonsense'"),
             forwards(VIP, source_ranges=()),
             apply(service("a/s")),
             ready("a/s", VIP),
             forwards(VIP, source_ranges=None),
         )
-        for name, annotations, spec in (
-            ("of-the-field", None, {"loadBalancerSourceRanges": ["10.0.0.0/8", "nonsense"]}),
-            ("of-the-annotation", {LEGACY: "nonsense"}, {}),
+        for name, annotations, spec, field in (
+            ("of-the-field", None, {"loadBalancerSourceRanges": ["10.0.0.0/8", "nonsense"]}, "spec.loadBalancerSourceRanges"),
+            ("of-the-annotation", {LEGACY: "10.0.0.0/8, nonsense"}, {}, f"annotation {LEGACY}"),
+            ("of-the-field-beside-the-annotation", {LEGACY: "10.0.0.0/8"}, {"loadBalancerSourceRanges": ["nonsense"]}, "spec.loadBalancerSourceRanges"),
         )
     ),
     case("an-address-without-a-length-is-an-invalid-source-range", world(service("a/s", loadBalancerSourceRanges=["10.0.0.1"])), ready("a/s", VIP, reason="InvalidSourceRange"), forwards(VIP, source_ranges=())),

@@ -20,7 +20,13 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, Family, ServiceFact
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.records import Holding, Refusal
-from ledgerlb.core.services import SUPPORTED_PROTOCOLS, families_of, is_ours, requested_addresses
+from ledgerlb.core.services import (
+    SUPPORTED_PROTOCOLS,
+    families_of,
+    is_ours,
+    requested_addresses,
+    source_ranges_field,
+)
 from ledgerlb.core.settings import DomainSettings
 
 State = Literal["Ready", "Moving", "Pending", "Ignored", "Deleted"]
@@ -251,7 +257,7 @@ def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placemen
     """What there is to say about a Service that holds what it wants."""
     if bad := bad_source_ranges(service):
         return reasons.INVALID_SOURCE_RANGE, (
-            f"spec.loadBalancerSourceRanges: {', '.join(map(repr, bad))} is no CIDR, so nobody is admitted; "
+            f"{source_ranges_field(service)}: {', '.join(map(repr, bad))} is no CIDR, so nobody is admitted; "
             "write it like 192.0.2.0/24"
         )
     if bad := unsupported_ports(service):

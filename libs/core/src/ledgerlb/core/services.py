@@ -19,6 +19,8 @@ ANNOTATION_ADDRESSES: Final = "ledgerlb.io/addresses"
 ANNOTATION_SHARING_KEY: Final = "ledgerlb.io/sharing-key"
 ANNOTATION_RESELECT: Final = "ledgerlb.io/reselect"
 """When the Service was last told to choose its network afresh: an RFC 3339 time."""
+ANNOTATION_SOURCE_RANGES: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
+"""What said ``spec.loadBalancerSourceRanges`` before there was that field; it counts where the field is empty."""
 ANNOTATION_EXCLUDE: Final = "ledgerlb.io/exclude"
 ANNOTATION_ALLOWED_NAMESPACES: Final = "ledgerlb.io/allowed-namespaces"
 ANNOTATION_QUOTA: Final = "ledgerlb.io/quota-per-namespace"
@@ -94,6 +96,19 @@ def _not_an_address(text: str) -> IPAddress:
 def sharing_key(service: ServiceFact) -> str:
     """The Service's sharing key, empty where it shares with nobody."""
     return service.annotations.get(ANNOTATION_SHARING_KEY, "").strip()
+
+
+def split_ranges(annotation: str) -> tuple[str, ...]:
+    """The entries of the annotation that lists source ranges; () where it is blank."""
+    return tuple(part.strip() for part in annotation.split(",")) if annotation.strip() else ()
+
+
+def source_ranges_field(service: ServiceFact) -> str:
+    """Where the Service's source ranges stand, for people."""
+    said = split_ranges(service.annotations.get(ANNOTATION_SOURCE_RANGES, ""))
+    if said and said == service.source_ranges:
+        return f"annotation {ANNOTATION_SOURCE_RANGES}"
+    return "spec.loadBalancerSourceRanges"
 
 
 def check_reselect(service: ServiceFact) -> None:

@@ -22,13 +22,13 @@ from ledgerlb.core.facts import (
     ServiceFact,
     ServicePort,
 )
+from ledgerlb.core.services import ANNOTATION_SOURCE_RANGES, split_ranges
 from ledgerlb.kube.fields import Raw, WrongField, flag, items, mapping, mappings, number, port_number, text, texts
 from ledgerlb.kube.meta import Meta
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 SLICE_MANAGED_BY_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
 SKIP_MIRROR_LABEL: Final = "endpointslice.kubernetes.io/skip-mirror"
-SOURCE_RANGES_ANNOTATION: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
 NETWORK_STATUS_ANNOTATIONS: Final = ("k8s.v1.cni.cncf.io/network-status", "k8s.v1.cni.cncf.io/networks-status")
 AFFINITY_SECONDS: Final = 10800
 _FAMILIES: Final[dict[str, Family]] = {"IPv4": 4, "IPv6": 6}
@@ -105,8 +105,7 @@ def _source_ranges(spec: Raw, meta: Meta) -> tuple[str, ...]:
     listed = texts(spec.get("loadBalancerSourceRanges"), "spec.loadBalancerSourceRanges")
     if listed:
         return tuple(entry.strip() for entry in listed)
-    legacy = meta.annotations.get(SOURCE_RANGES_ANNOTATION, "")
-    return tuple(part.strip() for part in legacy.split(",")) if legacy.strip() else ()
+    return split_ranges(meta.annotations.get(ANNOTATION_SOURCE_RANGES, ""))
 
 
 def _affinity_seconds(spec: Raw) -> int:

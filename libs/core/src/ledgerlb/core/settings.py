@@ -40,16 +40,14 @@ def parse_duration(text: str) -> float:
 
 
 def _seconds(value: object) -> object:
-    if isinstance(value, bool | int | float) and (isinstance(value, bool) or not 0 <= value <= _LONGEST):
-        raise ValueError(f"{value!r} is not a duration: write seconds from 0 to {_LONGEST:.0f}, or text like 5m")
     if isinstance(value, str):
         # In the environment a number of seconds is text, too.
-        if _NUMBER.match(value.strip()):
-            return float(value)
         try:
-            return parse_duration(value)
+            value = float(value) if _NUMBER.match(value.strip()) else parse_duration(value)
         except BadInput as error:
             raise ValueError(str(error)) from error
+    if isinstance(value, bool) or (isinstance(value, int | float) and not 0 <= value <= LONGEST):
+        raise ValueError(f"{value!r} is not a duration: write seconds from 0 to {LONGEST:.0f}, or text like 5m")
     return value
 
 
@@ -60,7 +58,7 @@ def _namespace_and_name(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=LONGEST, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
 _Name = Annotated[str, Field(min_length=1)]
 
 

@@ -40,8 +40,7 @@ HEAP: Final = "-Xms256m -Xmx256m -XX:TieredStopAtLevel=1"
 QUIET_SECONDS: Final = 120.0
 """How long the Events of one stream may take, before the next begins."""
 HOPS: Final = (
-    ("create request → first fact", "asked", "fact"),
-    ("first fact → fact with finalizer", "fact", "fact_ready"),
+    ("create request → fact with finalizer", "asked", "fact_ready"),
     ("fact with finalizer → intent", "fact_ready", "intent"),
     ("intent → ledger entry", "intent", "entry"),
     ("ledger entry → address seen by the client", "entry", "served"),
@@ -199,10 +198,8 @@ def _hops(log: LogView, namespace: str, run: Run) -> dict[str, tuple[float, floa
 
     for record in log.records(FACTS):
         if record.key.startswith("Service/") and record.value:
-            service = record.key.removeprefix("Service/")
-            note(service, "fact", record.timestamp)
             if b'"has_finalizer":true' in record.value:
-                note(service, "fact_ready", record.timestamp)
+                note(record.key.removeprefix("Service/"), "fact_ready", record.timestamp)
     for record in log.records(INTENTS):
         if record.value and b'"type":"want"' in record.value[:40]:
             note(record.key.partition("|")[2], "intent", record.timestamp)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ledgerlb.core.facts import FINALIZER, decode_fact
+from ledgerlb.core.facts import FINALIZER, ServiceFact, decode_fact
 from ledgerlb.core.intents import AddressIntent, Intent, NetworkOffer, Selection, Withdrawal, encode_intent, intent_key
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Entry, digest, encode_entry
@@ -16,6 +16,7 @@ from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, Reader
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS
 from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.source import ClusterSource
 from ledgerlb.kube.writer import Object, Write
 from ledgerlb.kube.writer_memory import MemoryWriter
@@ -84,14 +85,16 @@ class Rig:
         self.publisher: Publisher
         self.reader: Reader | None = None
         self.observed: list[Object] = []
+        self.unhurried: list[Object] = []
         self.restart()
 
     def restart(self, limits: Limits = QUICK) -> None:
         """A new publisher that knows nothing."""
-        self.publisher = Publisher(
-            self.settings, self.writer, lambda: self.now, on_object=self.observed.append, limits=limits
-        )
+        self.publisher = Publisher(self.settings, self.writer, lambda: self.now, on_object=self._observe, limits=limits)
         self.reader = None
+
+    def _observe(self, obj: Object, *, awaited: bool) -> None:
+        (self.observed if awaited else self.unhurried).append(obj)
 
     # The cluster
 
@@ -104,6 +107,12 @@ class Rig:
     def obj(self, name: str = "web") -> dict[str, Any]:
         found = self.cluster.get("Service", "a", name)
         assert found is not None
+        return found
+
+    def fact(self, name: str = "web") -> ServiceFact:
+        """The Service as the observer sees it."""
+        found = fact_of(self.obj(name), "Service")
+        assert isinstance(found, ServiceFact)
         return found
 
     def ingress(self, name: str = "web") -> list[str]:

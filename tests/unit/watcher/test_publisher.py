@@ -51,6 +51,73 @@ async def test_what_the_patch_returned_is_handed_to_the_observer(rig):
     assert [obj["metadata"]["finalizers"] for obj in rig.observed] == [[FINALIZER]]
 
 
+async def test_a_claimed_service_gets_the_finalizer_before_the_log_tells_of_it(rig):
+    await rig.fold()
+    rig.service()
+    assert rig.publisher.claim(rig.fact())
+    assert await rig.publisher.idle(5.0)
+    assert rig.writer.take() == ["finalizer on"]
+    assert [obj["metadata"]["finalizers"] for obj in rig.observed] == [[FINALIZER]]
+    await rig.turn()
+    assert rig.writer.take() == []
+
+
+async def test_nobody_is_claimed_before_the_log_was_read(rig):
+    rig.service()
+    assert not rig.publisher.claim(rig.fact())
+
+
+@pytest.mark.parametrize(
+    "fields", [{"has_finalizer": True}, {"deleting": True}, {"type": "ClusterIP"}, {"load_balancer_class": "x/y"}]
+)
+async def test_only_ours_that_lack_the_finalizer_are_claimed(rig, fields):
+    await rig.fold()
+    rig.service()
+    assert not rig.publisher.claim(rig.fact().model_copy(update=fields))
+    assert rig.writer.take() == []
+
+
+async def test_a_service_that_the_log_tells_of_is_not_claimed(rig):
+    rig.service()
+    await rig.turn()
+    rig.writer.take()
+    assert not rig.publisher.claim(rig.fact().model_copy(update={"has_finalizer": False}))
+
+
+async def test_a_claim_that_is_refused_is_told_once_the_log_tells_of_the_service(rig):
+    await rig.fold()
+    rig.service()
+    rig.writer.errors = [ClusterRefused("no right"), ClusterRefused("no right")]
+    assert rig.publisher.claim(rig.fact())
+    assert await rig.publisher.idle(5.0)
+    assert rig.events() == []
+    await rig.turn()
+    assert rig.events() == [("web", "StatusRefused")]
+
+
+async def test_a_claimed_service_that_was_gone_is_forgotten(rig):
+    await rig.fold()
+    rig.service()
+    fact = rig.fact()
+    rig.cluster.delete("Service", "a", "web")
+    assert rig.publisher.claim(fact)
+    assert await rig.publisher.idle(5.0)
+    assert rig.observed == []
+    await rig.turn()
+    assert rig.publisher.queue.waiting() == 0
+
+
+async def test_a_claimed_service_whose_type_was_just_changed_loses_the_finalizer_again(rig):
+    await rig.fold()
+    rig.service()
+    fact = rig.fact()
+    rig.service(type="ClusterIP")
+    assert rig.publisher.claim(fact)
+    assert await rig.publisher.idle(5.0)
+    await rig.turn()
+    assert rig.writer.take() == ["finalizer on", "finalizer off"]
+
+
 async def test_the_status_follows_the_ledger_in_one_write(rig):
     rig.service()
     await rig.turn()

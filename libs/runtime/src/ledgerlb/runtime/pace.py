@@ -18,9 +18,9 @@ CALM: Final = 200.0
 BUSY: Final = 400.0
 UNHURRIED_LONGEST: Final = 0.2
 """``LONGEST`` of an unhurried loop."""
-UNHURRIED_CALM: Final = 20.0
+UNHURRIED_CALM: Final = 12.0
 """``CALM`` of an unhurried loop."""
-UNHURRIED_BUSY: Final = 80.0
+UNHURRIED_BUSY: Final = 24.0
 """``BUSY`` of an unhurried loop."""
 _MEMORY: Final = 0.25
 """Seconds over which the rate is taken."""

@@ -124,6 +124,7 @@ async def _assembled(
     listening = _Listening(served)
     observer = Observer(listening)
     publisher = Publisher(settings, writer, _now, on_object=observer.observe, on_reset=observer.recheck)
+    observer.let_claim(publisher.claim)
     objects = object_processors(settings, watcher_settings(), writer, _now, on_object=observer.observe)
     agent = make_agent(programmer_settings().model_copy(update={"backend": backend.value}))
     follower = Follower(settings, lambda: listening.heard_everything() and not observer.pending)

@@ -66,6 +66,7 @@ async def watcher(settings: WatcherSettings, domain: DomainSettings) -> AsyncIte
         publisher = Publisher(
             domain, writer, _now, on_object=observer.observe, on_reset=observer.recheck, limits=limits
         )
+        observer.let_claim(publisher.claim)
         objects = object_processors(domain, settings, writer, _now, on_object=observer.observe)
         tasks = (observing(observer), *(when_served(served, processor) for processor in objects))
         try:

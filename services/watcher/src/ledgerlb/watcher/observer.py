@@ -6,7 +6,7 @@ behind the objects that they cover. So only differences are ever written: a rest
 nothing, and objects that went while nobody looked become tombstones when the first full list ends.
 
 A fact is state, so a failed append is never resent: what the log holds is read again, and the difference is taken
-again.
+again. Some facts wait a little so that one record does for two (see ``ledgerlb.watcher.waits``).
 
 Concurrency: ``take`` and ``observe`` are plain functions on the event loop of ``run``; only ``run`` (or whoever
 calls ``start`` and ``flush``) appends. Memory: one encoded fact an object, and one pending mark a changed object.
@@ -25,13 +25,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
-from ledgerlb.core.facts import KINDS, Synced, encode_fact, fact_key, key_of
+from ledgerlb.core.facts import KINDS, AnyFact, ServiceFact, Synced, encode_fact, fact_key, key_of
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record, latest
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.pods import PodFilter
 from ledgerlb.kube.source import Batch, Listed, ObjectSource, ProblemLog, Seen, seen
 from ledgerlb.runtime.pace import Pace
+from ledgerlb.watcher.waits import Waits
 
 MAX_RECORDS: Final = 2000
 """Most records of one append."""
@@ -77,6 +78,11 @@ class Observer:
         self._seen: dict[str, int] = {}
         self._deleted: OrderedDict[str, int] = OrderedDict()
         self._ahead: dict[str, tuple[int, float]] = {}
+        self._waits = Waits(clock)
+        """Facts that differ from the log too, but are not among ``_differing`` yet."""
+        self._claims: Callable[[ServiceFact], bool] = lambda _: False
+        self._failing = False
+        """Whether an append failed and the log has not been read again since."""
         self._woken = asyncio.Event()
         self._pace = Pace()
         self._recheck_at: float | None = None
@@ -88,12 +94,18 @@ class Observer:
     @property
     def pending(self) -> int:
         """Records that a flush would append."""
-        return len(self._differing)
+        return len(self._differing) + len(self._waits)
 
     @property
     def synced(self) -> bool:
         """Whether every kind of the source was listed at least once and all of it is in the log."""
-        return self._listed.issuperset(KINDS) and not self._differing
+        return self._listed.issuperset(KINDS) and not self.pending
+
+    def let_claim(self, claims: Callable[[ServiceFact], bool]) -> None:
+        """Ask ``claims`` of each Service that the log does not know whether its finalizer is being put on; what that
+        write returns must come to ``observe``.
+        """
+        self._claims = claims
 
     # From the source
 
@@ -102,12 +114,13 @@ class Observer:
         upserts = tuple(entry for entry in batch.upserts if self._is_news(entry))
         for passed in self._pods.pass_on(replace(batch, upserts=upserts)):
             self._apply(passed)
-        if self._differing:
+        if self.pending:
             self._woken.set()
 
-    def observe(self, obj: Mapping[str, Any]) -> None:
+    def observe(self, obj: Mapping[str, Any], *, awaited: bool = True) -> None:
         """Note an object that a write returned, so that its fact need not wait for the watch. One that is not
-        newer than what the source said, or that the source saw deleted since, is ignored.
+        newer than what the source said, or that the source saw deleted since, is ignored. ``awaited``: whether
+        somebody waits for the fact.
         """
         kind = obj.get("kind")
         if not isinstance(kind, str):
@@ -119,8 +132,8 @@ class Observer:
                 continue
             self._ahead[key] = (entry.version, self._clock() + AHEAD_SECONDS)
             for passed in self._pods.pass_on(Batch(kind, (entry,))):
-                self._apply(passed)
-        if self._differing:
+                self._apply(passed, awaited=awaited)
+        if self.pending:
             self._woken.set()
 
     def recheck(self) -> None:
@@ -128,9 +141,9 @@ class Observer:
         self._recheck_at = self._clock()
         self._woken.set()
 
-    def _apply(self, batch: Batch) -> None:
+    def _apply(self, batch: Batch, *, awaited: bool = True) -> None:
         for entry in batch.upserts:
-            self._put(entry)
+            self._put(entry, awaited=awaited)
         for (namespace, name), version in batch.gone:
             self._remove(fact_key(batch.kind, namespace, name), version)
         if batch.listed is not None:
@@ -146,7 +159,7 @@ class Observer:
             del self._ahead[key]
         return True
 
-    def _put(self, entry: Seen) -> None:
+    def _put(self, entry: Seen, *, awaited: bool) -> None:
         key = key_of(entry.fact)
         if entry.version:
             self._seen[key] = entry.version
@@ -161,7 +174,20 @@ class Observer:
             return
         self._deleted.pop(key, None)
         self._keys.setdefault(entry.fact.kind, set()).add(key)
+        self._arrange_wait(key, entry.fact, value, awaited=awaited)
         self._want(key, value)
+
+    def _arrange_wait(self, key: str, fact: AnyFact, value: bytes, *, awaited: bool) -> None:
+        if key in self._differing or (self._waits.is_patient(key) and self._wanted.get(key) == value):
+            return
+        # While the log does not answer nobody is claimed: a finalizer that nothing takes off would be in the way.
+        unknown = key not in self._logged and not self._failing
+        if unknown and isinstance(fact, ServiceFact) and self._claims(fact):
+            self._waits.claim(key)
+        elif not awaited:
+            self._waits.be_patient(key)
+        else:
+            self._waits.end(key)
 
     def _remove(self, key: str, version: int) -> None:
         last = max(version, self._seen.pop(key, 0))
@@ -171,6 +197,7 @@ class Observer:
         if len(self._deleted) > MAX_DELETED:
             self._deleted.popitem(last=False)
         self._keys.get(key.partition("/")[0], set()).discard(key)
+        self._waits.end(key)
         self._want(key, None)
 
     def _end_of_list(self, kind: str, listed: Listed) -> None:
@@ -192,7 +219,7 @@ class Observer:
         return 0 < at < version and self._clock() < until
 
     def _changes_of(self, kind: str) -> bool:
-        return any(key.startswith(f"{kind}/") for key in self._differing)
+        return any(key.startswith(f"{kind}/") for key in (*self._differing, *self._waits))
 
     def _want(self, key: str, value: bytes | None) -> None:
         if value is None:
@@ -201,7 +228,8 @@ class Observer:
             self._wanted[key] = value
         if self._logged.get(key) == value:
             self._differing.pop(key, None)
-        else:
+            self._waits.end(key)
+        elif key not in self._waits:
             self._differing.setdefault(key)
 
     # To the log
@@ -220,6 +248,7 @@ class Observer:
     async def flush(self, log: EventLog) -> int:
         """Append what differs; returns how many records that were. Raises LogUnavailable (call ``recover`` then)."""
         total = 0
+        self._differing.update(dict.fromkeys(self._waits.end_all()))
         while self._differing:
             total += await self._flush_once(log)
         return total
@@ -248,7 +277,7 @@ class Observer:
         """The next keys to append; a marker only once nothing of its kind is left behind it."""
         facts = [key for key in self._differing if not key.startswith(f"{_MARKER}/")]
         keys, rest = facts[:MAX_RECORDS], facts[MAX_RECORDS:]
-        waiting = {key.partition("/")[0] for key in rest}
+        waiting = {key.partition("/")[0] for key in (*rest, *self._waits)}
         markers = [key for key in self._differing if key.startswith(f"{_MARKER}/")]
         return keys + [key for key in markers if key.rpartition("/")[2] not in waiting]
 
@@ -290,6 +319,8 @@ class Observer:
         markers = [f"{_MARKER}//{kind}" for kind in sorted(self._complete & self._stale_marker)]
         in_order = [key for key in self._differing if key in set(differing)]
         self._differing = dict.fromkeys([*in_order, *differing, *markers])
+        self._waits.end_all()
+        self._failing = False
 
     async def run(self, log: EventLog, stop: asyncio.Event) -> None:
         """Follow the source into the log until ``stop``; survives LogUnavailable for any length of time."""
@@ -315,8 +346,9 @@ class Observer:
                 await feeding
 
     async def _wait(self, *others: asyncio.Task[Any]) -> None:
-        """Until something differs, another task ends, or it is time to compare again."""
-        timeout = None if self._recheck_at is None else max(0.0, self._recheck_at - self._clock())
+        """Until something differs, another task ends, a wait does, or it is time to compare again."""
+        moments = [moment for moment in (self._recheck_at, self._waits.next_end()) if moment is not None]
+        timeout = max(0.0, min(moments) - self._clock()) if moments else None
         waking = asyncio.create_task(self._woken.wait())
         try:
             await asyncio.wait({waking, *others}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -330,17 +362,26 @@ class Observer:
             if self._recheck_at is not None and self._clock() >= self._recheck_at:
                 self._recheck_at = None
                 await self.recover(log)
-            appended = await self._flush_once(log) if self._differing else 0
+            appended = await self._flush_once(log) if self._is_due() else 0
         except LogUnavailable as error:
             self.failures += 1
+            self._failing = True
             _log.warning("facts could not be appended, the log is read again: %s", error)
             if await self._keep_trying(self.recover, log, stop):
                 self._recheck_at = self._clock() + RECHECK_SECONDS
                 self._woken.set()
             return 0
-        if self._differing:
+        if self._next_keys():
             self._woken.set()
         return appended
+
+    def _is_due(self) -> bool:
+        """Whether something is to be appended now; if so, what waits for company is as well."""
+        self._differing.update(dict.fromkeys(self._waits.end_due()))
+        due = bool(self._next_keys())
+        if due:
+            self._differing.update(dict.fromkeys(self._waits.end_patient()))
+        return due
 
     async def _keep_trying(self, step: Callable[[EventLog], Any], log: EventLog, stop: asyncio.Event) -> bool:
         """Call ``step`` until the log answers, with growing pauses; False when stopped first."""

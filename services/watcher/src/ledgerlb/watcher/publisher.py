@@ -6,8 +6,9 @@ the finalizer goes. Events follow when there is time. ``spec`` is never written.
 
 Every step is decided afresh from the folded state when it is its turn, so a restart, a foreign change and a lost
 write all come to the same: what differs is written. After a write the fact is taken to show what was written until
-the next fact says what it really shows. InstanceIPs and FloatingIPs are another processor's work; the finalizer waits
-until those of the Service are gone.
+the next fact says what it really shows. Only the finalizer of a Service that the log does not know yet is put on
+without the log (see ``claim``): it depends on nothing but the Service. InstanceIPs and FloatingIPs are another
+processor's work; the finalizer waits until those of the Service are gone.
 
 Concurrency: ``take`` and ``settle`` never wait for the cluster; ``settle`` hands the names of Services to a
 ``WorkQueue``, whose tasks read the state between their own waits, on the same event loop.
@@ -22,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.core.facts import OWN_CONDITIONS, Condition, ServiceFact
@@ -89,9 +90,17 @@ class _Refused:
     until: datetime
 
 
+class OnObject(Protocol):
+    """Gets a Service as a write returned it."""
+
+    def __call__(self, obj: Object, *, awaited: bool) -> None:
+        """``awaited``: whether somebody waits for the fact of it."""
+        ...
+
+
 class Publisher:
-    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets a Service as a write of its
-    finalizer returned it, so that its fact need not wait for the watch; ``on_reset`` is told when the log turns out
+    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets a Service as a write returned it, so that
+    its fact need not wait for the watch; ``on_reset`` is told when the log turns out
     to be another one than was read. ``counts``: writes by step, ``refused``, ``events``.
     """
 
@@ -105,7 +114,7 @@ class Publisher:
         writer: ClusterWriter,
         clock: Clock,
         *,
-        on_object: Callable[[Object], None] | None = None,
+        on_object: OnObject | None = None,
         on_reset: Callable[[], None] = lambda: None,
         limits: Limits | None = None,
     ) -> None:
@@ -123,6 +132,8 @@ class Publisher:
         self._awaiting: dict[str, tuple[str, ...]] = {}
         self._look_at: datetime | None = None
         self._said_of_networks: dict[str, tuple[object, ...]] = {}
+        self._claimed: dict[str, ServiceFact] = {}
+        """Services that the log did not know and that get the finalizer."""
 
     def reset(self) -> None:
         """See Processor."""
@@ -132,6 +143,7 @@ class Publisher:
         self._refused.clear()
         self._undecided.clear()
         self._awaiting.clear()
+        self._claimed.clear()
         self._on_reset()
 
     def take(self, record: Record) -> None:
@@ -158,6 +170,18 @@ class Publisher:
         waits = self._awaiting or self._undecided or self._refused or self.queue.waiting()
         return MOVE_CHECK if waits else None
 
+    def claim(self, fact: ServiceFact) -> bool:
+        """Put our finalizer on a Service that the log does not know yet, if that is due; whether it is. What the write
+        returns goes to ``on_object``; where it fails, it is tried again once the log tells of the Service.
+        """
+        name = fact.full_name
+        known = not self._began or name in self._state.services
+        if known or fact.has_finalizer or fact.deleting or not is_ours(fact, self._settings):
+            return False
+        self._claimed[name] = fact
+        self.queue.add(name)
+        return True
+
     async def idle(self, within: float) -> bool:
         """Wait until every write is done, at most ``within`` seconds; whether that is so."""
         return await self.queue.idle(within)
@@ -174,6 +198,9 @@ class Publisher:
     # One Service
 
     async def _work(self, name: str) -> None:
+        claimed = self._claimed.pop(name, None)
+        if claimed is not None and name not in self._state.services:
+            await self._put_finalizer_on(claimed)
         for _ in range(MAX_STEPS):
             # Between reset and the next settle the state is half read: nothing may be decided on it.
             due = self._due(name) if self._began else None
@@ -181,6 +208,19 @@ class Publisher:
                 return
             await self._do(name, due)
         self.queue.add(name)
+
+    async def _put_finalizer_on(self, claimed: ServiceFact) -> None:
+        state = self._state
+        try:
+            result = await self._writer.write(add_finalizer(claimed))
+        except ClusterRefused:
+            return  # said, and shown on the Service, when the log tells of it
+        if result is None:
+            return
+        self.counts["finalizer-on"] += 1
+        state.serve(claimed)
+        if self._on_object is not None:
+            self._on_object(result, awaited=True)
 
     def _publication(self, fact: ServiceFact) -> Publication:
         name = fact.full_name
@@ -283,8 +323,8 @@ class Publisher:
             self._state.serve(before)
         if due.step == "status":
             self._announce(before, due)
-        if self._on_object is not None and due.step != "status":  # nobody waits for the fact of a status
-            self._on_object(result)
+        if self._on_object is not None:
+            self._on_object(result, awaited=due.step != "status")
 
     def _version(self, name: str) -> int:
         return self._state.versions.get(name, 0)

@@ -19,13 +19,15 @@ a release needs a Withdrawal.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
+from netaddr import IPAddress
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.facts import Family
+from ledgerlb.core.reachability import is_address
 from ledgerlb.core.settings import LONGEST
 
 
@@ -253,17 +255,15 @@ def _strange(intent: Intent) -> Iterable[tuple[str, str]]:
 def _strange_in(prefix: PrefixOffer) -> Iterable[tuple[str, str]]:
     if not _is_prefix(prefix.prefix, prefix.family):
         yield "prefixes.prefix", prefix.prefix
-    if prefix.gateway and not _is_canonical(prefix.gateway):
+    if prefix.gateway and not is_address(prefix.gateway):
         yield "prefixes.gateway", prefix.gateway
     for field, pairs in (("ranges", prefix.ranges), ("excluded", prefix.excluded)):
-        yield from ((f"prefixes.{field}", end) for pair in pairs for end in pair if not _is_canonical(end))
+        yield from ((f"prefixes.{field}", end) for pair in pairs for end in pair if not is_address(end))
 
 
 def _is_canonical(text: str) -> bool:
-    try:
-        return str(ip_address(text)) == text and "%" not in text
-    except ValueError:
-        return False
+    """Whether it is an address, spelled as the ledger spells it."""
+    return is_address(text) and str(IPAddress(text)) == text
 
 
 def _is_prefix(text: str, family: Family) -> bool:

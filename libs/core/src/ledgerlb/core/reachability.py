@@ -33,12 +33,12 @@ def canonical(address: str) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether the text is an IP address."""
+    """Whether the text is an IP address; one with a scope (``fe80::1%eth0``) is none to others."""
     try:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 @dataclass(frozen=True, slots=True)

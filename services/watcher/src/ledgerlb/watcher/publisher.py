@@ -19,10 +19,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, Literal, Protocol
 
 from ledgerlb.core.errors import ClusterRefused
@@ -34,28 +33,22 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.kube.writer import (
-    About,
     ClusterWriter,
     Object,
     Write,
     add_finalizer,
-    event_write,
     remove_finalizer,
     status_write,
 )
 from ledgerlb.runtime.due import is_due
-from ledgerlb.watcher.announcements import announcements
-from ledgerlb.watcher.state import Notice, PublisherState, problem_of
+from ledgerlb.watcher.announcer import Announcer, about
+from ledgerlb.watcher.state import PublisherState
 from ledgerlb.watcher.work import Limits, WorkQueue
 
 MOVE_CHECK: Final = 5.0
 """Seconds between two looks at Services that wait for an agent (one that died counts no more) or for a verdict."""
 VERDICT_GRACE: Final = 10.0
 """Seconds for which a verdict may be outstanding before the Service's conditions say so."""
-EVENT_LIFETIME: Final = 3600.0
-"""Seconds for which an API server keeps an Event. What the log says for longer than that is not said again at a start;
-what is newer is, because whoever ran before may have ended first: the name of an Event follows from what led to it, so
-one that stands already is not made twice."""
 RETRY: Final = 60.0
 """Seconds after which a write that was refused is tried again although nothing changed: permissions and admission rules
 change without a word to us."""
@@ -120,6 +113,7 @@ class Publisher:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.queue = WorkQueue(self._work, limits)
+        self._announcer = Announcer(self.queue, writer, clock, self.counts)
         self._settings = settings
         self._writer = writer
         self._clock = clock
@@ -131,7 +125,6 @@ class Publisher:
         self._undecided: dict[str, datetime] = {}
         self._awaiting: dict[str, tuple[str, ...]] = {}
         self._look_at: datetime | None = None
-        self._said_of_networks: dict[str, tuple[object, ...]] = {}
         self._claimed: dict[str, ServiceFact] = {}
         """Services that the log did not know and that get the finalizer."""
 
@@ -162,10 +155,9 @@ class Publisher:
             for name in (*self._awaiting, *self._undecided, *again):
                 self.queue.add(name)
         for network in self._state.take_offered():
-            self._announce_offer(network, first=first)
+            self._announcer.offer(self._state, network, first=first)
         for notice in self._state.take_notices():
-            if not (first and self._is_old(notice.at)):
-                self._announce_notice(notice)
+            self._announcer.notice(self._state, notice, first=first)
         await asyncio.sleep(0)
         waits = self._awaiting or self._undecided or self._refused or self.queue.waiting()
         return MOVE_CHECK if waits else None
@@ -322,7 +314,7 @@ class Publisher:
         if due.step == "finalizer-on":
             self._state.serve(before)
         if due.step == "status":
-            self._announce(before, due)
+            self._announcer.status(state, before, due.after.conditions)
         if self._on_object is not None:
             self._on_object(result, awaited=due.step != "status")
 
@@ -338,7 +330,7 @@ class Publisher:
         _log.error("Service %s: %s", name, refused)
         fact = self._state.services.get(name)
         if fact is not None and (before is None or before.said != said):
-            self._event(_about(fact), STATUS_REFUSED, str(refused), warning=True, identity=due.step)
+            self._announcer.event(about(fact), STATUS_REFUSED, str(refused), warning=True, identity=due.step)
 
     def _watch_over(self, name: str, publication: Publication) -> None:
         """Remember what must be looked at again without a record."""
@@ -369,70 +361,6 @@ class Publisher:
             self._awaiting[name] = addresses
             for address in addresses:
                 table.setdefault(address, {})[name] = None
-
-    # Events
-
-    def _announce(self, before: ServiceFact, due: _Due) -> None:
-        holdings = self._state.fold.holdings_of(before.full_name)
-        selection = self._state.selections.get(before.full_name)
-        # Names what led to it, so that saying it again after a crash is the same Event, and a later return is another.
-        identity = " ".join(
-            [str(selection.revision if selection else 0), *(holding.allocation for holding in holdings)]
-        )
-        for said in announcements(before.conditions, due.after.conditions):
-            self._event(_about(before), said.reason, said.message, warning=said.warning, identity=identity)
-
-    def _is_old(self, at: datetime) -> bool:
-        return (self._clock() - at).total_seconds() > EVENT_LIFETIME
-
-    def _announce_offer(self, network: str, *, first: bool) -> None:
-        """Once for each problem of a network, however many revisions of its offer name it."""
-        offer = self._state.offers.get(network)
-        if offer is None or not offer.problem:
-            self._said_of_networks.pop(network, None)
-            return
-        said = problem_of(offer)
-        if self._said_of_networks.get(network) == said:
-            return
-        old = first and self._is_old(self._state.problem_at[network])
-        identity = f"since {offer.problem_since}"
-        if old or self._event_on_network(network, offer.problem, offer.message, identity=identity, on=offer.carrier):
-            self._said_of_networks[network] = said
-
-    def _announce_notice(self, notice: Notice) -> None:
-        identity = f"{notice.network}#{notice.seq}"
-        fact = self._state.services.get(notice.service)
-        if fact is not None and fact.uid == notice.uid:
-            self._event(_about(fact), notice.reason, notice.message, warning=True, identity=identity)
-        elif not notice.service:
-            self._event_on_network(notice.network, notice.reason, notice.message, identity=identity)
-
-    def _event_on_network(self, network: str, reason: str, message: str, *, identity: str, on: str = "") -> bool:
-        """On the object of that name and of the kind ``on``, else on the NetworkAttachmentDefinition, else on the
-        VirtualNetwork; whether there is one.
-        """
-        namespace, _, name = network.partition("/")
-        for kind, api_version in sorted(_NETWORK_KINDS, key=lambda pair: pair[0] != on):
-            uid = self._state.objects.get((kind, network))
-            if uid is not None:
-                about = About(kind, api_version, namespace, name, uid)
-                self._event(about, reason, message, warning=True, identity=identity)
-                return True
-        return False
-
-    def _event(self, about: About, reason: str, message: str, *, warning: bool, identity: str) -> None:
-        write = event_write(about, reason, message, warning=warning, at=self._clock(), identity=identity)
-        self.queue.errand(partial(self._say, write))
-
-    def _say(self, write: Write) -> Awaitable[Object | None]:
-        self.counts["events"] += 1
-        return self._writer.write(write)
-
-
-_NETWORK_KINDS: Final = (
-    ("NetworkAttachmentDefinition", "k8s.cni.cncf.io/v1"),
-    ("VirtualNetwork", "core.contrail.juniper.net/v1"),
-)
 
 
 def _status_due(
@@ -476,10 +404,6 @@ def _timeless(due: _Due) -> Write:
             for entry in status["conditions"]
         ]
     return Write("Service", due.write.namespace, due.write.name, "patch-status", {"status": status}, due.write.uid)
-
-
-def _about(fact: ServiceFact) -> About:
-    return About("Service", "v1", fact.namespace, fact.name, fact.uid)
 
 
 def _is_last_sight(obj: Object) -> bool:

@@ -107,6 +107,27 @@ async def test_after_an_outage_everything_goes_on_at_the_first_success():
     assert set(desk.done) == {*names, "another"}
 
 
+async def test_those_that_failed_come_after_those_that_did_not():
+    desk = Desk(Limits(concurrency=1, first=0.01, longest=0.01, quiet=0.0))
+    stuck = [f"stuck{number}" for number in range(OUTAGE)]
+    for name in stuck:
+        desk.failing[name] = [ClusterUnavailable("a webhook does not answer")]
+        desk.queue.add(name)
+    async with asyncio.timeout(5):
+        while len(desk.order) < len(stuck):
+            await asyncio.sleep(0)
+        desk.open.clear()
+        while not desk.running:  # the first of them is tried again, and all others wait behind it
+            await asyncio.sleep(0)
+        while desk.queue._delayed:
+            await asyncio.sleep(0.001)
+    desk.queue.add("new")
+    desk.open.set()
+    assert await desk.finished()
+    assert desk.order.index("new") == len(stuck) + 1
+    assert all(desk.done[name] == 1 for name in (*stuck, "new"))
+
+
 async def test_the_server_may_name_the_pause():
     desk = Desk(Limits(first=0.001, longest=5.0))
     desk.failing["a"] = [ApiUnavailable("429", retry_after=0.2)]

@@ -8,7 +8,9 @@ worked on once more afterwards, so the work function always sees the latest stat
 of one connection. At most ``max_errands`` wait; beyond that the oldest is dropped and counted.
 
 ClusterUnavailable from a piece of work: the name is tried again after a pause that doubles up to ``longest`` seconds.
-After ``OUTAGE`` failures in a row one name at a time is tried; the first success lets all others go on at once.
+After ``OUTAGE`` failures in a row one name at a time is tried; the first success lets all others go on at once. Names
+that have failed come after those that have not: what some cannot have (an admission webhook that does not answer for
+them) does not hold up the others.
 
 Concurrency: everything happens on one event loop; only ``work`` and errands wait.
 """
@@ -62,6 +64,8 @@ class WorkQueue:
         self._work = work
         self._limits = limits or Limits()
         self._pending: dict[str, None] = {}
+        self._failed_before: dict[str, None] = {}
+        """What is pending too, but failed the last time."""
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
@@ -83,8 +87,11 @@ class WorkQueue:
         if name in self._running:
             self._again.add(name)
         elif name not in self._delayed:
-            self._pending[name] = None
+            self._queue(name)
         self._start()
+
+    def _queue(self, name: str) -> None:
+        (self._failed_before if name in self._tries else self._pending)[name] = None
 
     def errand(self, errand: Errand) -> None:
         """Do this when there is time."""
@@ -97,6 +104,7 @@ class WorkQueue:
     def clear(self) -> None:
         """Forget what waits; what runs is finished."""
         self._pending.clear()
+        self._failed_before.clear()
         self._again.clear()
         self._tries.clear()
         for handle in self._delayed.values():
@@ -106,7 +114,7 @@ class WorkQueue:
 
     def waiting(self) -> int:
         """How many names and errands are not done yet."""
-        return len(self._pending) + len(self._running) + len(self._delayed) + self.errands()
+        return len(self._pending) + len(self._failed_before) + len(self._running) + len(self._delayed) + self.errands()
 
     def errands(self) -> int:
         """How many errands are not done yet."""
@@ -141,9 +149,9 @@ class WorkQueue:
         if self._closed:
             return
         limit = 1 if self._failures >= OUTAGE else self._limits.concurrency
-        while self._pending and len(self._running) < limit:
-            name = next(iter(self._pending))
-            del self._pending[name]
+        while (waiting := self._pending or self._failed_before) and len(self._running) < limit:
+            name = next(iter(waiting))
+            del waiting[name]
             self._running.add(name)
             self._spawn(self._run(name))
         if self._running:
@@ -173,7 +181,7 @@ class WorkQueue:
             if name in self._again:
                 self._again.discard(name)
                 if name not in self._delayed:
-                    self._pending[name] = None
+                    self._queue(name)
             self._changed.set()
             self._start()
 

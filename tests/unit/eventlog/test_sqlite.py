@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured
-from ledgerlb.eventlog.embedded import SqliteLog, connection
+from ledgerlb.eventlog.embedded import SqliteLog, connection, statements
 from ledgerlb.eventlog.port import NewRecord, PositionLost, Record
 from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS, LEDGER, Topic
 
@@ -113,6 +115,45 @@ async def test_files_of_others_and_of_the_future_are_refused(tmp_path: Path) -> 
     for name, words in (("text", "not a LedgerLB log"), ("foreign", "another application"), ("future", "newer")):
         with pytest.raises(TopicMisconfigured, match=words):
             await SqliteLog(tmp_path / f"{name}.db").__aenter__()
+
+
+@pytest.mark.parametrize("before", ["PRAGMA application_id", "PRAGMA user_version", "SELECT count"])
+def test_a_file_that_another_process_is_just_setting_up_is_not_somebody_elses(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "new.db"
+    ours, theirs = (sqlite3.connect(path, timeout=0.0, isolation_level=None) for _ in range(2))
+
+    def meanwhile(statement: str) -> None:
+        if statement.startswith(before):
+            ours.set_trace_callback(None)
+            with contextlib.suppress(sqlite3.OperationalError):  # it may find the file locked, and tries again later
+                statements.prepare(theirs, path)
+
+    ours.set_trace_callback(meanwhile)
+    with contextlib.suppress(sqlite3.OperationalError):
+        statements.prepare(ours, path)
+    for database in (theirs, ours):
+        statements.prepare(database, path)
+        assert statements.append(database, "topic", [(b"key", b"value")], 0) >= 0
+        database.close()
+
+
+async def test_a_file_that_is_locked_while_it_is_set_up_is_tried_again(tmp_path: Path, monkeypatch) -> None:
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorname = "SQLITE_BUSY"
+    monkeypatch.setattr(connection, "PREPARE_PAUSES", (0.0, 0.0))
+    prepare, errors = statements.prepare, [locked, locked]
+
+    def flaky(*arguments: Any) -> None:
+        if errors:
+            raise errors.pop()
+        prepare(*arguments)
+
+    monkeypatch.setattr(statements, "prepare", flaky)
+    async with SqliteLog(tmp_path / "l.db"):
+        assert errors == []
+    errors[:] = [locked] * 3
+    with pytest.raises(LogUnavailable, match="locked"):
+        await SqliteLog(tmp_path / "l.db").__aenter__()
 
 
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

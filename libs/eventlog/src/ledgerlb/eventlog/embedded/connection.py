@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,9 @@ BUSY_TIMEOUT: Final = 5.0
 """Seconds that SQLite waits for another process's lock."""
 CALL_TIMEOUT: Final = 20.0
 """Seconds that a caller waits for its call, queueing included."""
+
+PREPARE_PAUSES: Final = (0.02, 0.1, 0.5)
+"""Seconds between tries to set up a file that another process is just setting up: SQLite does not wait for all of it."""
 
 T = TypeVar("T")
 
@@ -79,7 +83,7 @@ class Connection:
                 f"{self._path} cannot be opened: {error}; make its folder writable for this user"
             ) from error
         try:
-            statements.prepare(database, self._path)
+            self._prepare(database)
         except sqlite3.OperationalError as error:
             database.close()
             raise LogUnavailable(f"{self._path} cannot be prepared: {error}; {_remedy(error)}") from error
@@ -91,12 +95,26 @@ class Connection:
             raise
         return database
 
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        for pause in PREPARE_PAUSES:
+            try:
+                return statements.prepare(database, self._path)
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error):
+                    raise
+            time.sleep(pause)
+        return statements.prepare(database, self._path)
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
 
 def _remedy(error: sqlite3.Error) -> str:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return "free disk space"
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if _is_locked(error):
         return "another process holds the file: end it if it hangs"
     if name.startswith("SQLITE_READONLY"):
         return "make the file and its folder writable for this user"

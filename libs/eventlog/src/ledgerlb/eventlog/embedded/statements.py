@@ -32,9 +32,7 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     """Set up the connection, and the file where it is new; raises TopicMisconfigured for one of another kind or
     version.
     """
-    application = database.execute("PRAGMA application_id").fetchone()[0]
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application, version, tables = _what_it_is(database)
     if tables and application != APPLICATION_ID:
         raise TopicMisconfigured(f"{path} is a database of another application; name another file")
     if version > SCHEMA_VERSION:
@@ -46,6 +44,22 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
             database.execute(_SCHEMA)
             database.execute(f"PRAGMA application_id={APPLICATION_ID}")
             database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _what_it_is(database: sqlite3.Connection) -> tuple[int, int, int]:
+    """(application_id, user_version, number of tables), all as of one moment: another process may be setting up the
+    same new file.
+    """
+    database.execute("BEGIN")
+    try:
+        return (
+            database.execute("PRAGMA application_id").fetchone()[0],
+            database.execute("PRAGMA user_version").fetchone()[0],
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0],
+        )
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
 
 
 class _Transaction:

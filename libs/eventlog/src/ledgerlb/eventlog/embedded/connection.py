@@ -23,7 +23,7 @@ CALL_TIMEOUT: Final = 20.0
 """Seconds that a caller waits for its call, queueing included."""
 
 PREPARE_PAUSES: Final = (0.02, 0.1, 0.5)
-"""Seconds between tries to set up a file that another process is just setting up: SQLite does not wait for all of it."""
+"""Seconds between tries to set up a file that another process is setting up too: SQLite does not wait for all of it."""
 
 T = TypeVar("T")
 

@@ -22,6 +22,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
@@ -219,7 +220,7 @@ class Observer:
         return 0 < at < version and self._clock() < until
 
     def _changes_of(self, kind: str) -> bool:
-        return any(key.startswith(f"{kind}/") for key in (*self._differing, *self._waits))
+        return any(key.startswith(f"{kind}/") for key in chain(self._differing, self._waits))
 
     def _want(self, key: str, value: bytes | None) -> None:
         if value is None:
@@ -317,7 +318,8 @@ class Observer:
                 self._keys.setdefault(kind, set()).add(key)
         differing = [key for key in [*self._wanted, *self._logged] if self._logged.get(key) != self._wanted.get(key)]
         markers = [f"{_MARKER}//{kind}" for kind in sorted(self._complete & self._stale_marker)]
-        in_order = [key for key in self._differing if key in set(differing)]
+        now_differing = set(differing)
+        in_order = [key for key in self._differing if key in now_differing]
         self._differing = dict.fromkeys([*in_order, *differing, *markers])
         self._waits.end_all()
         self._failing = False
@@ -371,17 +373,24 @@ class Observer:
                 self._recheck_at = self._clock() + RECHECK_SECONDS
                 self._woken.set()
             return 0
-        if self._next_keys():
+        if self._is_ready():
             self._woken.set()
         return appended
 
     def _is_due(self) -> bool:
         """Whether something is to be appended now; if so, what waits for company is as well."""
         self._differing.update(dict.fromkeys(self._waits.end_due()))
-        due = bool(self._next_keys())
+        due = self._is_ready()
         if due:
             self._differing.update(dict.fromkeys(self._waits.end_patient()))
         return due
+
+    def _is_ready(self) -> bool:
+        """Whether there is a next key: a fact, or a marker of whose kind nothing waits."""
+        waiting = {key.partition("/")[0] for key in self._waits}
+        return any(
+            not key.startswith(f"{_MARKER}/") or key.rpartition("/")[2] not in waiting for key in self._differing
+        )
 
     async def _keep_trying(self, step: Callable[[EventLog], Any], log: EventLog, stop: asyncio.Event) -> bool:
         """Call ``step`` until the log answers, with growing pauses; False when stopped first."""

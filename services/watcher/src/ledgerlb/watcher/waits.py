@@ -8,6 +8,7 @@ next that somebody does. Both waits are bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Final
 
 CLAIM_SECONDS: Final = 1.0
@@ -64,7 +65,9 @@ class Waits:
     def end_due(self) -> list[str]:
         """End those that have lasted long enough; the keys."""
         now = self._clock()
-        keys = [key for waits in (self._claimed, self._patient) for key, until in waits.items() if until <= now]
+        keys: list[str] = []
+        for waits in (self._claimed, self._patient):
+            keys += [key for key, _ in takewhile(lambda wait: wait[1] <= now, waits.items())]
         for key in keys:
             self.end(key)
         return keys

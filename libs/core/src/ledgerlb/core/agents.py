@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from ledgerlb.core.index import Index
 from ledgerlb.core.pathset import Heartbeat, Report, ReportRecord
 
 
@@ -14,7 +15,7 @@ class AgentTable:
 
     def __init__(self) -> None:
         self._heartbeats: dict[str, Heartbeat] = {}
-        self._reports: dict[str, dict[str, Report]] = {}
+        self._reports: Index[str, str, Report] = Index()
 
     def take(self, key: str, record: ReportRecord | None) -> None:
         """Fold one record of the reports topic (None: a tombstone)."""
@@ -23,11 +24,11 @@ class AgentTable:
             if head == "heartbeat":
                 self._heartbeats.pop(agent, None)
             else:
-                self._reports.get(head, {}).pop(agent, None)
+                self._reports.discard(head, agent)
         elif isinstance(record, Heartbeat):
             self._heartbeats[record.agent] = record
         else:
-            self._reports.setdefault(record.address, {})[record.agent] = record
+            self._reports.put(record.address, record.agent, record)
 
     def agents(self) -> tuple[Heartbeat, ...]:
         """The last heartbeat of every agent ever heard of, by name."""
@@ -44,7 +45,7 @@ class AgentTable:
 
     def reports(self, address: str) -> tuple[Report, ...]:
         """The last report of each agent for the address, by agent name."""
-        found = self._reports.get(address, {})
+        found = self._reports.of(address)
         return tuple(found[name] for name in sorted(found))
 
     def programmed(self, address: str, now: datetime, timeout: float, *, allocation: str = "") -> bool:

@@ -29,6 +29,7 @@ from ledgerlb.core.facts import (
     VirtualMachineInterfaceFact,
     VirtualNetworkFact,
 )
+from ledgerlb.core.index import Index
 from ledgerlb.core.reachability import Interface, canonical, interface_of_vmi, interfaces_of
 from ledgerlb.core.settings import DomainSettings
 
@@ -61,9 +62,9 @@ class ClusterView:
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, AnyFact]] = {}
         self._synced: dict[str, bool] = {}
-        self._services_in: dict[str, dict[str, None]] = {}
-        self._slices_of: dict[str, dict[str, None]] = {}
-        self._attached: dict[str, dict[tuple[str, str], tuple[Interface, ...]]] = {}
+        self._services_in: Index[str, str, None] = Index()
+        self._slices_of: Index[str, str, None] = Index()
+        self._attached: Index[str, tuple[str, str], tuple[Interface, ...]] = Index()
 
     def take(self, key: str, record: FactRecord) -> Change:
         """Fold one decoded record of the facts topic; ``key`` is its record key."""
@@ -90,9 +91,9 @@ class ClusterView:
         name = fact.full_name
         match fact:
             case ServiceFact():
-                _file(self._services_in, fact.namespace, name, add=add)
+                (self._services_in.add if add else self._services_in.discard)(fact.namespace, name)
             case EndpointSliceFact():
-                _file(self._slices_of, f"{fact.namespace}/{fact.service}", name, add=add)
+                (self._slices_of.add if add else self._slices_of.discard)(f"{fact.namespace}/{fact.service}", name)
             case PodFact():
                 self._attach(("Pod", name), interfaces_of(fact), add=add)
             case VirtualMachineInterfaceFact():
@@ -100,13 +101,11 @@ class ClusterView:
 
     def _attach(self, source: tuple[str, str], interfaces: tuple[Interface, ...], *, add: bool) -> None:
         for address in dict.fromkeys(address for interface in interfaces for address in interface.addresses):
-            found = self._attached.setdefault(address, {})
             if add:
-                found[source] = tuple(interface for interface in interfaces if address in interface.addresses)
+                here = tuple(interface for interface in interfaces if address in interface.addresses)
+                self._attached.put(address, source, here)
             else:
-                found.pop(source, None)
-                if not found:
-                    del self._attached[address]
+                self._attached.discard(address, source)
 
     # -- what is there -----------------------------------------------------------------------------------------------
 
@@ -139,7 +138,7 @@ class ClusterView:
 
     def services_in(self, namespace: str) -> tuple[str, ...]:
         """Names of the Services of a namespace."""
-        return tuple(sorted(self._services_in.get(namespace, ())))
+        return tuple(sorted(self._services_in.of(namespace)))
 
     def namespace(self, name: str) -> NamespaceFact | None:
         """A Namespace."""
@@ -153,7 +152,7 @@ class ClusterView:
     def slices_of(self, service: str) -> tuple[EndpointSliceFact, ...]:
         """Every EndpointSlice that names the Service."""
         slices = self._facts.get("EndpointSlice", {})
-        return tuple(cast("EndpointSliceFact", slices[name]) for name in sorted(self._slices_of.get(service, ())))
+        return tuple(cast("EndpointSliceFact", slices[name]) for name in sorted(self._slices_of.of(service)))
 
     def endpoints_of(self, service: str) -> EndpointsFact | None:
         """The raw Endpoints of the Service's name, where no slices mirror them."""
@@ -169,7 +168,7 @@ class ClusterView:
         """
         found = {
             (interface.pod, interface.network): interface
-            for interfaces in self._attached.get(canonical(address), {}).values()
+            for interfaces in self._attached.of(canonical(address)).values()
             for interface in interfaces
         }
         return tuple(found[place] for place in sorted(found))
@@ -210,13 +209,3 @@ class ClusterView:
         """The Kubemanager that the settings name."""
         name = f"{settings.kubemanager.namespace}/{settings.kubemanager.name}"
         return cast("KubemanagerFact | None", self._get("Kubemanager", name))
-
-
-def _file(index: dict[str, dict[str, None]], group: str, name: str, *, add: bool) -> None:
-    if add:
-        index.setdefault(group, {})[name] = None
-        return
-    members = index[group]
-    del members[name]
-    if not members:
-        del index[group]

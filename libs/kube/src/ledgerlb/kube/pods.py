@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from ledgerlb.core.facts import AnyFact, Endpoint, EndpointsFact, EndpointSliceFact, PodFact, ServiceFact
+from ledgerlb.core.index import Dependencies, Index
 from ledgerlb.core.reachability import canonical
 from ledgerlb.kube.source import Batch, Listed, Name, Seen
 
@@ -35,12 +36,12 @@ class PodFilter:
         self._balanced: set[Name] = set()
         self._sources: dict[_Source, tuple[Name, frozenset[Claim]]] = {}
         """EndpointSlice or Endpoints -> (its Service, the Pods that it claims)"""
-        self._of_service: dict[Name, set[_Source]] = {}
+        self._of_service: Index[Name, _Source, None] = Index()
         self._wanted: Counter[Claim] = Counter()
         """How many sources of LoadBalancer Services make a claim."""
         self._pods: dict[Name, Seen] = {}
-        self._at: dict[str, set[Name]] = {}
-        """Pods by address."""
+        self._addresses: Dependencies[Name, str] = Dependencies()
+        """The addresses of each Pod."""
         self._passed: set[Name] = set()
         self._awaited = set(_FIRST)
         self._held_back: Listed | None = None
@@ -77,7 +78,7 @@ class PodFilter:
         if balanced == (service in self._balanced):
             return
         (self._balanced.add if balanced else self._balanced.discard)(service)
-        for entry in sorted(self._of_service.get(service, ())):
+        for entry in sorted(self._of_service.of(service)):
             self._count(self._sources[entry][1], 1 if balanced else -1, touched)
 
     def _endpoints(self, batch: Batch, touched: set[Claim]) -> None:
@@ -98,14 +99,12 @@ class PodFilter:
             self._sources[source] = before
             return
         if before is not None:
-            self._of_service[before[0]].discard(source)
-            if not self._of_service[before[0]]:
-                del self._of_service[before[0]]
+            self._of_service.discard(before[0], source)
             if before[0] in self._balanced:
                 self._count(before[1], -1, touched)
         if after is not None:
             self._sources[source] = after
-            self._of_service.setdefault(after[0], set()).add(source)
+            self._of_service.add(after[0], source)
             if after[0] in self._balanced:
                 self._count(after[1], 1, touched)
 
@@ -129,7 +128,7 @@ class PodFilter:
         upserts, gone = [], []
         names: set[Name] = set()
         for claim in touched:
-            names.update(self._at.get(claim, ()) if isinstance(claim, str) else (claim,))
+            names.update(self._addresses.dependents_on(claim) if isinstance(claim, str) else (claim,))
         for name in sorted(names):
             if self._needed(name) == (name in self._passed):
                 continue
@@ -173,15 +172,10 @@ class PodFilter:
         return (Batch("Pod", tuple(upserts), tuple(gone), listed),) if upserts or gone or listed else ()
 
     def _keep(self, name: Name, seen: Seen | None) -> None:
-        before = self._pods.pop(name, None)
-        for address in _addresses_of(before):
-            self._at[address].discard(name)
-            if not self._at[address]:
-                del self._at[address]
+        self._pods.pop(name, None)
         if seen is not None:
             self._pods[name] = seen
-            for address in _addresses_of(seen):
-                self._at.setdefault(address, set()).add(name)
+        self._addresses.assign(name, _addresses_of(seen))
 
 
 def _addresses_of(seen: Seen | None) -> Iterable[str]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from ledgerlb.core.backend_facts import touched_by
 from ledgerlb.core.facts import decode_fact
+from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.paths import plan_from
 from ledgerlb.core.pathset import encode_path_set
@@ -44,8 +45,7 @@ class Planner:
         self._ledger = LedgerFold()
         self._published: dict[str, bytes] = {}
         self._written: dict[str, int] = {}
-        self._made_from: dict[str, frozenset[str]] = {}
-        self._made_with: dict[str, set[str]] = {}
+        self._made_from: Dependencies[str, str] = Dependencies()
         self.pending: set[str] = set()
 
     def take(self, record: Record) -> None:
@@ -53,7 +53,7 @@ class Planner:
         if record.topic == FACTS.name:
             change = self._facts.take(record.key, decode_fact(record.key, record.value))
             for key in touched_by(change):
-                self.pending |= self._made_with.get(key, set())
+                self.pending.update(self._made_from.dependents_on(key))
         elif record.topic == LEDGER.name:
             taken = self._ledger.take(record.key, record.value)
             if isinstance(taken, Accepted):
@@ -93,23 +93,11 @@ class Planner:
     def _change(self, address: str) -> NewRecord | None:
         """The record that brings the topic up to date for one address, None where it is."""
         planned = plan_from(self._facts, self._ledger, address)
-        self._depend(address, planned.made_from)
+        self._made_from.assign(address, planned.made_from)
         value = encode_path_set(planned.path_set) if planned.path_set is not None else None
         if value == self._published.get(address) or not self._fitting.fits(address, value):
             return None
         return NewRecord(address, value)
-
-    def _depend(self, address: str, made_from: frozenset[str]) -> None:
-        before = self._made_from.pop(address, frozenset())
-        for key in before - made_from:
-            members = self._made_with[key]
-            members.discard(address)
-            if not members:
-                del self._made_with[key]
-        for key in made_from - before:
-            self._made_with.setdefault(key, set()).add(address)
-        if made_from:
-            self._made_from[address] = made_from
 
     def _remember(self, address: str, value: bytes | None) -> None:
         if value:

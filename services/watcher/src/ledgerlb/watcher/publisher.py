@@ -123,7 +123,6 @@ class Publisher:
         self._state = PublisherState(settings)
         self._refused: dict[tuple[str, Step], _Refused] = {}
         self._undecided: dict[str, datetime] = {}
-        self._awaiting: dict[str, tuple[str, ...]] = {}
         self._look_at: datetime | None = None
         self._claimed: dict[str, ServiceFact] = {}
         """Services that the log did not know and that get the finalizer."""
@@ -135,7 +134,6 @@ class Publisher:
         self.queue.clear()
         self._refused.clear()
         self._undecided.clear()
-        self._awaiting.clear()
         self._claimed.clear()
         self._on_reset()
 
@@ -152,14 +150,14 @@ class Publisher:
         if self._look_at is None or is_due(self._look_at, now, MOVE_CHECK):
             self._look_at = now + timedelta(seconds=MOVE_CHECK)
             again = (name for (name, _), refused in self._refused.items() if is_due(refused.until, now, RETRY))
-            for name in (*self._awaiting, *self._undecided, *again):
+            for name in (*self._state.awaiting, *self._undecided, *again):
                 self.queue.add(name)
         for network in self._state.take_offered():
             self._announcer.offer(self._state, network, first=first)
         for notice in self._state.take_notices():
             self._announcer.notice(self._state, notice, first=first)
         await asyncio.sleep(0)
-        waits = self._awaiting or self._undecided or self._refused or self.queue.waiting()
+        waits = self._state.awaiting or self._undecided or self._refused or self.queue.waiting()
         return MOVE_CHECK if waits else None
 
     def claim(self, fact: ServiceFact) -> bool:
@@ -334,7 +332,7 @@ class Publisher:
 
     def _watch_over(self, name: str, publication: Publication) -> None:
         """Remember what must be looked at again without a record."""
-        self._await(name, publication.awaiting)
+        self._state.awaiting.assign(name, publication.awaiting)
         waits = publication.state in {"Pending", "Moving"} and not publication.decided
         if waits:
             self._undecided.setdefault(name, self._clock())
@@ -349,18 +347,7 @@ class Publisher:
         self._undecided.pop(name, None)
         for step, _ in self._steps():
             self._refused.pop((name, step), None)
-        self._await(name, ())
-
-    def _await(self, name: str, addresses: tuple[str, ...]) -> None:
-        table = self._state.awaiting
-        for address in self._awaiting.pop(name, ()):
-            table[address].pop(name, None)
-            if not table[address]:
-                del table[address]
-        if addresses:
-            self._awaiting[name] = addresses
-            for address in addresses:
-                table.setdefault(address, {})[name] = None
+        self._state.awaiting.assign(name, ())
 
 
 def _status_due(

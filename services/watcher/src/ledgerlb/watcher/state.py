@@ -17,6 +17,7 @@ from ledgerlb.core.facts import (
     VirtualNetworkFact,
     decode_fact,
 )
+from ledgerlb.core.index import Dependencies
 from ledgerlb.core.intents import (
     AddressIntent,
     Dropped,
@@ -75,14 +76,13 @@ class PublisherState:
         """uid of each NetworkAttachmentDefinition and VirtualNetwork, by (kind, full name)."""
         self.fold = LedgerFold()
         self.agents = AgentTable()
-        self.awaiting: dict[str, dict[str, None]] = {}
-        """Address that a move waits for → its Services."""
+        self.awaiting: Dependencies[str, str] = Dependencies()
+        """Which addresses the move of each Service waits for."""
         self.changed: dict[str, None] = {}
         self.offered: dict[str, None] = {}
         self.notices: list[Notice] = []
-        self._made_for: dict[tuple[str, str], tuple[str, ...]] = {}
-        """Services for which an InstanceIP or FloatingIP of ours stands, by (kind, name)."""
-        self._objects_of: dict[str, dict[tuple[str, str], None]] = {}
+        self._made_for: Dependencies[tuple[str, str], str] = Dependencies()
+        """Services for which each InstanceIP or FloatingIP of ours exists, by (kind, name)."""
         self._wants: dict[str, dict[str, None]] = {}
         self._served: dict[str, str] = {}
         self._handovers = Handovers(settings)
@@ -96,7 +96,7 @@ class PublisherState:
 
     def has_objects(self, service: str) -> bool:
         """Whether an InstanceIP or FloatingIP of ours still stands for the Service."""
-        return bool(self._objects_of.get(service))
+        return bool(self._made_for.dependents_on(service))
 
     def spoken(self, service: str) -> bool:
         """Whether the ledger has ever said anything of the Service: before, a status that it shows may still be
@@ -146,7 +146,7 @@ class PublisherState:
             report = decode_report(record.key, record.value)
             self.agents.take(record.key, report)
             if isinstance(report, Report):
-                self.changed.update(self.awaiting.get(report.address, {}))
+                self.changed.update(dict.fromkeys(self.awaiting.dependents_on(report.address)))
 
     def _take_fact(self, fact: FactRecord) -> None:
         match fact:
@@ -171,16 +171,9 @@ class PublisherState:
                 pass
 
     def _take_object(self, key: tuple[str, str], owners: tuple[str, ...]) -> None:
-        for owner in self._made_for.pop(key, ()):
-            members = self._objects_of[owner]
-            del members[key]
-            if not members:
-                del self._objects_of[owner]
+        for owner in self._made_for.assign(key, owners):
+            if not self.has_objects(owner):
                 self.changed[owner] = None
-        for owner in owners:
-            self._objects_of.setdefault(owner, {})[key] = None
-        if owners:
-            self._made_for[key] = owners
 
     def _take_service(self, fact: ServiceFact) -> None:
         name = fact.full_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledgerlb.core.backend_facts import Lookups, touched_by
 from ledgerlb.core.facts import FactRecord, VirtualMachineInterfaceFact
+from ledgerlb.core.index import Index
 from ledgerlb.core.view import ClusterView
 
 
@@ -14,7 +15,7 @@ class ObjectsView:
 
     def __init__(self) -> None:
         self.cluster = ClusterView()
-        self._interfaces: dict[str, dict[str, VirtualMachineInterfaceFact]] = {}
+        self._interfaces: Index[str, str, VirtualMachineInterfaceFact] = Index()
 
     def take(self, key: str, record: FactRecord) -> frozenset[str]:
         """Fold one decoded record; returns the keys whose answers may have changed."""
@@ -25,21 +26,15 @@ class ObjectsView:
         for fact in (change.old, change.new):
             if isinstance(fact, VirtualMachineInterfaceFact) and fact.pod and change.old != change.new:
                 touched.add(_key(fact.pod))
-                self._file(fact, add=fact is change.new)
+                if fact is change.new:
+                    self._interfaces.put(fact.pod, fact.full_name, fact)
+                else:
+                    self._interfaces.discard(fact.pod, fact.full_name)
         return frozenset(touched)
-
-    def _file(self, fact: VirtualMachineInterfaceFact, *, add: bool) -> None:
-        found = self._interfaces.setdefault(fact.pod, {})
-        if add:
-            found[fact.full_name] = fact
-            return
-        found.pop(fact.full_name, None)
-        if not found:
-            del self._interfaces[fact.pod]
 
     def interfaces_of(self, pod: str) -> tuple[VirtualMachineInterfaceFact, ...]:
         """CN2's interfaces of a pod (``namespace/name``), by name."""
-        found = self._interfaces.get(pod, {})
+        found = self._interfaces.of(pod)
         return tuple(found[name] for name in sorted(found))
 
 

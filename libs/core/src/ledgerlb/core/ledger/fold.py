@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ledgerlb.core.index import Index
 from ledgerlb.core.ledger.chain import Head, extends, why_not
 from ledgerlb.core.ledger.entry import Entry, decode_entry, digest
 from ledgerlb.core.ledger.evolve import evolve
@@ -43,8 +44,8 @@ class LedgerFold:
         self.networks: dict[str, NetworkState] = {}
         self.accepted = 0
         self.rejected = 0
-        self._networks_of: dict[str, dict[str, None]] = {}
-        self._networks_at: dict[str, dict[str, None]] = {}
+        self._networks_of: Index[str, str, None] = Index()
+        self._networks_at: Index[str, str, None] = Index()
 
     def take(self, key: str, value: bytes | None) -> Accepted | Rejected:
         """Fold one record of the ledger topic. Raises UndecodableRecord for bytes that are no entry; nothing changed
@@ -63,10 +64,10 @@ class LedgerFold:
             evolve(state, event, entry.decided_at, entry.seq)
             service = getattr(event, "service", None)
             if service is not None:
-                self._networks_of.setdefault(service, {})[entry.network] = None
+                self._networks_of.add(service, entry.network)
             address = getattr(event, "address", None)
             if address is not None:
-                self._networks_at.setdefault(address, {})[entry.network] = None
+                self._networks_at.add(address, entry.network)
         for cause in entry.cause:
             if cause.revision and cause.service:
                 state.revisions[cause.service] = max(cause.revision, state.revisions.get(cause.service, 0))
@@ -83,20 +84,20 @@ class LedgerFold:
         """Everything the Service holds or is leaving, by network, then in the order in which it got them."""
         return tuple(
             holding
-            for network in sorted(self._networks_of.get(service, ()))
+            for network in sorted(self._networks_of.of(service))
             for holding in self.networks[network].holdings_of(service)
         )
 
     def refusals_of(self, service: str) -> tuple[Refusal, ...]:
         """The Service's standing refusals, by network."""
-        found = (self.networks[network].refusals.get(service) for network in sorted(self._networks_of.get(service, ())))
+        found = (self.networks[network].refusals.get(service) for network in sorted(self._networks_of.of(service)))
         return tuple(refusal for refusal in found if refusal is not None)
 
     def holding(self, address: str) -> tuple[Holding, ...]:
         """Everyone on the address, over all networks."""
         return tuple(
             holding
-            for network in sorted(self._networks_at.get(address, ()))
+            for network in sorted(self._networks_at.of(address))
             for holding in self.networks[network].holdings_at(address)
         )
 

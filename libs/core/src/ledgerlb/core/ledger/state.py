@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal
 
+from ledgerlb.core.index import Index
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.chain import Head
 from ledgerlb.core.ledger.events import Family, Prefix
@@ -45,10 +46,10 @@ class NetworkState:
         self.refusals: dict[str, Refusal] = {}
         self.records: dict[str, AddressRecord] = {}
         self._journal: list[tuple[str, object]] | None = None
-        self._by_service: dict[str, dict[str, None]] = {}
-        self._former: dict[str, dict[str, None]] = {}
-        self._shared: dict[tuple[str, str], dict[str, None]] = {}
-        self._per_namespace: dict[str, dict[str, int]] = {}
+        self._by_service: Index[str, str, None] = Index()
+        self._former: Index[str, str, None] = Index()
+        self._shared: Index[tuple[str, str], str, None] = Index()
+        self._per_namespace: Index[str, str, None] = Index()
         self._used: dict[Family, IntervalSet] = {4: IntervalSet(), 6: IntervalSet()}
         self._free: dict[tuple[Family, _Free], list[_Order]] = {
             (family, status): [] for family in (4, 6) for status in ("quarantined", "leased", "idle")
@@ -96,23 +97,23 @@ class NetworkState:
 
     def held_by(self, service: str) -> tuple[AddressRecord, ...]:
         """The records that the Service holds or is leaving, in the order in which it got them."""
-        found = [self.records[address] for address in self._by_service.get(service, ())]
+        found = [self.records[address] for address in self._by_service.of(service)]
         # The index alone does not tell: whatever happens to a record puts it last there.
         return tuple(sorted(found, key=lambda record: _given_at(record, service)))
 
     def formerly_of(self, service: str) -> tuple[AddressRecord, ...]:
         """Unheld addresses within the Service's lease window, the latest released first."""
-        found = [self.records[address] for address in self._former.get(service, ())]
+        found = [self.records[address] for address in self._former.of(service)]
         return tuple(sorted(found, key=lambda record: (-record.released_seq, record.address)))
 
     def shared_under(self, namespace: str, key: str) -> tuple[AddressRecord, ...]:
         """Held addresses of the namespace under the sharing key, by address."""
-        found = [self.records[address] for address in self._shared.get((namespace, key), ())]
+        found = [self.records[address] for address in self._shared.of((namespace, key))]
         return tuple(sorted(found, key=lambda record: (record.family, record.value)))
 
     def namespace_count(self, namespace: str) -> int:
         """How many addresses the namespace holds (shared ones once)."""
-        return len(self._per_namespace.get(namespace, ()))
+        return len(self._per_namespace.of(namespace))
 
     def lowest_never_used(self, family: Family) -> int | None:
         """The lowest assignable address that no record exists for."""
@@ -249,40 +250,40 @@ class NetworkState:
         if record.status in _HOLDING:
             self._holding_count += 1
             for holder in record.holders:
-                self._by_service.setdefault(holder.service, {})[address] = None
+                self._by_service.add(holder.service, address)
             namespace = _namespace_of(record)
-            self._per_namespace.setdefault(namespace, {})[address] = 1
+            self._per_namespace.add(namespace, address)
             if record.status == "releasing":
                 self._releasing[address] = None
             elif record.sharing_key:
-                self._shared.setdefault((namespace, record.sharing_key), {})[address] = None
+                self._shared.add((namespace, record.sharing_key), address)
             return
         insort(self._free[record.family, record.status], _order(record))  # type: ignore[index]
         if record.quarantine_until is not None:
             insort(self._due, (record.quarantine_until, address))
         if record.lease_until is not None:
             insort(self._due, (record.lease_until, address))
-            self._former.setdefault(record.former, {})[address] = None
+            self._former.add(record.former, address)
 
     def _unindex(self, record: AddressRecord) -> None:
         address = record.address
         if record.status in _HOLDING:
             self._holding_count -= 1
             for holder in record.holders:
-                _drop(self._by_service, holder.service, address)
+                self._by_service.discard(holder.service, address)
             namespace = _namespace_of(record)
-            _drop(self._per_namespace, namespace, address)
+            self._per_namespace.discard(namespace, address)
             if record.status == "releasing":
                 del self._releasing[address]
             elif record.sharing_key:
-                _drop(self._shared, (namespace, record.sharing_key), address)
+                self._shared.discard((namespace, record.sharing_key), address)
             return
         _remove_sorted(self._free[record.family, record.status], _order(record))  # type: ignore[index]
         if record.quarantine_until is not None:
             _remove_sorted(self._due, (record.quarantine_until, address))
         if record.lease_until is not None:
             _remove_sorted(self._due, (record.lease_until, address))
-            _drop(self._former, record.former, address)
+            self._former.discard(record.former, address)
 
 
 def _order(record: AddressRecord) -> _Order:
@@ -295,15 +296,6 @@ def _given_at(record: AddressRecord, service: str) -> int:
 
 def _namespace_of(record: AddressRecord) -> str:
     return record.holders[0].service.partition("/")[0] if record.holders else ""
-
-
-def _drop(index: dict[Any, dict[str, Any]], key: object, address: str) -> None:
-    """Take an address out of a grouped index, and the group with its last member."""
-    group = index.get(key)
-    if group is not None:
-        group.pop(address, None)
-        if not group:
-            del index[key]
 
 
 def _remove_sorted(items: list[Any], item: object) -> None:

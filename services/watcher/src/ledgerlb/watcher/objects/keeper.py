@@ -25,6 +25,7 @@ from ledgerlb.core.cn2 import Wanted, covers
 from ledgerlb.core.cn2.model import CARRIED_ANNOTATION, DEFAULT_VERSION, GROUP, MANAGED_BY, MANAGED_BY_LABEL
 from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.core.facts import AnyFact, CN2ObjectFact, SubnetFact, VirtualNetworkFact
+from ledgerlb.core.index import Index
 from ledgerlb.core.reasons import FOREIGN_CHANGE_REVERTED, OBJECT_NOT_OURS, OBJECT_REFUSED
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
@@ -79,7 +80,7 @@ class Keeper:
         counts: Counter[str] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self._for_whom: dict[Key, dict[str, None]] = {}
+        self._for_whom: Index[Key, str, None] = Index()
         """On whose behalf objects wait to be looked at again."""
         self._table = table
         self._writer = writer
@@ -101,7 +102,7 @@ class Keeper:
         """
         written = await self._bring(key, wanted, say)
         if key in self._stopped:
-            self._for_whom.setdefault(key, {})[owner] = None
+            self._for_whom.add(key, owner)
         return written
 
     def is_stopped(self, key: Key, standing: AnyFact | None, wanted: Wanted | None = None) -> bool:
@@ -112,7 +113,7 @@ class Keeper:
         if (stopped.wanted, stopped.standing) == (wanted, standing) and not is_due(stopped.until, self._clock(), RETRY):
             return True
         del self._stopped[key]
-        self._for_whom.pop(key, None)
+        self._for_whom.pop(key)
         return False
 
     async def _bring(self, key: Key, wanted: Wanted | None, say: Say) -> bool:
@@ -141,7 +142,7 @@ class Keeper:
 
     def waiting_for(self, key: Key) -> tuple[str, ...]:
         """On whose behalf the object waits to be looked at again."""
-        return tuple(self._for_whom.get(key, ()))
+        return tuple(self._for_whom.of(key))
 
     def take_due(self) -> tuple[str, ...]:
         """Forget what has been stopped for long enough; returns on whose behalf it is to be looked at again."""
@@ -149,7 +150,7 @@ class Keeper:
         found: dict[str, None] = {}
         for key in [key for key, stopped in self._stopped.items() if is_due(stopped.until, now, RETRY)]:
             del self._stopped[key]
-            found.update(self._for_whom.pop(key, {}))
+            found.update(self._for_whom.pop(key))
         return tuple(found)
 
     def _is_in_step(self, key: Key, current: AnyFact, wanted: Wanted) -> bool:
@@ -244,7 +245,7 @@ class Keeper:
     def refused(self, key: Key, current: AnyFact, refused: ClusterRefused, say: Say, owner: str) -> None:
         """A write that the caller made itself was refused: tell, and stop until something changes."""
         self._refused(key, None, current, refused, say)
-        self._for_whom.setdefault(key, {})[owner] = None
+        self._for_whom.add(key, owner)
 
     def _refused(
         self, key: Key, wanted: Wanted | None, current: AnyFact | None, refused: ClusterRefused, say: Say

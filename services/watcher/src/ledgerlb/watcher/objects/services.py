@@ -13,6 +13,7 @@ from typing import Final
 from ledgerlb.core.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
 from ledgerlb.core.cn2.model import DEFAULT_VERSION, owners_of
 from ledgerlb.core.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
+from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, Topic
@@ -40,8 +41,7 @@ class ServiceObjectsKeeper(ObjectProcessor):
         self._spoken: set[str] = set()
         """Services of which the ledger has ever said anything."""
         self._handovers = Handovers(self._settings)
-        self._made_from: dict[str, frozenset[str]] = {}
-        self._made_with: dict[str, dict[str, None]] = {}
+        self._made_from: Dependencies[str, str] = Dependencies()
         self._told: dict[str, tuple[Note, ...]] = {}
 
     def take(self, record: Record) -> None:
@@ -65,7 +65,7 @@ class ServiceObjectsKeeper(ObjectProcessor):
             self._handovers.take(fact)
             self._note((fact.full_name,))
         for touched in self._view.take(key, fact):
-            self._note(self._made_with.get(touched, {}))
+            self._note(self._made_from.dependents_on(touched))
 
     def ready(self) -> bool:
         """Also every kind that decisions rest on must have been listed, be it served or not."""
@@ -108,13 +108,13 @@ class ServiceObjectsKeeper(ObjectProcessor):
         service = self._view.cluster.service(owner)
         holdings = self._fold.holdings_of(owner)
         if service is None or not holdings or not self._enabled:
-            self._depend(owner, frozenset())
+            self._made_from.assign(owner, frozenset())
             self._told.pop(owner, None)
             return {}
         looked = Looked(self._view)
         version = self._keeper.versions.get("InstanceIP") or DEFAULT_VERSION
         found = service_objects(looked, service, holdings, self._sharers, self._settings, version=version)
-        self._depend(owner, frozenset(looked.keys))
+        self._made_from.assign(owner, frozenset(looked.keys))
         self._tell(owner, found.notes)
         return {wanted.key: wanted for wanted in found.objects}
 
@@ -137,15 +137,3 @@ class ServiceObjectsKeeper(ObjectProcessor):
         self._told[owner] = notes
         for note in notes:
             self._say(owner)(note.reason, note.message, "")
-
-    def _depend(self, owner: str, keys: frozenset[str]) -> None:
-        before = self._made_from.pop(owner, frozenset())
-        for key in before - keys:
-            members = self._made_with[key]
-            del members[owner]
-            if not members:
-                del self._made_with[key]
-        for key in keys - before:
-            self._made_with.setdefault(key, {})[owner] = None
-        if keys:
-            self._made_from[owner] = keys

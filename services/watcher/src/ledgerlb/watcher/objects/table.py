@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ledgerlb.core.facts import AnyFact
+from ledgerlb.core.index import Dependencies
 from ledgerlb.runtime.due import is_due
 
 TRUST: Final = 30.0
@@ -38,8 +39,7 @@ class ObjectTable:
         self._clock = clock
         self._facts: dict[Key, AnyFact] = {}
         self._assumed: dict[Key, _Assumed] = {}
-        self._of_owner: dict[str, dict[Key, None]] = {}
-        self._filed: dict[Key, dict[str, None]] = {}
+        self._filed: Dependencies[Key, str] = Dependencies()
 
     def take(self, key: Key, fact: AnyFact | None) -> tuple[str, ...]:
         """Note a fact (None: the object is gone); returns the owners that it concerns."""
@@ -69,11 +69,11 @@ class ObjectTable:
 
     def of_owner(self, owner: str) -> tuple[Key, ...]:
         """Keys of the objects that stand, or lately stood, on the owner's behalf."""
-        return tuple(sorted(self._of_owner.get(owner, ())))
+        return tuple(sorted(self._filed.dependents_on(owner)))
 
     def owners(self) -> tuple[str, ...]:
         """Everybody who has objects."""
-        return tuple(sorted(self._of_owner))
+        return tuple(sorted(self._filed.keys()))
 
     def doubtful(self) -> tuple[str, ...]:
         """Forget assumptions that have lasted too long; returns the owners of those objects."""
@@ -81,7 +81,7 @@ class ObjectTable:
         late = [key for key, assumed in self._assumed.items() if is_due(assumed.until, now, TRUST)]
         found: dict[str, None] = {}
         for key in late:
-            found.update(self._filed.get(key, {}))
+            found.update(dict.fromkeys(self._filed.keys_of(key)))
             del self._assumed[key]
             self._file(key)
         return tuple(found)
@@ -94,16 +94,6 @@ class ObjectTable:
         """Keep the index by owner; returns the owners before and after."""
         assumed = self._assumed.get(key)
         states = (self._facts.get(key), assumed.fact if assumed is not None else None)
-        before = self._filed.pop(key, {})
         after = dict.fromkeys(owner for state in states if state is not None for owner in self._owners(state))
-        for owner in before:
-            if owner not in after:
-                members = self._of_owner[owner]
-                del members[key]
-                if not members:
-                    del self._of_owner[owner]
-        for owner in after:
-            self._of_owner.setdefault(owner, {})[key] = None
-        if after:
-            self._filed[key] = after
-        return tuple({**before, **after})
+        before = self._filed.assign(key, after)
+        return tuple(dict.fromkeys((*before, *after)))

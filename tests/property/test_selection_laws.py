@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ledgerlb.core.facts import Gone, fact_key, key_of
 from ledgerlb.core.labels import parse_selector, parse_selector_text
 from ledgerlb.core.networks import networks
-from ledgerlb.core.selection import Anchor, Landscape, explain, select
+from ledgerlb.core.selection import Anchor, SelectionContext, explain, select
 from ledgerlb.core.selection.candidates import Needs, obstacle
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
@@ -111,8 +111,8 @@ def test_the_same_facts_in_any_order_give_the_same_choice(*, facts, random, of, 
     random.shuffle(shuffled)
     first, second = fold(facts), fold(shuffled)
     assert networks(first, config, holders) == networks(second, config, holders)
-    assert select(Landscape.of(first, config, holders), of, anchor) == select(
-        Landscape.of(second, config, holders), of, anchor
+    assert select(SelectionContext.of(first, config, holders), of, anchor) == select(
+        SelectionContext.of(second, config, holders), of, anchor
     )
 
 
@@ -128,23 +128,23 @@ def test_what_was_there_before_leaves_no_trace(before, after, of, config):
     for fact in after:
         view.take(key_of(fact), fact)
     fresh = fold(after)
-    assert select(Landscape.of(view, config), of) == select(Landscape.of(fresh, config), of)
+    assert select(SelectionContext.of(view, config), of) == select(SelectionContext.of(fresh, config), of)
 
 
 @settings(max_examples=150, deadline=None)
 @given(clusters, services, anchors, multus, st.sets(full_names, max_size=3))
 def test_every_choice_is_whole_and_explained(facts, of, anchor, config, holders):
-    landscape = Landscape.of(fold(facts), config, holders)
-    choice = select(landscape, of, anchor)
+    context = SelectionContext.of(fold(facts), config, holders)
+    choice = select(context, of, anchor)
     assert (choice.network is None) == (choice.reason is not None)
     assert choice.message
     assert sum(look.taken for look in choice.candidates) <= 1
     present = [look.rung for look in choice.rungs if look.present and look.rung != "none"]
-    fresh = select(landscape, of)
+    fresh = select(context, of)
     assert fresh.rung == (present[0] if present else None), "the first rung that is present decides"
     if fresh.network is not None:
-        needs = Needs(of.namespace, landscape.view.namespace_labels(of.namespace), fresh.families, fresh.required)
-        assert obstacle(landscape.networks[fresh.network], needs) is None, "no unusable network is ever chosen"
+        needs = Needs(of.namespace, context.view.namespace_labels(of.namespace), fresh.families, fresh.required)
+        assert obstacle(context.networks[fresh.network], needs) is None, "no unusable network is ever chosen"
     if choice.network != fresh.network:
         assert anchor is not None
         assert choice.network == anchor.network

@@ -14,7 +14,7 @@ from ledgerlb.core.facts import ServiceFact, decode_fact
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import INVALID_ANNOTATION, REASONS, is_warning
-from ledgerlb.core.selection import Choice, Landscape, anchor_of, select
+from ledgerlb.core.selection import Choice, SelectionContext, anchor_of, select
 from ledgerlb.core.services import basis_of, families_of, is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.topics import FACTS
@@ -59,7 +59,7 @@ class Judgement:
         self._objects_view = ObjectsView()
         for record in snapshot.records[FACTS.name]:
             self._objects_view.take(record.key, decode_fact(record.key, record.value))
-        self.landscape = Landscape.of(snapshot.view, settings, holders)
+        self.context = SelectionContext.of(snapshot.view, settings, holders)
         self.cases = [self._case(name, obj) for name, obj in snapshot.services() if self._is_ours(name)]
 
     def _is_ours(self, name: str) -> bool:
@@ -71,7 +71,7 @@ class Judgement:
         assert fact is not None
         holdings = self._snapshot.fold.holdings_of(name)
         anchor = anchor_of(fact, holdings, self._snapshot.said.words_of(name))
-        fresh, sticky = select(self.landscape, fact), select(self.landscape, fact, anchor)
+        fresh, sticky = select(self.context, fact), select(self.context, fact, anchor)
         return Case(name, shown, fact, holdings, fresh, sticky)
 
     def violations(self) -> list[str]:
@@ -134,7 +134,7 @@ class Judgement:
                 continue
             if case.sticky.network not in case.networks:
                 continue  # it is to move: see the next check
-            network = self.landscape.networks.get(case.sticky.network)
+            network = self.context.networks.get(case.sticky.network)
             if case.sticky.network != case.fresh.network and case.condition(_DRIFTED)[0] != "True":
                 yield f"{case.name} keeps {case.sticky.network}, fresh {_told(case.fresh)}; shows no drift"
             if network is None:
@@ -248,7 +248,7 @@ class Judgement:
                         yield f"{address} is held by {one.service} and {other.service}"
 
     def _apart(self, left: str, right: str) -> bool:
-        one, other = self.landscape.networks.get(left), self.landscape.networks.get(right)
+        one, other = self.context.networks.get(left), self.context.networks.get(right)
         if one is None or other is None:
             return False
         mine, theirs = set(one.targets.named), set(other.targets.named)

@@ -21,7 +21,7 @@ from ledgerlb.core.facts import (
 )
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork, networks
-from ledgerlb.core.selection import Choice, Landscape, select
+from ledgerlb.core.selection import Choice, SelectionContext, select
 from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR, basis_of
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
@@ -132,7 +132,7 @@ class World:
         return self.networks(*holders)[name]
 
     def select(self, of: ServiceFact, anchor: object = None, holders: Iterable[str] = ()) -> Choice:
-        return select(Landscape.of(self.view, self.settings, set(holders)), of, anchor)
+        return select(SelectionContext.of(self.view, self.settings, set(holders)), of, anchor)
 
 
 def holding(of: ServiceFact, network: str, address: str = "192.0.2.2", **more: object) -> Holding:

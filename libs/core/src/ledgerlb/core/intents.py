@@ -85,7 +85,7 @@ class NetworkOffer(_Frozen):
     gone: bool = False
 
 
-class RungLook(_Frozen):
+class RungResult(_Frozen):
     """One rung of the priority order as it was looked at: ``present`` says whether it had a value, ``value`` what it
     said.
     """
@@ -96,7 +96,7 @@ class RungLook(_Frozen):
     outcome: str = ""
 
 
-class CandidateLook(_Frozen):
+class CandidateResult(_Frozen):
     """One candidate network of the deciding rung, and why it was taken or passed over."""
 
     network: str
@@ -163,8 +163,8 @@ class Selection(_Frozen):
     drift: str | None = None
     drift_reason: str | None = None
     """Set where a fresh choice would find no network: why (the Service keeps the one it has)."""
-    rungs: tuple[RungLook, ...] = ()
-    candidates: tuple[CandidateLook, ...] = ()
+    rungs: tuple[RungResult, ...] = ()
+    candidates: tuple[CandidateResult, ...] = ()
     families: tuple[Family, ...] = ()
     required: tuple[Family, ...] = ()
     warnings: tuple[str, ...] = ()

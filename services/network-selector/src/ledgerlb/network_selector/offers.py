@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from ledgerlb.core.intents import NetworkOffer
 from ledgerlb.core.ledger.fold import LedgerFold
-from ledgerlb.core.networks import ExternalNetwork, Stray, gone_offer, to_offer, without_strays
+from ledgerlb.core.networks import ExternalNetwork, OrphanedAddress, gone_offer, to_offer, without_orphaned
 from ledgerlb.network_selector.said import Said
 
 
 def offers_of(
     networks: Mapping[str, ExternalNetwork],
-    strays: Sequence[Stray],
+    orphans: Sequence[OrphanedAddress],
     said: Said,
     fold: LedgerFold,
     revisions: Mapping[str, int],
@@ -28,7 +28,7 @@ def offers_of(
     offers: list[NetworkOffer] = []
     for name, network in networks.items():
         old = said.offers.get(name)
-        offered = without_strays(network, strays)
+        offered = without_orphaned(network, orphans)
         if old is None or to_offer(offered, old.revision, old.problem_since) != old:
             fresh = revision(name)
             problem = (offered.problem, offered.message, offered.carrier)

@@ -7,7 +7,7 @@ replicas write nothing.
 
 What a record touches is looked at again, and nothing else: a Service's fact or ledger entry that Service, a
 Namespace's its Services, a network or the Kubemanager all Services. Which networks and labels there are is
-worked out once for all of them (``Landscape``).
+worked out once for all of them (``SelectionContext``).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.networks import (
     ExternalNetwork,
-    Stray,
+    OrphanedAddress,
     derive_all,
-    strays_of,
+    orphaned_addresses,
     with_conflicts,
 )
 from ledgerlb.core.pathset import Heartbeat, Report, decode_report
-from ledgerlb.core.selection import Landscape, anchor_of, select
+from ledgerlb.core.selection import SelectionContext, anchor_of, select
 from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import Change, ClusterView
@@ -89,8 +89,8 @@ class NetworkSelector:
         self._holders: set[str] = set()
         self._derived: dict[str, ExternalNetwork] | None = None
         self._networks: dict[str, ExternalNetwork] = {}
-        self._landscape: Landscape | None = None
-        self._strays: tuple[Stray, ...] = ()
+        self._landscape: SelectionContext | None = None
+        self._orphans: tuple[OrphanedAddress, ...] = ()
         self._conflicts_due = True
         self._offers_due = True
         self._everything = True
@@ -191,7 +191,7 @@ class NetworkSelector:
             if cause.intent == "network":
                 known = self._offer_revisions.get(entry.network, 0)
                 self._offer_revisions[entry.network] = max(known, cause.revision)
-        if entry.network not in self._networks or any(stray.network == entry.network for stray in self._strays):
+        if entry.network not in self._networks or any(orphan.network == entry.network for orphan in self._orphans):
             self._offers_due = True  # an address that others had to leave out may have been released
         holds = self.fold.networks[entry.network].allocated() > 0
         if holds != (entry.network in self._holders):
@@ -219,9 +219,9 @@ class NetworkSelector:
             return None
         now = self._clock()
         self._what_is_due(now)
-        landscape = self._look_around()
-        await self._say_offers(log, landscape)
-        await self._say_of_services(log, landscape, now)
+        context = self._look_around()
+        await self._say_offers(log, context)
+        await self._say_of_services(log, context, now)
         if not self.said.synced:
             await self._append(log, (IntentsSynced(),))
         self._look_again = now + timedelta(seconds=_LOOK_AGAIN) if self._moving else None
@@ -250,7 +250,7 @@ class NetworkSelector:
         due = [at for at in (self._look_again, self._set_right) if at is not None]
         return max(0.0, (min(due) - now).total_seconds()) if due else None
 
-    def _look_around(self) -> Landscape:
+    def _look_around(self) -> SelectionContext:
         """The networks and selectors as they are now; if they changed, everything is looked at again."""
         if self._derived is None:
             self._derived = derive_all(self.view, self._settings)
@@ -266,18 +266,18 @@ class NetworkSelector:
                 self._everything = True
             self._conflicts_due = False
         if self._landscape is None:
-            self._landscape = Landscape(self.view, self._settings, self._networks)
+            self._landscape = SelectionContext(self.view, self._settings, self._networks)
         return self._landscape
 
-    async def _say_offers(self, log: EventLog, landscape: Landscape) -> None:
+    async def _say_offers(self, log: EventLog, context: SelectionContext) -> None:
         if not self._offers_due:
             return
-        self._strays = strays_of(landscape.networks, self.fold.holdings())
-        offers = offers_of(landscape.networks, self._strays, self.said, self.fold, self._offer_revisions)
+        self._orphans = orphaned_addresses(context.networks, self.fold.holdings())
+        offers = offers_of(context.networks, self._orphans, self.said, self.fold, self._offer_revisions)
         await self._append(log, offers)
         self._offers_due = False
 
-    async def _say_of_services(self, log: EventLog, landscape: Landscape, now: datetime) -> None:
+    async def _say_of_services(self, log: EventLog, context: SelectionContext, now: datetime) -> None:
         if self._everything:
             self._dirty.update(dict.fromkeys(self._everybody()))
             self._everything = False
@@ -285,7 +285,7 @@ class NetworkSelector:
         names = iter(sorted(self._dirty, key=self._turn))
         # A Service leaves the list only when what is to be said of it stands in the log.
         while batch := tuple(islice(names, _SERVICES_PER_APPEND)):
-            found = [(name, self._look_at(name, landscape, now)) for name in batch]
+            found = [(name, self._look_at(name, context, now)) for name in batch]
             await self._append(log, [record for _, to_say in found for record in to_say.records])
             for name, to_say in found:
                 del self._dirty[name]
@@ -312,7 +312,7 @@ class NetworkSelector:
         yield from self.said.services()
         yield from (holding.service for holding in self.fold.holdings())
 
-    def _look_at(self, name: str, landscape: Landscape, now: datetime) -> ToSay:
+    def _look_at(self, name: str, context: SelectionContext, now: datetime) -> ToSay:
         service = self.view.service(name)
         situation = self._situation(name, service, now)
         if service is None:
@@ -325,7 +325,7 @@ class NetworkSelector:
             verdict = self._not_ours(service, situation)
             return ending(situation, NOT_OURS, service.uid, verdict=verdict, finalizer=service.has_finalizer)
         anchor = anchor_of(service, situation.holdings, situation.words)
-        choice = select(landscape, service, anchor)
+        choice = select(context, service, anchor)
         facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)
         verdict = choice.to_selection(situation.revision(""), facts)
         return following(situation, service, choice, verdict)

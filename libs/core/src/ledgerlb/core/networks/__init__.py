@@ -6,7 +6,7 @@
 - ``targets``: route targets, as objects list them.
 - ``derive``: one network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.
 - ``overlap``: which networks conflict.
-- ``stray``: addresses still held that no longer belong to their network.
+- ``orphaned``: addresses still held that no longer belong to their network.
 
 Everything is pure and depends on what the facts say, not on the order in which they came.
 """
@@ -17,22 +17,22 @@ from collections.abc import Container
 
 from ledgerlb.core.networks.derive import derive_all, why_absent
 from ledgerlb.core.networks.model import ExternalNetwork, gone_offer, to_offer
+from ledgerlb.core.networks.orphaned import OrphanedAddress, orphaned_addresses, without_orphaned
 from ledgerlb.core.networks.overlap import with_conflicts
-from ledgerlb.core.networks.stray import Stray, strays_of, without_strays
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
 
 __all__ = [
     "ExternalNetwork",
-    "Stray",
+    "OrphanedAddress",
     "derive_all",
     "gone_offer",
     "networks",
-    "strays_of",
+    "orphaned_addresses",
     "to_offer",
     "why_absent",
     "with_conflicts",
-    "without_strays",
+    "without_orphaned",
 ]
 
 

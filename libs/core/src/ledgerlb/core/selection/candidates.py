@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ledgerlb.core.facts import Family
-from ledgerlb.core.intents import CandidateLook
+from ledgerlb.core.intents import CandidateResult
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import FAMILY_UNAVAILABLE, NETWORK_NOT_ALLOWED
 from ledgerlb.core.text import MAX_LINE, shortened
@@ -69,26 +69,26 @@ def missing_families(network: ExternalNetwork, needs: Needs) -> tuple[Family, ..
 
 def first_usable(
     candidates: Sequence[ExternalNetwork], needs: Needs
-) -> tuple[ExternalNetwork | None, Obstacle | None, tuple[CandidateLook, ...]]:
+) -> tuple[ExternalNetwork | None, Obstacle | None, tuple[CandidateResult, ...]]:
     """The oldest candidate that can serve; the first one's obstacle where none can; and every candidate with
     why it was taken or not (at most ``MAX_LOOKS``: the taken one and the oldest). ``candidates`` come oldest
     first, and are not empty.
     """
     first: Obstacle | None = None
-    passed: list[CandidateLook] = []
+    passed: list[CandidateResult] = []
     for index, network in enumerate(candidates):
         found = obstacle(network, needs)
         if found is None:
             others = candidates[index + 1 : index + 1 + MAX_LOOKS]
             why = _why_taken(index, len(candidates))
-            looks = [*passed[: MAX_LOOKS - 1], CandidateLook(network=network.name, taken=True, why=why)]
+            looks = [*passed[: MAX_LOOKS - 1], CandidateResult(network=network.name, taken=True, why=why)]
             later = [
-                CandidateLook(network=other.name, taken=False, why=f"younger than {network.name}") for other in others
+                CandidateResult(network=other.name, taken=False, why=f"younger than {network.name}") for other in others
             ]
             return network, None, tuple((looks + later)[:MAX_LOOKS])
         first = first or found
         passed.append(
-            CandidateLook(
+            CandidateResult(
                 network=network.name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE)
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledgerlb.core.facts import Family
-from ledgerlb.core.intents import CandidateLook, FactPosition, RungLook, Selection
+from ledgerlb.core.intents import CandidateResult, FactPosition, RungResult, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Verdict:
     rung: str | None
     reason: str | None
     message: str
-    rungs: tuple[RungLook, ...] = ()
-    candidates: tuple[CandidateLook, ...] = ()
+    rungs: tuple[RungResult, ...] = ()
+    candidates: tuple[CandidateResult, ...] = ()
     objects: tuple[str, ...] = ()
 
 
@@ -43,8 +43,8 @@ class Choice:
     requested: tuple[str, ...] = ()
     drift: str | None = None
     drift_reason: str | None = None
-    rungs: tuple[RungLook, ...] = ()
-    candidates: tuple[CandidateLook, ...] = ()
+    rungs: tuple[RungResult, ...] = ()
+    candidates: tuple[CandidateResult, ...] = ()
     warnings: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.intents import CandidateLook, RungLook
+from ledgerlb.core.intents import CandidateResult, RungResult
 from ledgerlb.core.networks import ExternalNetwork, why_absent
 from ledgerlb.core.reasons import (
     INVALID_ANNOTATION,
@@ -20,7 +20,7 @@ from ledgerlb.core.reasons import (
 )
 from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
 from ledgerlb.core.selection.choice import Choice, Verdict
-from ledgerlb.core.selection.landscape import Landscape
+from ledgerlb.core.selection.context import SelectionContext
 from ledgerlb.core.selection.rungs import RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor
 from ledgerlb.core.services import check_reselect, families_of, requested_addresses
@@ -28,11 +28,11 @@ from ledgerlb.core.text import MAX_LINE, shortened
 
 _NETWORK_NAME: Final = re.compile(r"(?:[^\s/]+/)?[^\s/]+\Z")
 _SELECTOR_NAME: Final = re.compile(r"\S+\Z")
-_ABSENT: Final = {rung.name: RungLook(rung=rung.name, present=False, outcome="absent") for rung in RUNGS}
+_ABSENT: Final = {rung.name: RungResult(rung=rung.name, present=False, outcome="absent") for rung in RUNGS}
 _MAX_HINTS: Final = 5
 
 
-def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = None) -> Choice:
+def select(context: SelectionContext, service: ServiceFact, anchor: Anchor | None = None) -> Choice:
     """The network of a Service.
 
     A Service with an anchor stays with it as long as that network exists and has the families that the Service
@@ -40,9 +40,9 @@ def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = N
     ``reason``.
     """
     families, required = families_of(service)
-    labels = landscape.view.namespace_labels(service.namespace)
+    labels = context.view.namespace_labels(service.namespace)
     needs = Needs(service.namespace, labels, families, required)
-    verdict = _walk(landscape, service, needs)
+    verdict = _walk(context, service, needs)
     try:
         requested = requested_addresses(service)
         check_reselect(service)
@@ -64,13 +64,13 @@ def select(landscape: Landscape, service: ServiceFact, anchor: Anchor | None = N
         candidates=verdict.candidates,
         objects=verdict.objects,
     )
-    if anchor is not None and anchor.network != verdict.network and _still_serves(landscape, anchor, needs):
+    if anchor is not None and anchor.network != verdict.network and _still_serves(context, anchor, needs):
         choice = _kept(choice, anchor)
-    return _with_warnings(choice, landscape)
+    return _with_warnings(choice, context)
 
 
-def _still_serves(landscape: Landscape, anchor: Anchor, needs: Needs) -> bool:
-    network = landscape.networks.get(anchor.network)
+def _still_serves(context: SelectionContext, anchor: Anchor, needs: Needs) -> bool:
+    network = context.networks.get(anchor.network)
     if network is None:
         return False
     # What a network has cannot be told while its annotations do not parse: holders keep what they have.
@@ -91,29 +91,29 @@ def _kept(choice: Choice, anchor: Anchor) -> Choice:
     )
 
 
-def _with_warnings(choice: Choice, landscape: Landscape) -> Choice:
-    network = landscape.networks.get(choice.network) if choice.network is not None else None
+def _with_warnings(choice: Choice, context: SelectionContext) -> Choice:
+    network = context.networks.get(choice.network) if choice.network is not None else None
     return replace(choice, warnings=network.warnings) if network is not None and network.warnings else choice
 
 
 # -- the walk ----------------------------------------------------------------------------------------------------------
 
 
-def _walk(landscape: Landscape, service: ServiceFact, needs: Needs) -> Verdict:
+def _walk(context: SelectionContext, service: ServiceFact, needs: Needs) -> Verdict:
     """Look at every rung; the first that is present decides, whatever comes of it."""
     verdict: Verdict | None = None
-    looks: list[RungLook] = []
+    looks: list[RungResult] = []
     for rung in RUNGS:
-        value = landscape.place(rung.place, service.namespace, service.annotations).get(rung.key)
+        value = context.place(rung.place, service.namespace, service.annotations).get(rung.key)
         if value is None:
             looks.append(_ABSENT[rung.name])
         elif verdict is None:
-            verdict = _decide(landscape, service, needs, rung, value)
+            verdict = _decide(context, service, needs, rung, value)
             outcome = f"takes {verdict.network}" if verdict.network is not None else f"decides: {verdict.reason}"
-            looks.append(RungLook(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome))
+            looks.append(RungResult(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome))
         elif rung.meaning != "nothing":
             looks.append(
-                RungLook(
+                RungResult(
                     rung=rung.name,
                     present=True,
                     value=shortened(value, MAX_LINE),
@@ -124,78 +124,78 @@ def _walk(landscape: Landscape, service: ServiceFact, needs: Needs) -> Verdict:
     return replace(verdict, rungs=tuple(looks))
 
 
-def _decide(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
     match rung.meaning:
         case "network":
-            return _by_name(landscape, service, needs, rung, value)
+            return _by_name(context, service, needs, rung, value)
         case "selector":
-            return _by_selector(landscape, service, needs, rung, value)
+            return _by_selector(context, service, needs, rung, value)
         case _:
             return Verdict(
                 None,
                 None,
                 NO_DEFAULT_NETWORK,
                 f"nothing chooses a network for Service {service.full_name}: no annotation, and no selector "
-                f"default-external in {landscape.source}; annotate the Service or its Namespace, or define it",
+                f"default-external in {context.source}; annotate the Service or its Namespace, or define it",
             )
 
 
-def _by_name(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
-    carrier, key = _carrier(landscape, service, rung)
+def _by_name(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+    carrier, key = _carrier(context, service, rung)
     objects = (key,) if key is not None else ()
     if not _NETWORK_NAME.match(value):
         problem = BadInput(
             carrier, f"annotation {rung.key}", f"{value!r} names no network", "write namespace/name, or a name alone"
         )
         return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
-    home = landscape.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
+    home = context.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
     name = value if "/" in value else f"{home}/{value}"
-    network = landscape.networks.get(name)
+    network = context.networks.get(name)
     if network is None:
-        message = f"{why_absent(landscape.view, name)}, but {carrier} names it (annotation {rung.key}); "
+        message = f"{why_absent(context.view, name)}, but {carrier} names it (annotation {rung.key}); "
         return Verdict(
-            None, rung.name, NETWORK_NOT_FOUND, message + _remedy_for_missing(landscape, name), objects=objects
+            None, rung.name, NETWORK_NOT_FOUND, message + _remedy_for_missing(context, name), objects=objects
         )
     found = obstacle(network, needs)
     objects = (*objects, *network.objects)
     if found is not None:
-        look = CandidateLook(network=name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE))
+        look = CandidateResult(network=name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE))
         return Verdict(None, rung.name, found.reason, found.message, candidates=(look,), objects=objects)
     message = f"{rung.name} of {carrier} names {name}"
-    look = CandidateLook(network=name, taken=True, why="named by the annotation")
+    look = CandidateResult(network=name, taken=True, why="named by the annotation")
     return Verdict(name, rung.name, None, message, candidates=(look,), objects=objects)
 
 
-def _remedy_for_missing(landscape: Landscape, name: str) -> str:
+def _remedy_for_missing(context: SelectionContext, name: str) -> str:
     bare = name.partition("/")[2]
-    alike = [other for other in landscape.networks if other.partition("/")[2] == bare][:_MAX_HINTS]
+    alike = [other for other in context.networks if other.partition("/")[2] == bare][:_MAX_HINTS]
     if alike:
         return f"create it, or name {' or '.join(alike)}"
     return "create it, or correct the annotation"
 
 
-def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
-    carrier, key = _carrier(landscape, service, rung)
-    objects = tuple(dict.fromkeys(part for part in (key, landscape.source_key) if part is not None))
+def _by_selector(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+    carrier, key = _carrier(context, service, rung)
+    objects = tuple(dict.fromkeys(part for part in (key, context.source_key) if part is not None))
     if not _SELECTOR_NAME.match(value):
         problem = BadInput(
             carrier, f"annotation {rung.key}", f"{value!r} names no selector", "write the name of a defined selector"
         )
         return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
-    selector = landscape.selector(value)
+    selector = context.selector(value)
     if selector is None:
         message = (
-            f"there is no selector {value!r} in {landscape.source}, but {carrier} names it (annotation {rung.key}); "
-            f"define it, or name one of: {_known(landscape)}"
+            f"there is no selector {value!r} in {context.source}, but {carrier} names it (annotation {rung.key}); "
+            f"define it, or name one of: {_known(context)}"
         )
         return Verdict(None, rung.name, SELECTOR_NOT_FOUND, message, objects=objects)
     if isinstance(selector, BadInput):
         return Verdict(None, rung.name, INVALID_ANNOTATION, str(selector), objects=objects)
-    matches = landscape.matches(selector, service.namespace)
+    matches = context.matches(selector, service.namespace)
     if not matches.networks:
         more = f" ({matches.elsewhere} elsewhere match)" if matches.elsewhere else ""
         message = (
-            f"selector {value} ({landscape.source}) matches no network: none in {matches.scope} has labels "
+            f"selector {value} ({context.source}) matches no network: none in {matches.scope} has labels "
             f"{str(selector.networks) or '{}'}{more}; label a network so, or correct the selector"
         )
         return Verdict(None, rung.name, NO_NETWORK_MATCHES, message, objects=objects)
@@ -207,7 +207,7 @@ def _by_selector(landscape: Landscape, service: ServiceFact, needs: Needs, rung:
     return Verdict(taken.name, rung.name, None, message, candidates=looks, objects=(*objects, *_new(taken, objects)))
 
 
-def _why(looks: tuple[CandidateLook, ...]) -> str:
+def _why(looks: tuple[CandidateResult, ...]) -> str:
     return next(look.why for look in looks if look.taken)
 
 
@@ -215,13 +215,13 @@ def _new(network: ExternalNetwork, known: tuple[str, ...]) -> Iterator[str]:
     return (key for key in network.objects if key not in known)
 
 
-def _known(landscape: Landscape) -> str:
-    names = list(landscape.selectors)
+def _known(context: SelectionContext) -> str:
+    names = list(context.selectors)
     more = f" and {len(names) - _MAX_HINTS} more" if len(names) > _MAX_HINTS else ""
     return ", ".join(names[:_MAX_HINTS]) + more if names else "(none is defined)"
 
 
-def _carrier(landscape: Landscape, service: ServiceFact, rung: Rung) -> tuple[str, str | None]:
+def _carrier(context: SelectionContext, service: ServiceFact, rung: Rung) -> tuple[str, str | None]:
     """What carries a rung's value, for messages, and the record key of its fact."""
     match rung.place:
         case "service":
@@ -229,7 +229,7 @@ def _carrier(landscape: Landscape, service: ServiceFact, rung: Rung) -> tuple[st
         case "namespace":
             return f"Namespace {service.namespace}", f"Namespace//{service.namespace}"
         case "contrail-namespace":
-            name = landscape.settings.contrail_namespace
+            name = context.settings.contrail_namespace
             return f"Namespace {name}", f"Namespace//{name}"
         case _:
-            return landscape.source, None
+            return context.source, None

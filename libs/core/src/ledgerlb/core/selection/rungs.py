@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR
 
-Place = Literal["service", "namespace", "contrail-namespace", "selectors", "nowhere"]
+RungSource = Literal["service", "namespace", "contrail-namespace", "selectors", "nowhere"]
 """Where a rung looks: annotations of the Service, of its Namespace, of the contrail Namespace; the names of the
 defined selectors; or nowhere, where something is always found.
 """
@@ -24,7 +24,7 @@ class Rung:
     """
 
     name: str
-    place: Place
+    place: RungSource
     key: str
     meaning: Meaning
 

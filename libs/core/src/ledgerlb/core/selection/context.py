@@ -1,6 +1,6 @@
 """Everything that a choice depends on besides the Service itself.
 
-A landscape is built once and used for many Services; it remembers what each selector matches. Build a new one
+A context is built once and used for many Services; it remembers what each selector matches. Build a new one
 when a network, a namespace's labels or the Kubemanager changes (annotations of namespaces are read from the
 view each time).
 """
@@ -15,7 +15,7 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import KubemanagerFact
 from ledgerlb.core.labels import EVERYTHING, LabelSelector, parse_selector
 from ledgerlb.core.networks import ExternalNetwork, networks
-from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, Place
+from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, RungSource
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
 
@@ -24,7 +24,7 @@ _NOTHING: Final[Mapping[str, str]] = {"": ""}
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkSelector:
+class NamedSelector:
     """A named entry of ``externalNetworkSelectors``. ``namespaces`` None: it said nothing about namespaces."""
 
     name: str
@@ -43,7 +43,7 @@ class Matches:
     elsewhere: int
 
 
-class Landscape:
+class SelectionContext:
     """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
     where one cannot be used; ``source`` names the object or setting that defines them. ``unreadable`` says why no
     selector at all can be told: then any name may have been defined, ``default-external`` too.
@@ -69,11 +69,11 @@ class Landscape:
         self._matches: dict[tuple[str, str], Matches] = {}
 
     @classmethod
-    def of(cls, view: ClusterView, settings: DomainSettings, holders: Container[str] = ()) -> Landscape:
-        """The landscape of a view; ``holders`` names the networks of which some Service holds an address."""
+    def of(cls, view: ClusterView, settings: DomainSettings, holders: Container[str] = ()) -> SelectionContext:
+        """The context of a view; ``holders`` names the networks of which some Service holds an address."""
         return cls(view, settings, networks(view, settings, holders))
 
-    def place(self, place: Place, namespace: str, own: Mapping[str, str]) -> Mapping[str, str]:
+    def place(self, place: RungSource, namespace: str, own: Mapping[str, str]) -> Mapping[str, str]:
         """What stands in a place, by key, for a Service of ``namespace`` with the annotations ``own``."""
         match place:
             case "service":
@@ -87,7 +87,7 @@ class Landscape:
             case _:
                 return _NOTHING
 
-    def selector(self, name: str) -> NetworkSelector | BadInput | None:
+    def selector(self, name: str) -> NamedSelector | BadInput | None:
         """The selector of a name: BadInput where it cannot be used or told, None where it is not defined."""
         return self.selectors.get(name, self.unreadable)
 
@@ -95,7 +95,7 @@ class Landscape:
         fact = self.view.namespace(namespace)
         return fact.annotations if fact is not None else _NO_ANNOTATIONS
 
-    def matches(self, selector: NetworkSelector, namespace: str) -> Matches:
+    def matches(self, selector: NamedSelector, namespace: str) -> Matches:
         """The networks that the selector matches for a Service of ``namespace``."""
         at = (selector.name, namespace if selector.namespaces is None else "")
         found = self._matches.get(at)
@@ -103,7 +103,7 @@ class Landscape:
             found = self._matches[at] = self._look(selector, namespace)
         return found
 
-    def _look(self, selector: NetworkSelector, namespace: str) -> Matches:
+    def _look(self, selector: NamedSelector, namespace: str) -> Matches:
         matching = self._by_labels(selector)
         if selector.namespaces is not None:
             wanted = selector.namespaces
@@ -123,7 +123,7 @@ class Landscape:
         inside = tuple(network for network in matching if network.namespace == namespace)
         return Matches(inside, f"namespace {namespace}", len(matching) - len(inside))
 
-    def _by_labels(self, selector: NetworkSelector) -> tuple[ExternalNetwork, ...]:
+    def _by_labels(self, selector: NamedSelector) -> tuple[ExternalNetwork, ...]:
         found = self._matching.get(selector.name)
         if found is None:
             inside = (network for network in self.networks.values() if selector.networks.matches(network.labels))
@@ -138,14 +138,14 @@ def _unreadable(kubemanager: KubemanagerFact) -> BadInput | None:
     return None
 
 
-def _parsed(name: str, raw: Any, subject: str, field: str) -> NetworkSelector | BadInput:
+def _parsed(name: str, raw: Any, subject: str, field: str) -> NamedSelector | BadInput:
     try:
         return _selector(name, raw, subject, field)
     except BadInput as problem:
         return problem
 
 
-def _selector(name: str, raw: Any, subject: str, field: str) -> NetworkSelector:
+def _selector(name: str, raw: Any, subject: str, field: str) -> NamedSelector:
     if not isinstance(raw, Mapping):
         raise BadInput(subject, field, "is not a mapping", "write networkSelector, and namespaceSelector where needed")
     unknown = sorted(str(key) for key in raw if key not in {"networkSelector", "namespaceSelector"})
@@ -156,7 +156,7 @@ def _selector(name: str, raw: Any, subject: str, field: str) -> NetworkSelector:
         raise BadInput(
             subject, f"{field}.networkSelector", "is missing", "name the labels of networks ({} matches every one)"
         )
-    return NetworkSelector(
+    return NamedSelector(
         name,
         parse_selector(of_networks, subject, f"{field}.networkSelector"),
         None if of_namespaces is None else parse_selector(of_namespaces, subject, f"{field}.namespaceSelector"),

@@ -70,14 +70,15 @@ format: venv ## ruff's formatting and mechanical fixes
 	@$(RUN)/ruff format .
 	@$(RUN)/ruff check --fix-only --quiet .
 
+# Workers: one a core, as far as pytest-xdist counts them. PYTEST_ARGS=-n0 runs in one process (for --pdb).
 PYTEST_ARGS ?=
 test: venv images ## everything: also a real broker, a real API server, network namespaces
 	@scripts/system-packages.sh
 	@scripts/compose.sh version >/dev/null # where it has to be built, that takes longer than a test may
-	@$(RUN)/pytest $(PYTEST_ARGS)
+	@$(RUN)/pytest --durations=10 $(PYTEST_ARGS)
 
 test-unit: venv ## the tests that need neither containers nor root
-	@$(RUN)/pytest -m 'not integration and not dataplane' $(PYTEST_ARGS)
+	@$(RUN)/pytest -q -n auto --dist worksteal --durations=10 -m 'not integration and not dataplane' $(PYTEST_ARGS)
 
 bench: venv images ## measure; results go to docs/benchmarks.md
 	@scripts/system-packages.sh
@@ -95,5 +96,5 @@ down: ## stop what "make up" started (VOLUMES=1: forget the log as well)
 	@scripts/down.sh $(if $(VOLUMES),--volumes)
 
 clean: ## remove the virtual environment, caches and build results; images and the engine stay
-	rm -rf $(VENV) .cache/mypy .cache/ruff .cache/import-linter .hypothesis .pytest_cache dist
+	rm -rf $(VENV) .cache/mypy .cache/ruff .cache/import-linter .cache/pytest .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.cache/*' -prune -exec rm -rf {} +

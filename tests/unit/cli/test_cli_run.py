@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import Result
 
 from ledgerlb.cli import demo
 from tests.simulation.support import ADDRESSES, NETWORK, base, endpoints, nad, service
@@ -42,16 +43,25 @@ def write(path: Path, *objects: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump_all(objects), "utf-8")
 
 
-def ledgerlb(*arguments: str, timeout: float = DEADLINE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*LEDGERLB, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+Settle = Callable[..., Result]
 
 
-def settle(manifests: Path, *more: str) -> dict[str, Any]:
-    """Run until settled, and return what stands then."""
-    result = ledgerlb(
-        "run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled", "-o", "json", *more
-    )
-    assert result.returncode == 0, result.stderr
+@pytest.fixture
+def settle(manifests: Path, invoke: Invoke) -> Settle:
+    """Run until settled, in this process: what a process adds is the matter of TestRun."""
+
+    def call(*more: str, log: str = "") -> Result:
+        return invoke("run", *arguments(manifests, log), "-o", "json", *more)
+
+    return call
+
+
+def arguments(manifests: Path, log: str = "") -> list[str]:
+    return ["--manifests", str(manifests), "--log", log or url(manifests), "--until-settled"]
+
+
+def shown(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
@@ -79,82 +89,86 @@ def running(manifests: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestUntilSettled:
-    def test_ends_when_every_service_has_its_verdict(self, manifests: Path) -> None:
+    def test_a_process_prints_the_services_and_ends(self, manifests: Path) -> None:
+        result = subprocess.run(
+            [*LEDGERLB, "run", *arguments(manifests)], capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        assert "a/web" in result.stdout
+        assert "Traceback" not in result.stderr
+
+    def test_ends_when_every_service_has_its_verdict(self, manifests: Path, settle: Settle) -> None:
         write(manifests / "more.yaml", service("a/lost", {NETWORK: "net/none"}), service("a/in", type="ClusterIP"))
-        found = settle(manifests)
+        found = shown(settle())
         assert {name: s["state"] for name, s in found["services"].items()} == {"a/web": "Ready", "a/lost": "Pending"}
         assert found["services"]["a/web"]["path_set"]["192.0.2.2"]["n1"]["weight"] == 2
         assert found["services"]["a/lost"]["reason"] == "NetworkNotFound"
         assert found["networks"]["net/ext"]["allocated"] == 1
 
-    def test_what_changed_while_it_was_down_is_found_and_no_address_moves(self, manifests: Path) -> None:
+    def test_changes_made_while_it_was_down_are_found_and_no_address_moves(
+        self, manifests: Path, settle: Settle, invoke: Invoke
+    ) -> None:
         write(manifests / "b.yaml", service("a/b"))
-        before = settle(manifests)["services"]
+        before = shown(settle())["services"]
         (manifests / "b.yaml").unlink()
         write(manifests / "c.yaml", service("a/c", {ADDRESSES: before["a/b"]["addresses"][0]}))
-        after = settle(manifests)["services"]
+        after = shown(settle())["services"]
         assert after["a/web"]["addresses"] == before["a/web"]["addresses"]
         assert "a/b" not in after
         assert after["a/c"]["reason"] == "RequestedAddressQuarantined"
-        assert ledgerlb("verify", "--log", url(manifests)).returncode == 0
+        assert invoke("verify", "--log", url(manifests)).exit_code == 0
 
-    def test_a_bad_manifest_is_told_and_stops_nothing(self, manifests: Path) -> None:
+    def test_a_bad_manifest_is_reported_and_stops_nothing(self, manifests: Path, settle: Settle) -> None:
         (manifests / "bad.yaml").write_text("kind: Service\nmetadata: {name: x\n")
         write(manifests / "nameless.yaml", {"kind": "Service", "metadata": {"namespace": "a"}})
         write(manifests / "nad.yaml", nad("net/bad", raw="{", labels={}), service("a/on-bad", {NETWORK: "net/bad"}))
-        result = ledgerlb(
-            "run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled", "-o", "json"
-        )
-        services = json.loads(result.stdout)["services"]
-        assert result.returncode == 0
+        result = settle()
+        services = shown(result)["services"]
         assert services["a/web"]["state"] == "Ready"
         assert services["a/on-bad"]["reason"] == "InvalidAnnotation"
         assert "bad.yaml" in result.stderr
         assert "nameless.yaml" in result.stderr
         assert "Traceback" not in result.stderr
 
-    def test_a_scenario_beside_the_manifests_is_no_manifest(self, manifests: Path) -> None:
+    def test_a_scenario_beside_the_manifests_is_not_read_as_one(self, manifests: Path, settle: Settle) -> None:
         (manifests / "scenario.yaml").write_text("apiVersion: ledgerlb.io/v1alpha1\nkind: Scenario\nsteps: []\n")
-        result = ledgerlb("run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled")
-        assert result.returncode == 0
+        result = settle()
+        assert shown(result)["services"]["a/web"]["state"] == "Ready"
         assert "scenario.yaml" not in result.stderr
 
-    def test_says_what_is_under_way_when_time_is_up(self, manifests: Path) -> None:
-        result = ledgerlb(
-            "run", "--manifests", str(manifests), "--log", url(manifests), "--until-settled", "--timeout", "0.1"
-        )
-        assert result.returncode == 1
+    def test_names_the_work_under_way_when_time_is_up(self, settle: Settle) -> None:
+        result = settle("--timeout", "0.1")
+        assert result.exit_code == 1
         assert "not settled after 0.1 s" in result.stderr
 
-    def test_a_log_that_does_not_answer_counts_towards_the_time(self, manifests: Path) -> None:
-        nobody = "kafka://127.0.0.1:1"
-        result = ledgerlb("run", "--manifests", str(manifests), "--log", nobody, "--until-settled", "--timeout", "1")
-        assert result.returncode == 1
+    def test_a_log_that_does_not_answer_counts_towards_the_time(self, settle: Settle) -> None:
+        result = settle("--timeout", "1", log="kafka://127.0.0.1:1")
+        assert result.exit_code == 1
         assert "not settled after 1 s" in result.stderr
 
-    def test_settings_count(self, manifests: Path, tmp_path: Path) -> None:
+    def test_settings_count(self, tmp_path: Path, settle: Settle) -> None:
         settings = tmp_path / "settings.yaml"
         settings.write_text("loadBalancerClass: example.com/x\n")
-        assert settle(manifests, "--settings", str(settings))["services"] == {}
+        assert shown(settle("--settings", str(settings)))["services"] == {}
 
 
 class TestRun:
     def test_follows_the_folder_and_stops_gracefully(
         self, manifests: Path, running: subprocess.Popen[str], invoke: Invoke
     ) -> None:
-        def shown(name: str) -> dict[str, Any]:
+        def standing(name: str) -> dict[str, Any]:
             result = invoke("services", "-o", "json", "--log", url(manifests))
             if result.exit_code:
                 return {}
             found: dict[str, Any] = json.loads(result.stdout)["services"].get(name, {})
             return found
 
-        wait_for(lambda: shown("a/web").get("state") == "Ready", "a/web ready")
+        wait_for(lambda: standing("a/web").get("state") == "Ready", "a/web ready")
         write(manifests / "late.yaml", service("a/late"))
-        late = wait_for(lambda: shown("a/late").get("addresses"), "an address for a/late")
+        late = wait_for(lambda: standing("a/late").get("addresses"), "an address for a/late")
         assert late == ["192.0.2.3"]
         (manifests / "late.yaml").unlink()
-        wait_for(lambda: not shown("a/late"), "a/late gone")
+        wait_for(lambda: not standing("a/late"), "a/late gone")
         running.send_signal(signal.SIGTERM)
         _, stderr = running.communicate(timeout=DEADLINE)
         assert running.returncode == 0
@@ -167,7 +181,7 @@ class TestRun:
         assert [holding["state"] for holding in history["holdings"]] == ["released"]
 
     def test_killed_and_started_again_it_keeps_every_address(
-        self, manifests: Path, running: subprocess.Popen[str], invoke: Invoke
+        self, manifests: Path, running: subprocess.Popen[str], invoke: Invoke, settle: Settle
     ) -> None:
         def heads() -> Any:
             if "a/web" not in tail():  # asked first: what is verified afterwards holds at least this
@@ -181,7 +195,7 @@ class TestRun:
         before = wait_for(heads, "an entry about a/web")
         running.kill()
         running.wait(timeout=DEADLINE)
-        assert settle(manifests)["services"]["a/web"]["addresses"] == ["192.0.2.2"]
+        assert shown(settle())["services"]["a/web"]["addresses"] == ["192.0.2.2"]
         assert heads() == before
 
 
@@ -206,15 +220,14 @@ class TestUsage:
 
 
 class TestDemo:
-    def test_runs_and_says_so(self) -> None:
-        result = subprocess.run(
-            [sys.executable, "-m", "ledgerlb.cli.demo"], capture_output=True, text=True, timeout=DEADLINE, check=False
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        assert "node-3 x3" in result.stdout
-        assert "after   192.168.102.3  next hops node-1 x1, node-2 x2, node-3 x2" in result.stdout
-        assert "every promise is kept" in result.stdout
-        assert result.stderr == ""
+    def test_runs_and_confirms_every_promise(self, capfd: pytest.CaptureFixture[str]) -> None:
+        status = demo.main()
+        out, err = capfd.readouterr()
+        assert status == 0, out + err
+        assert "node-3 x3" in out
+        assert "after   192.168.102.3  next hops node-1 x1, node-2 x2, node-3 x2" in out
+        assert "every promise is kept" in out
+        assert err == ""
 
     def test_fails_where_a_service_is_not_as_expected(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / "quickstart"

@@ -526,7 +526,7 @@ def test_cleared_host_bits_are_a_warning_that_names_the_object(form: str) -> Non
     made = [nad("net/x", "198.51.100.9/24")] if form == "nad" else by_vn("net/x", "198.51.100.9/24")
 
     def look(moment: object) -> None:
-        (selection,) = moment.simulation.engine.view.selections.values()  # type: ignore[attr-defined]
+        (selection,) = moment.simulation.engine.view.intents.selections.values()  # type: ignore[attr-defined]
         (warning,) = selection.warnings
         assert "198.51.100.9/24" in warning
         assert "198.51.100.0/24" in warning

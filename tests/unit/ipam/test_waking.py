@@ -96,4 +96,4 @@ async def test_those_who_wait_for_any_address_of_one_family_are_not_looked_at_fo
     await world.say(wish("six", families=(6,)))
     await ipam.turn()  # decides, and appends
     await ipam.read()
-    assert list(ipam.ipam._desks[NETWORK].todo) == ["default/six"]
+    assert list(ipam.ipam.queues[NETWORK].pending) == ["default/six"]

@@ -184,6 +184,7 @@ class Dropped(_Frozen):
     service: str
 
 
+ServiceIntent = AddressIntent | Withdrawal
 Intent = NetworkOffer | AddressIntent | Withdrawal | Selection | IntentsSynced
 IntentRecord = Intent | Dropped
 

@@ -13,14 +13,8 @@ from typing import Any, Final
 
 from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.facts import ServiceFact, decode_fact
-from ledgerlb.core.intents import (
-    AddressIntent,
-    Dropped,
-    NetworkOffer,
-    Selection,
-    Withdrawal,
-    decode_intent,
-)
+from ledgerlb.core.intent_fold import IntentFold
+from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.fold import Accepted, Holding, LedgerFold
@@ -108,11 +102,8 @@ class LogView:
         self.cluster = ClusterView()
         self.ledger = LedgerFold()
         self.agents = AgentTable()
-        self.selections: dict[str, Selection] = {}
-        self.offers: dict[str, NetworkOffer] = {}
+        self.intents = IntentFold()
         self.path_sets: dict[str, PathSet] = {}
-        self.intents: dict[str, dict[str, AddressIntent | Withdrawal]] = {}
-        """By Service, then network."""
         self.accepted: list[tuple[Entry, str]] | None = None
         """Set to a list to keep every accepted entry with its hash."""
 
@@ -122,7 +113,7 @@ class LogView:
             case FACTS.name:
                 self.cluster.take(record.key, decode_fact(record.key, record.value))
             case INTENTS.name:
-                self._take_intent(record)
+                self.intents.take(record.key, record.value, record.offset)
             case LEDGER.name:
                 outcome = self.ledger.take(record.key, record.value)
                 if isinstance(outcome, Accepted) and self.accepted is not None:
@@ -135,23 +126,6 @@ class LogView:
                     self.path_sets[record.key] = path_set
             case REPORTS.name:
                 self.agents.take(record.key, decode_report(record.key, record.value))
-
-    def _take_intent(self, record: Record) -> None:
-        intent = decode_intent(record.key, record.value)
-        match intent:
-            case Selection():
-                self.selections[intent.service] = intent
-            case NetworkOffer():
-                self.offers[intent.network] = intent
-            case AddressIntent() | Withdrawal():
-                self.intents.setdefault(intent.service, {})[intent.network] = intent
-            case Dropped():
-                if not intent.network:
-                    self.selections.pop(intent.service, None)
-                elif not intent.service:
-                    self.offers.pop(intent.network, None)
-                else:
-                    self.intents.get(intent.service, {}).pop(intent.network, None)
 
     def service_names(self) -> list[str]:
         """Every Service of type LoadBalancer or with an address, sorted."""
@@ -168,12 +142,12 @@ class LogView:
         """One Service; one that nobody knows is ``Deleted``."""
         fact = self.cluster.service(name)
         holdings = self.ledger.holdings_of(name)
-        selection = self.selections.get(name)
+        selection = self.intents.selections.get(name)
         if fact is None:
             publication = Publication("Deleted", message="no longer exists")
         else:
-            wanting = any(isinstance(intent, AddressIntent) for intent in self.intents.get(name, {}).values())
             refusals = self.ledger.refusals_of(name)
+            wanting = self.intents.wants(name)
             publication = publish(fact, selection, holdings, refusals, self.agents, now, self.settings, wanting=wanting)
         path_sets = {
             holding.address: found

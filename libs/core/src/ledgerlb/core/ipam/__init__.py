@@ -1,8 +1,22 @@
-"""The allocator: pure decisions over the state of one network.
+"""The allocator: pure decisions about the addresses of one network.
 
-- ``batch``: many intents of one network in one decision; what the IPAM service calls.
-- ``want``: one Service's wish against the state; ``withdraw``: its end; ``offer``: changes of the network itself.
-- ``choice``: which address; ``clock``: what time and agents' reports bring about.
+IPAM folds the ledger and the intents, then takes one step at a time: a ``NetworkQueue`` names the Services to decide
+about, ``propose`` decides and encodes one entry, and after the entry was read back, ``woken_by`` names the Services
+that it concerns. ``next_look`` tells when time alone calls for a decision.
 
-Every function takes the state and the time, returns events, and changes nothing.
+- ``compose``: a decision as an entry within the size limit; ``batch``: many intents in one decision.
+- ``want``: one Service's intent against the state; ``withdraw``: its end; ``offer``: changes of the network itself.
+- ``choice``: which address; ``clock``: what time and agents' reports change; ``terms``: what else a decision reads.
+- ``queue``, ``waking``: what to decide about, and when again.
+
+Every function takes the state and the time and returns values; only a ``NetworkQueue`` changes.
 """
+
+from ledgerlb.core.ipam.batch import Decision, decide
+from ledgerlb.core.ipam.clock import TICK, next_look
+from ledgerlb.core.ipam.compose import Proposal, propose
+from ledgerlb.core.ipam.queue import NetworkQueue
+from ledgerlb.core.ipam.terms import Terms
+from ledgerlb.core.ipam.waking import woken_by
+
+__all__ = ["TICK", "Decision", "NetworkQueue", "Proposal", "Terms", "decide", "next_look", "propose", "woken_by"]

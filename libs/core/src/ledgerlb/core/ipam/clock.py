@@ -1,14 +1,19 @@
-"""What time and the agents' reports bring about: releases complete, quarantines and leases end."""
+"""What time and the agents' reports change: releases complete, quarantines and leases end."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
+from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
+
+TICK: Final = timedelta(milliseconds=1)
+"""An agent is alive up to and including its time-out; a tick later it is not."""
 
 
 def expire(state: NetworkState, terms: Terms) -> list[Event]:
@@ -51,3 +56,21 @@ def complete_release(state: NetworkState, record: AddressRecord, terms: Terms) -
         confirmed,
         dead,
     )
+
+
+def next_look(state: NetworkState, agents: AgentTable, now: datetime, agent_timeout: float) -> datetime | None:
+    """When the network needs a decision though no new record arrives, or None.
+
+    That is the end of the next quarantine or lease, or the moment when a silent agent that a release waits for counts
+    as dead.
+    """
+    moments = [moment for moment in (state.next_due(), _next_death(state, agents, now, agent_timeout)) if moment]
+    return min(moments, default=None)
+
+
+def _next_death(state: NetworkState, agents: AgentTable, now: datetime, agent_timeout: float) -> datetime | None:
+    if not state.releasing():
+        return None
+    silence = timedelta(seconds=agent_timeout) + TICK
+    deaths = (beat.at + silence for beat in agents.agents() if not beat.stopped)
+    return min((moment for moment in deaths if moment > now), default=None)

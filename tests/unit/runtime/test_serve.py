@@ -20,6 +20,7 @@ from ledgerlb.eventlog.port import EventLog
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.logging import configure
+from ledgerlb.runtime.parts import Parts
 from ledgerlb.runtime.serve import run, serve
 from ledgerlb.runtime.settings import ProcessSettings
 from tests.unit.runtime.parts import Recorder, new
@@ -66,7 +67,7 @@ async def test_a_process_shows_its_health_and_metrics_and_stops_on_request() -> 
     log, processor, stop, port = MemoryLog(), Recorder(), asyncio.Event(), free_port()
     await log.append(FACTS, new("a", "b"))
     process = ProcessSettings(log="memory:", http_port=port, log_format="json")
-    task = asyncio.create_task(serve("test", [processor], process, log=log, stop=stop))
+    task = asyncio.create_task(serve("test", [Parts(processors=(processor,))], process, log=log, stop=stop))
     assert json.loads(await eventually(port, "/readyz", 200)) == {"ok": True, "problems": []}
     assert (await get(port, "/healthz"))[0] == 200
     metrics = (await get(port, "/metrics"))[1]
@@ -85,7 +86,7 @@ async def test_sigterm_stops_in_order() -> None:
         await stop.wait()
         finished.append(True)
 
-    assert await serve("test", [processor], settings(), [extra]) == 0
+    assert await serve("test", [Parts(processors=(processor,), tasks=(extra,))], settings()) == 0
     assert finished == [True]
 
 
@@ -100,7 +101,7 @@ async def test_one_failing_part_ends_the_process_and_lets_the_others_finish() ->
         await stop.wait()
         finished.append(True)
 
-    assert await serve("test", [Recorder()], settings(), [failing, other]) == 1
+    assert await serve("test", [Parts(processors=(Recorder(),), tasks=(failing, other))], settings()) == 1
     assert finished == [True]
 
 
@@ -116,7 +117,7 @@ async def test_a_part_that_does_not_stop_is_cut_off_and_makes_the_status_bad() -
 
     asyncio.get_running_loop().call_later(0.1, stop.set)
     async with asyncio.timeout(10):
-        assert await serve("test", [], settings(stop_timeout=0.2), [stubborn], stop=stop) == 1
+        assert await serve("test", [Parts(tasks=(stubborn,))], settings(stop_timeout=0.2), stop=stop) == 1
     assert cut == [True]
 
 
@@ -126,7 +127,7 @@ async def test_an_extra_task_that_is_done_does_not_end_the_process() -> None:
     async def brief(log: EventLog, health: Health, stop: asyncio.Event) -> None:
         return
 
-    task = asyncio.create_task(serve("test", [processor], settings(), [brief], stop=stop))
+    task = asyncio.create_task(serve("test", [Parts(processors=(processor,), tasks=(brief,))], settings(), stop=stop))
     await asyncio.sleep(0.3)
     assert not task.done()
     stop.set()
@@ -145,7 +146,7 @@ async def test_a_log_that_is_away_at_start_is_waited_for() -> None:
 
     stop, processor, port = asyncio.Event(), Recorder(), free_port()
     process = ProcessSettings(log="memory:", http_port=port, log_format="json")
-    task = asyncio.create_task(serve("test", [processor], process, log=Late(), stop=stop))
+    task = asyncio.create_task(serve("test", [Parts(processors=(processor,))], process, log=Late(), stop=stop))
     assert "not yet there" in await eventually(port, "/readyz", 503)
     assert (await get(port, "/healthz"))[0] == 200
     await eventually(port, "/readyz", 200)

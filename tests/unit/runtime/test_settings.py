@@ -7,7 +7,7 @@ import pytest
 
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.runtime.settings import ProcessSettings, domain_settings, process_settings
+from ledgerlb.runtime.settings import ProcessSettings, domain_settings, process_settings, unread_variables
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +144,34 @@ def test_a_variable_of_the_domain_that_cannot_be_used_is_named(variable: str, va
         domain_settings(ProcessSettings(), {variable: value})
     assert raised.value.subject == "environment"
     assert raised.value.field == variable
+
+
+def test_a_variable_that_nothing_reads_is_found_with_the_nearest_name():
+    environ = {"LEDGERLB_LOG_LEVLE": "debug", "LEDGERLB_DEFAULTS__QUARENTINE": "5m", "LEDGERLB_LOG": "memory:"}
+    assert unread_variables(environ, [ProcessSettings]) == [
+        ("LEDGERLB_DEFAULTS__QUARENTINE", "LEDGERLB_DEFAULTS__QUARANTINE"),
+        ("LEDGERLB_LOG_LEVLE", "LEDGERLB_LOG_LEVEL"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LEDGERLB_CACHE_DIR", "/cache"),
+        ("LEDGERLB_IMAGE_KAFKA", "kafka:1"),
+        ("LEDGERLB_IPAM_SERVICE_HOST", "10.0.0.1"),
+        ("LEDGERLB_IPAM_SERVICE_PORT_HTTP", "8080"),
+        ("LEDGERLB_HTTP_PORTS_PORT", "tcp://10.0.0.1:8080"),
+        ("LEDGERLB_IPAM_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("LEDGERLB_PORT", "tcp://10.0.0.1:8080"),
+        ("PATH", "/bin"),
+    ],
+)
+def test_variables_of_scripts_and_of_kubernetes_are_not_found(name, value):
+    assert unread_variables({name: value}, [ProcessSettings]) == []
+
+
+def test_a_misspelt_port_is_found():
+    assert unread_variables({"LEDGERLB_HTPP_PORT": "80"}, [ProcessSettings]) == [
+        ("LEDGERLB_HTPP_PORT", "LEDGERLB_HTTP_PORT")
+    ]

@@ -14,8 +14,11 @@ from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.source import Batch, Listed, Sink
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.parts import Parts
+from ledgerlb.runtime.serve import serve
+from ledgerlb.runtime.settings import process_settings
+from ledgerlb.watcher.assemble import WatcherPorts, assemble
 from ledgerlb.watcher.objects.table import TRUST, ObjectTable
-from ledgerlb.watcher.served import ServedKinds, object_processors, when_served
 from ledgerlb.watcher.settings import watcher_settings
 
 KEY = ("FloatingIP", "f")
@@ -87,13 +90,16 @@ class Source:
 
 async def test_a_processor_runs_only_from_when_its_kinds_are_served():
     clock = partial(datetime, 2026, 1, 1, tzinfo=UTC)
-    served, log, stop, health = ServedKinds(source := Source()), MemoryLog(), asyncio.Event(), Health()
-    cn2, nads = object_processors(
-        DomainSettings(), watcher_settings(), MemoryWriter(MemoryCluster(clock)), clock, on_object=lambda _obj: None
-    )
+    source, log, stop, health = Source(), MemoryLog(), asyncio.Event(), Health()
+    ports = WatcherPorts(source=source, writer=MemoryWriter(MemoryCluster(clock)), clock=clock)
+    parts = assemble(DomainSettings(), watcher_settings(), ports)
+    served, (cn2, nads) = parts.served, parts.objects
     reading = asyncio.create_task(served.run(lambda _batch: None, stop))
+    objects = [Parts(late=parts.late)]
     async with log:
-        tasks = [asyncio.create_task(when_served(served, one)(log, health, stop)) for one in (cn2, nads)]
+        running = asyncio.create_task(
+            serve("test", objects, process_settings(http_port=0), log=log, health=health, stop=stop)
+        )
         await asyncio.sleep(0)
         for kind in ("NetworkAttachmentDefinition", "VirtualNetwork", "InstanceIP"):
             source.sink(Batch(kind, listed=Listed(frozenset())))
@@ -108,4 +114,4 @@ async def test_a_processor_runs_only_from_when_its_kinds_are_served():
         assert "nad-objects" in str(vars(health))
         assert "cn2-objects" not in str(vars(health)), "InstanceIPs alone are not enough"
         stop.set()
-        await asyncio.gather(*tasks, reading)
+        assert (await asyncio.gather(running, reading))[0] == 0

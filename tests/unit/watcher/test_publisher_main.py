@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,9 +17,16 @@ from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.serve import serve
 from ledgerlb.runtime.settings import process_settings
-from ledgerlb.watcher.main import WatcherMetrics, watcher
-from ledgerlb.watcher.observing import observing
-from ledgerlb.watcher.settings import watcher_settings
+from ledgerlb.watcher.assemble import WatcherParts, WatcherPorts, assemble
+from ledgerlb.watcher.cluster import open_cluster
+from ledgerlb.watcher.settings import WatcherSettings, watcher_settings
+
+
+@contextlib.asynccontextmanager
+async def watcher(settings: WatcherSettings) -> AsyncIterator[WatcherParts]:
+    async with open_cluster(settings) as (source, writer):
+        yield assemble(DomainSettings(), settings, WatcherPorts(source=source, writer=writer))
+
 
 SERVICE = """
 apiVersion: v1
@@ -51,7 +60,7 @@ def test_a_setting_out_of_bounds_names_its_variable(monkeypatch):
 async def test_an_unusable_kubeconfig_is_said_in_one_line(tmp_path):
     (tmp_path / "config").write_text("apiVersion: v1")
     with pytest.raises(InvalidSetting, match="kubeconfig"):
-        async with watcher(watcher_settings(kubeconfig=tmp_path / "config"), DomainSettings()):
+        async with watcher(watcher_settings(kubeconfig=tmp_path / "config")):
             pass
 
 
@@ -59,12 +68,8 @@ async def test_both_halves_work_on_a_folder(tmp_path):
     (tmp_path / "web.yaml").write_text(SERVICE)
     log, stop, health = MemoryLog(), asyncio.Event(), Health()
     process = process_settings(http_port=0, log_level="error")
-    async with watcher(watcher_settings(manifests=tmp_path), DomainSettings()) as parts:
-        observer, publisher = parts.observer, parts.publisher
-        health.metrics.registry.register(WatcherMetrics(observer, publisher))
-        running = asyncio.create_task(
-            serve("watcher", [publisher], process, [observing(observer)], log=log, health=health, stop=stop)
-        )
+    async with watcher(watcher_settings(manifests=tmp_path)) as parts:
+        running = asyncio.create_task(serve("watcher", [parts], process, log=log, health=health, stop=stop))
         async with asyncio.timeout(20):
             while not await finalizer_is_a_fact(log) or health.not_ready():
                 await asyncio.sleep(0.02)
@@ -77,10 +82,8 @@ async def test_a_log_that_was_replaced_gets_all_facts_again(tmp_path):
     (tmp_path / "web.yaml").write_text(SERVICE)
     log, stop = MemoryLog(), asyncio.Event()
     process = process_settings(http_port=0, log_level="error")
-    async with watcher(watcher_settings(manifests=tmp_path), DomainSettings()) as parts:
-        running = asyncio.create_task(
-            serve("watcher", [parts.publisher], process, [observing(parts.observer)], log=log, stop=stop)
-        )
+    async with watcher(watcher_settings(manifests=tmp_path)) as parts:
+        running = asyncio.create_task(serve("watcher", [parts], process, log=log, stop=stop))
         async with asyncio.timeout(20):
             while not await finalizer_is_a_fact(log) or not parts.observer.synced:
                 await asyncio.sleep(0.02)

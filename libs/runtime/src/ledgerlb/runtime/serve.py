@@ -1,9 +1,9 @@
-"""Run processors as one process: log, health server, signals, and an exit status.
+"""Run parts as one process: log, health server, signals, and an exit status.
 
     def main() -> None:
-        settings = process_settings()
-        domain = domain_settings(settings)
-        raise SystemExit(run(serve("ipam", [Ipam(domain, …)], settings)))
+        process = process_settings()
+        parts = assemble(domain_settings(process), Ports())
+        raise SystemExit(run(serve("network-selector", [parts], process)))
 
 Concurrency: one event loop; each processor and each extra task is a task of it. The first that fails ends the process:
 what it knows comes from the log, so a new start is the safest answer to a bug.
@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import gc
 import math
+import os
 import signal
 import sys
 import threading
@@ -31,17 +32,15 @@ from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health, HealthServer
 from ledgerlb.runtime.logging import configure
 from ledgerlb.runtime.loop import run_processor
-from ledgerlb.runtime.processor import Processor
-from ledgerlb.runtime.settings import ProcessSettings
-
-ExtraTask = Callable[[EventLog, Health, asyncio.Event], Awaitable[None]]
-"""Something else that runs beside the processors: gets the log, the health registry and the stop; returns when stopped
-(or when it is done) and raises to end the process."""
+from ledgerlb.runtime.parts import LateProcessor, Parts, opened
+from ledgerlb.runtime.settings import ProcessSettings, unread_variables
 
 CHECK_INTERVAL: Final = 3600.0
 """Seconds between two checks of the topics."""
 GARBAGE_CHECK: Final = 50_000
 """Objects made, less those gone, between two looks for garbage."""
+LATE_CHECK: Final = 0.5
+"""Seconds between two looks whether a late processor is wanted."""
 STUCK_TIMEOUT: Final = 10.0
 """Seconds that something which should end at once gets for it."""
 
@@ -50,9 +49,8 @@ _logger = structlog.get_logger(__name__)
 
 async def serve(
     name: str,
-    processors: Sequence[Processor],
+    parts: Sequence[Parts],
     settings: ProcessSettings,
-    extra_tasks: Sequence[ExtraTask] = (),
     *,
     log: EventLog | None = None,
     health: Health | None = None,
@@ -61,33 +59,55 @@ async def serve(
     """Run everything until SIGTERM, SIGINT or ``stop``; returns the exit status: 0, or 1 where a part failed.
 
     ``log`` defaults to the one that the settings name; a given one is entered and left here. Raises InvalidSetting for
-    a log URL, or an address of the health server, that cannot be used.
+    a log URL, or an address of the health server, that cannot be used, and what opening a part raises.
     """
-    names = [processor.name for processor in processors]
-    assert len(set(names)) == len(names), f"two processors of the same name: {names}"
     configure(name, settings.log_level, settings.log_format)
     stop = stop if stop is not None else asyncio.Event()
     health = health if health is not None else Health()
     log = log if log is not None else connect(settings.log)
-    with _signals(stop):
-        async with HealthServer(health, settings.http_host, settings.http_port) as server:
-            _logger.info("started", log=settings.log, health=f"http://{settings.http_host}:{server.port}/readyz")
-            if not await _connect(log, settings, health, stop):
-                return 0
-            try:
-                parts: dict[str, Awaitable[None]] = {}
-                for processor in processors:
-                    parts[processor.name] = run_processor(log, processor, health, stop)
-                for number, extra in enumerate(extra_tasks, 1):
-                    parts[f"{getattr(extra, '__name__', 'task')} ({number})"] = extra(log, health, stop)
-                return await _run_parts(parts, _look_after(log, health, stop), stop, settings.stop_timeout)
-            finally:
-                await _leave(log)
+    async with opened(parts) as whole:
+        for unread, nearest in unread_variables(os.environ, (type(settings), *whole.settings)):
+            _logger.warning("no part of this process reads this variable", variable=unread, nearest=nearest)
+        for collector in whole.collectors:
+            health.metrics.registry.register(collector)
+        with _signals(stop):
+            async with HealthServer(health, settings.http_host, settings.http_port) as server:
+                address = f"http://{settings.http_host}:{server.port}/readyz"
+                _logger.info("started", log=settings.log, health=address)
+                if not await _connect(log, settings, health, stop):
+                    return 0
+                try:
+                    running = _started(whole, log, health, stop)
+                    return await _run_parts(running, _look_after(log, health, stop), stop, settings.stop_timeout)
+                finally:
+                    await _leave(log)
+
+
+def _started(parts: Parts, log: EventLog, health: Health, stop: asyncio.Event) -> dict[str, Awaitable[None]]:
+    """Return what runs, by a name for people."""
+    names = [one.name for one in (*parts.processors, *(late.processor for late in parts.late))]
+    assert len(set(names)) == len(names), f"two processors of the same name: {names}"
+    running: dict[str, Awaitable[None]] = {}
+    for processor in parts.processors:
+        running[processor.name] = run_processor(log, processor, health, stop)
+    for late in parts.late:
+        running[late.processor.name] = _run_late(late, log, health, stop)
+    for number, task in enumerate(parts.tasks, 1):
+        running[f"{getattr(task, '__name__', 'task')} ({number})"] = task(log, health, stop)
+    return running
+
+
+async def _run_late(late: LateProcessor, log: EventLog, health: Health, stop: asyncio.Event) -> None:
+    while not late.wanted():
+        await _wait(stop, LATE_CHECK)
+        if stop.is_set():
+            return
+    await run_processor(log, late.processor, health, stop)
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
-    """The exit status of ``main``, with errors of ours told in one line each instead of a traceback (status 2: a
-    setting).
+    """Run ``main`` and return its exit status; an error of ours is printed in one line without a traceback, and the
+    status is then 2.
     """
     spare_objects()
     try:

@@ -4,15 +4,17 @@ Everything is set by environment variables beginning with ``LEDGERLB_``. The dom
 file (``LEDGERLB_SETTINGS``), with the keys of ``DomainSettings`` (``contrailNamespace``, ``defaults: {quarantine:
 5m}``); their variables are the same names in capitals (``LEDGERLB_CONTRAIL_NAMESPACE``), with two underscores before a
 nested key (``LEDGERLB_DEFAULTS__QUARANTINE``) and JSON for mappings (``LEDGERLB_EXTERNAL_NETWORK_SELECTORS``). The
-environment wins over the file. Other variables with this prefix are left alone: Kubernetes itself sets some in every
-pod (service links).
+environment wins over the file. A variable with this prefix that no part of the process reads changes nothing;
+``unread_variables`` finds those, so that a misspelt name is noticed.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_origin
 
@@ -25,6 +27,16 @@ from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.settings import DomainSettings
 
 PREFIX: Final = "LEDGERLB_"
+TOOL_VARIABLES: Final = re.compile(
+    r"LEDGERLB_(CACHE_DIR|CA_BUNDLE|DEBIAN_(SECURITY_)?MIRROR|DOCKERD_ARGS|EDIT_(RATE|SECONDS|SERVICES)|IMAGE_[A-Z_]+"
+    r"|(AGENT|IPAM|KAFKA|NETWORK_SELECTOR|PLANNER|WATCHER)_PORT|SEED|SETTINGS_FILE|TAG|TEST_SEED)"
+)
+"""Variables that scripts, tests and compose files read. No process reads them, and none complains about them."""
+_SERVICE_LINK: Final = re.compile(
+    r"LEDGERLB_([A-Z0-9_]+_)?(SERVICE_HOST=.*|SERVICE_PORT(_[A-Z0-9_]+)?=.*|PORT(_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?)=.*"
+    r"|PORT=[a-z]+://.*)"
+)
+"""Variables (``NAME=value``) that Kubernetes sets in every pod for the Services of its namespace."""
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
 
@@ -69,6 +81,34 @@ def process_settings(**overrides: Any) -> ProcessSettings:
         return ProcessSettings(**overrides)
     except ValidationError as error:
         raise refused_variable(error) from error
+
+
+def variables_of(models: Iterable[type[BaseModel]]) -> Iterator[str]:
+    """Yield the names of the variables that set the fields of these models and of ``DomainSettings``."""
+    every: tuple[type[BaseModel], ...] = (*models, DomainSettings)
+    for model in every:
+        for name in model.model_fields:
+            nested = _nested_model(model, name)
+            if nested is None:
+                yield PREFIX + name.upper()
+            else:
+                yield from (f"{PREFIX}{name.upper()}__{key.upper()}" for key in nested.model_fields)
+
+
+def unread_variables(environ: Mapping[str, str], models: Iterable[type[BaseModel]]) -> list[tuple[str, str]]:
+    """Return each variable of our prefix that none of the models reads, with the nearest name that one of them reads.
+
+    Leaves out the variables of scripts (``TOOL_VARIABLES``) and those that Kubernetes sets in every pod.
+    """
+    known = sorted(set(variables_of(models)))
+    return [
+        (name, difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0])
+        for name in sorted(environ)
+        if name.startswith(PREFIX)
+        and name not in known
+        and not TOOL_VARIABLES.fullmatch(name)
+        and not _SERVICE_LINK.fullmatch(f"{name}={environ[name]}")
+    ]
 
 
 def refused_variable(error: ValidationError, variable: str = "") -> InvalidSetting:

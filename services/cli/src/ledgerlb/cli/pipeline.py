@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -15,26 +14,20 @@ from ledgerlb.cli.follower import Follower
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.facts import KINDS
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.ecmp_programmer.main import make_agent
-from ledgerlb.ecmp_programmer.planner import Planner
-from ledgerlb.ecmp_programmer.settings import programmer_settings
+from ledgerlb.ecmp_programmer import assemble as programmer
+from ledgerlb.ecmp_programmer.settings import ProgrammerSettings, programmer_settings
 from ledgerlb.eventlog.connect import sqlite_path
-from ledgerlb.ipam.main import decider_name
-from ledgerlb.ipam.processor import Ipam
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.ipam import assemble as ipam
 from ledgerlb.kube.source import Batch, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter
-from ledgerlb.kube.writer_memory import MemoryWriter
-from ledgerlb.network_selector.processor import NetworkSelector
-from ledgerlb.runtime.processor import Processor
-from ledgerlb.runtime.serve import ExtraTask, serve
+from ledgerlb.network_selector import assemble as selector
+from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.parts import ExtraTask, Parts, Ports
+from ledgerlb.runtime.serve import serve
 from ledgerlb.runtime.settings import ProcessSettings
-from ledgerlb.watcher.observer import Observer
-from ledgerlb.watcher.observing import observing
-from ledgerlb.watcher.publisher import Publisher
-from ledgerlb.watcher.served import ServedKinds, object_processors, when_served
-from ledgerlb.watcher.settings import watcher_settings
+from ledgerlb.watcher import assemble as watcher
+from ledgerlb.watcher.cluster import open_cluster
+from ledgerlb.watcher.settings import WatcherSettings, watcher_settings
 
 NAME: Final = "ledgerlb"
 
@@ -48,16 +41,22 @@ class BackendName(StrEnum):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Every processor and task of one process. ``follower`` sees what they do, once ``serve`` runs it with them."""
+    """The parts of every service. ``follower`` sees what they do, once ``serve`` runs it with them."""
 
-    processors: tuple[Processor, ...]
-    tasks: tuple[ExtraTask, ...]
+    parts: tuple[Parts, ...]
     follower: Follower
 
-    async def serve(self, process: ProcessSettings, *more: ExtraTask, stop: asyncio.Event | None = None) -> int:
+    async def serve(
+        self,
+        process: ProcessSettings,
+        *more: ExtraTask,
+        health: Health | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> int:
         """Run everything until stopped; returns the exit status."""
         prepare_log(process.log)
-        return await serve(NAME, self.processors, process, [*self.tasks, *more], stop=stop)
+        parts = [*self.parts, Parts(tasks=(self.follower.run, *more))]
+        return await serve(NAME, parts, process, health=health, stop=stop)
 
 
 @asynccontextmanager
@@ -67,24 +66,9 @@ async def open_pipeline(
     """Put the pipeline together, on a folder of manifests or on an API server; raises InvalidSetting."""
     if manifests is not None:
         _check_folder(manifests, kubeconfig)
-        cluster = MemoryCluster(_now)
-        async with _assembled(
-            settings, ManifestSource(ManifestFolder(manifests, cluster)), MemoryWriter(cluster), backend
-        ) as pipeline:
-            yield pipeline
-        return
-    # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
-    from ledgerlb.kube.api_source import ApiSource  # noqa: PLC0415
-    from ledgerlb.kube.client import ApiConnection  # noqa: PLC0415
-    from ledgerlb.kube.writer_api import ApiWriter  # noqa: PLC0415
-
-    async with (
-        ApiConnection(kubeconfig) as connection,
-        _assembled(
-            settings, ApiSource(connection), ApiWriter(connection.client, renew=connection.renew), backend
-        ) as pipeline,
-    ):
-        yield pipeline
+    watching = watcher_settings(manifests=manifests, kubeconfig=kubeconfig)
+    async with open_cluster(watching) as (source, writer):
+        yield assembled(settings, watching, programmer_settings(backend=backend.value), source, writer)
 
 
 def _check_folder(manifests: Path, kubeconfig: Path | None) -> None:
@@ -116,38 +100,26 @@ class _Listening:
         await self._source.run(note, stop)
 
 
-@asynccontextmanager
-async def _assembled(
-    settings: DomainSettings, source: ObjectSource, writer: ClusterWriter, backend: BackendName
-) -> AsyncIterator[Pipeline]:
-    served = ServedKinds(source)
-    listening = _Listening(served)
-    observer = Observer(listening)
-    publisher = Publisher(settings, writer, _now, on_object=observer.observe, on_reset=observer.recheck)
-    observer.let_claim(publisher.claim)
-    objects = object_processors(settings, watcher_settings(), writer, _now, on_object=observer.observe)
-    agent = make_agent(programmer_settings().model_copy(update={"backend": backend.value}))
-    follower = Follower(settings, lambda: listening.heard_everything() and not observer.pending)
-
-    await agent.open()
-    try:
-        yield Pipeline(
-            processors=(
-                NetworkSelector(settings, _now),
-                Ipam(settings, _now, decider_name()),
-                Planner(settings),
-                agent,
-                publisher,
-            ),
-            tasks=(observing(observer), follower.run, *(when_served(served, processor) for processor in objects)),
-            follower=follower,
-        )
-    finally:
-        await publisher.close()
-        for processor in objects:
-            await processor.close()
-        await writer.close()
-        await agent.close()
+def assembled(
+    domain: DomainSettings,
+    watching: WatcherSettings,
+    programming: ProgrammerSettings,
+    source: ObjectSource,
+    writer: ClusterWriter,
+) -> Pipeline:
+    """Put together the parts of every service on one cluster."""
+    listening = _Listening(source)
+    watched = watcher.assemble(domain, watching, watcher.WatcherPorts(source=listening, writer=writer))
+    observer = watched.observer
+    return Pipeline(
+        parts=(
+            selector.assemble(domain, Ports()),
+            ipam.assemble(domain, ipam.IpamPorts()),
+            programmer.assemble(domain, programming, programmer.ProgrammerPorts()),
+            watched,
+        ),
+        follower=Follower(domain, lambda: listening.heard_everything() and not observer.pending),
+    )
 
 
 def prepare_log(url: str) -> None:
@@ -161,9 +133,8 @@ def prepare_log(url: str) -> None:
             pass
     except OSError as error:
         raise InvalidSetting(
-            "option --log", str(path), f"cannot be written: {error.strerror}", "name another file, or mend its rights"
+            "option --log",
+            str(path),
+            f"cannot be written: {error.strerror}",
+            "name another file, or correct its rights",
         ) from error
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -76,9 +76,9 @@ class ProgrammerSettings(BaseSettings):
         )
 
 
-def programmer_settings() -> ProgrammerSettings:
-    """The settings from the environment; raises InvalidSetting."""
+def programmer_settings(**overrides: Any) -> ProgrammerSettings:
+    """Return the settings from the environment, with ``overrides`` (by field name) above it; raises InvalidSetting."""
     try:
-        return ProgrammerSettings()
+        return ProgrammerSettings(**overrides)
     except ValidationError as error:
         raise refused_variable(error) from error

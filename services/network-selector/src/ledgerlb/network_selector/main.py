@@ -1,18 +1,16 @@
-"""The network-selector process: settings, log, one processor."""
+"""The network-selector process."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from ledgerlb.network_selector.processor import NetworkSelector
+from ledgerlb.network_selector.assemble import assemble
+from ledgerlb.runtime.parts import Ports
 from ledgerlb.runtime.serve import run, serve
 from ledgerlb.runtime.settings import domain_settings, process_settings
 
 
 async def _serve() -> int:
-    settings = process_settings()
-    selector = NetworkSelector(domain_settings(settings), clock=lambda: datetime.now(UTC))
-    return await serve("network-selector", [selector], settings)
+    process = process_settings()
+    return await serve("network-selector", [assemble(domain_settings(process), Ports())], process)
 
 
 def main() -> None:

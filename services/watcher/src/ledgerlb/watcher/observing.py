@@ -8,7 +8,7 @@ from typing import Final
 
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
-from ledgerlb.runtime.serve import ExtraTask
+from ledgerlb.runtime.parts import ExtraTask
 from ledgerlb.watcher.observer import Observer
 
 _LOOK: Final = 0.5

@@ -35,7 +35,7 @@ from ledgerlb.cli.pipeline import BackendName, open_pipeline
 from ledgerlb.cli.view import ServiceLine
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
-from ledgerlb.runtime.serve import ExtraTask
+from ledgerlb.runtime.parts import ExtraTask
 from ledgerlb.runtime.settings import process_settings
 
 REFRESH: Final = 0.25

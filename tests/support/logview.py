@@ -17,7 +17,7 @@ from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.pathset import PathSet, ReportRecord, decode_path_set, decode_report
 from ledgerlb.eventlog.connect import connect
-from ledgerlb.eventlog.port import NewRecord, Record
+from ledgerlb.eventlog.port import NewRecord, Record, read_to_end
 from ledgerlb.eventlog.topics import ALL_TOPICS, DEAD_LETTERS, LEDGER, PATHS, REPORTS, Topic
 from tests.support.pipeline import program
 
@@ -58,9 +58,8 @@ class LogView:
 
     async def _read(self, topics: tuple[Topic, ...]) -> list[Record]:
         found: list[Record] = []
-        async with connect(self.url) as log, await log.open(topics) as reader:
-            while not reader.caught_up:
-                found += await reader.poll(1.0)
+        async with connect(self.url) as log:
+            await read_to_end(log, topics, found.append)
         return found
 
     def append(self, topic: Topic, key: str, value: bytes | None) -> int:

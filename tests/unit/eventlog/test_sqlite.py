@@ -14,7 +14,7 @@ import pytest
 
 from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured
 from ledgerlb.eventlog.embedded import SqliteLog, connection, statements
-from ledgerlb.eventlog.port import NewRecord, PositionLost, Record
+from ledgerlb.eventlog.port import NewRecord, PositionLost, Record, read_to_end
 from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS, LEDGER, Topic
 
 WRITER = """
@@ -33,9 +33,7 @@ asyncio.run(main())
 
 async def read(log: SqliteLog, topic: Topic) -> list[Record]:
     found: list[Record] = []
-    async with await log.open([topic]) as reader:
-        while not reader.caught_up:
-            found += await reader.poll(1.0)
+    await read_to_end(log, [topic], found.append)
     return found
 
 
@@ -133,7 +131,7 @@ def test_a_file_that_another_process_is_just_setting_up_is_not_somebody_elses(tm
         statements.prepare(ours, path)
     for database in (theirs, ours):
         statements.prepare(database, path)
-        assert statements.append(database, "topic", [(b"key", b"value")], 0) >= 0
+        assert statements.append(database, [("topic", [(b"key", b"value")])], 0)[0] >= 0
         database.close()
 
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from ledgerlb.core.errors import ClusterUnavailable, LedgerCorrupt, LogUnavailable
 from ledgerlb.eventlog.embedded import MemoryLog
-from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Record, latest
+from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Record, latest, read_to_end
 from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS, PATHS
 from ledgerlb.runtime import deadletters
 from ledgerlb.runtime.health import Health
@@ -21,10 +21,8 @@ from tests.unit.runtime.virtual import clock, virtual_time
 
 
 async def letters(log: EventLog) -> list[dict[str, object]]:
-    async with await log.open([DEAD_LETTERS]) as reader:
-        found: list[Record] = []
-        while not reader.caught_up:
-            found += await reader.poll(1.0)
+    found: list[Record] = []
+    await read_to_end(log, [DEAD_LETTERS], found.append)
     return [json.loads(record.value or b"") for record in found]
 
 

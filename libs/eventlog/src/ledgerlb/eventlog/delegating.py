@@ -36,6 +36,10 @@ class DelegatingLog:
         """See EventLog."""
         return await self._log.check()
 
+    async def maintain(self, limit: int = 10_000) -> int:
+        """See EventLog."""
+        return await self._log.maintain(limit)
+
     async def __aenter__(self) -> Self:
         return self
 

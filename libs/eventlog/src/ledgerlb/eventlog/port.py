@@ -12,7 +12,7 @@ calls. Every call is bounded in time and raises ``LogUnavailable`` past its boun
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -21,6 +21,8 @@ from ledgerlb.core.errors import LogUnavailable, RecordTooLarge
 from ledgerlb.eventlog.topics import Topic
 
 MAX_KEY_BYTES: Final = 16 * 1024
+SILENCE: Final = 30.0
+"""Seconds without a record, short of the end, after which a read to the end gives up."""
 
 
 class PositionLost(LogUnavailable):
@@ -110,6 +112,12 @@ class EventLog(Protocol):
         """What is wrong with the topics (missing, dangerous settings), a line each; [] when all is well."""
         ...
 
+    async def maintain(self, limit: int = 10_000) -> int:
+        """Drop records that the topics' declarations no longer keep, at most ``limit`` of each topic, and return how
+        many. A log whose server does this by itself returns 0. Raises LogUnavailable.
+        """
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
@@ -117,27 +125,49 @@ class EventLog(Protocol):
     ) -> None: ...
 
 
-async def latest(log: EventLog, topic: Topic, timeout: float = 30.0) -> dict[str, Record]:  # noqa: ASYNC109
-    """The last record under each key (tombstoned keys are left out), read to the end that the topic has now.
-    Raises LogUnavailable after ``timeout`` seconds in which nothing came: a long topic takes as long as it takes.
+async def read_to_end(
+    log: EventLog,
+    topics: Sequence[Topic],
+    take: Callable[[Record], None],
+    start: Mapping[str, int] | None = None,
+    *,
+    silence: float = SILENCE,
+) -> dict[str, int]:
+    """Hand ``take`` every record up to the ends that the topics have now, and return the position after them by topic
+    name. ``start`` is that of ``EventLog.open``.
+
+    Raises LogUnavailable when no record arrives for ``silence`` seconds before the end: a long topic may take longer.
     """
-    deadline = time.monotonic() + timeout
-    found: dict[str, Record] = {}
-    async with await log.open([topic]) as reader:
+    async with await log.open(topics, start) as reader:
+        heard = time.monotonic()
         while not reader.caught_up:
-            remaining = deadline - time.monotonic()
+            remaining = heard + silence - time.monotonic()
             if remaining <= 0:
+                names = ", ".join(topic.name for topic in topics)
                 raise LogUnavailable(
-                    f"topic {topic.name}: nothing came for {timeout:g} s before its end; is the log reachable?"
+                    f"{names}: no record arrived for {silence:g} s before the end; check that the log is reachable"
                 )
             records = await reader.poll(min(remaining, 1.0))
-            if records:
-                deadline = time.monotonic() + timeout
             for record in records:
-                if record.value is None:
-                    found.pop(record.key, None)
-                else:
-                    found[record.key] = record
+                take(record)
+            if records:
+                heard = time.monotonic()
+        return {topic.name: reader.position(topic) for topic in topics}
+
+
+async def latest(log: EventLog, topic: Topic, timeout: float = SILENCE) -> dict[str, Record]:  # noqa: ASYNC109
+    """The last record under each key, read to the present end; keys whose last record is a tombstone are left out.
+    Raises LogUnavailable after ``timeout`` seconds without a record.
+    """
+    found: dict[str, Record] = {}
+
+    def take(record: Record) -> None:
+        if record.value is None:
+            found.pop(record.key, None)
+        else:
+            found[record.key] = record
+
+    await read_to_end(log, [topic], take, silence=timeout)
     return found
 
 

@@ -12,7 +12,7 @@ from ledgerlb.eventlog.topics import Topic
 class BaseReader:
     """A Reader without its ``poll``. ``positions`` and ``ends`` are offsets by topic name, as they were at opening.
 
-    An adapter tells ``_stand_at`` how far each topic was read.
+    An adapter tells ``_advance_to`` how far each topic was read.
     """
 
     def __init__(self, positions: Mapping[str, int], ends: Mapping[str, int]) -> None:
@@ -20,7 +20,7 @@ class BaseReader:
         self._behind = {name: end for name, end in ends.items() if positions[name] < end}
         self._closed = False
 
-    def _stand_at(self, name: str, position: int) -> None:
+    def _advance_to(self, name: str, position: int) -> None:
         self._positions[name] = position
         end = self._behind.get(name)
         if end is not None and position >= end:

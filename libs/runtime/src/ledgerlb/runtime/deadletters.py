@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledgerlb.core.errors import LogUnavailable
-from ledgerlb.eventlog.port import MAX_KEY_BYTES, EventLog, NewRecord, Record
+from ledgerlb.eventlog.port import MAX_KEY_BYTES, EventLog, NewRecord, Record, read_to_end
 from ledgerlb.eventlog.topics import DEAD_LETTERS
 from ledgerlb.runtime.metrics import Metrics
 
@@ -38,6 +37,7 @@ MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 MAX_MESSAGE: Final = 2000
 BATCH: Final = 100
 READ_TIMEOUT: Final = 20.0
+"""Seconds without a record after which reading the dead letters gives up."""
 _HOUR: Final = 3600.0
 
 Identity = tuple[str, str, int, str]
@@ -105,16 +105,15 @@ class DeadLetters:
         self._pending_bytes -= _size(self._pending.pop(identity).record)
 
     async def _read_known(self) -> None:
-        deadline = self._clock() + READ_TIMEOUT
-        async with await self._log.open([DEAD_LETTERS], {DEAD_LETTERS.name: self._read_to}) as reader:
-            while not reader.caught_up:
-                for record in await reader.poll(1.0):
-                    identity = _identity_of_letter(record)
-                    if identity is not None and identity[0] == self._service:
-                        self._remember(identity)
-                self._read_to = reader.position(DEAD_LETTERS)
-                if self._clock() > deadline:
-                    raise LogUnavailable(f"topic {DEAD_LETTERS.name} could not be read within {READ_TIMEOUT:g} s")
+        def take(record: Record) -> None:
+            identity = _identity_of_letter(record)
+            if identity is not None and identity[0] == self._service:
+                self._remember(identity)
+            self._read_to = record.offset + 1
+
+        start = {DEAD_LETTERS.name: self._read_to}
+        positions = await read_to_end(self._log, [DEAD_LETTERS], take, start, silence=READ_TIMEOUT)
+        self._read_to = positions[DEAD_LETTERS.name]
 
     def _remember(self, identity: Identity) -> None:
         self._known[identity] = None

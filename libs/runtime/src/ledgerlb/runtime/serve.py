@@ -26,7 +26,6 @@ import structlog
 
 from ledgerlb.core.errors import LedgerLBError, LogUnavailable
 from ledgerlb.eventlog.connect import connect
-from ledgerlb.eventlog.embedded import SqliteLog
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health, HealthServer
@@ -179,16 +178,14 @@ async def _check(log: EventLog, health: Health) -> None:
 
 
 async def _look_after(log: EventLog, health: Health, stop: asyncio.Event) -> None:
-    """Check the topics every hour, and let an embedded log drop what it need not keep."""
+    """Check the topics every hour, and let the log drop the records that it need not keep."""
     while not stop.is_set():
         await _wait(stop, CHECK_INTERVAL)
         if stop.is_set():
             return
         try:
             await _check(log, health)
-            if isinstance(log, SqliteLog):
-                removed = await log.maintain()
-                _logger.info("log maintained", removed=removed)
+            _logger.info("log maintained", removed=await log.maintain())
         except (LogUnavailable, OSError) as error:
             _logger.warning("the topics could not be checked", error=str(error))
 

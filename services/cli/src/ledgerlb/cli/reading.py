@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
 
-from ledgerlb.core.errors import BadInput, InvalidSetting, LogUnavailable
+from ledgerlb.core.errors import BadInput, InvalidSetting
 from ledgerlb.eventlog.connect import connect, sqlite_path
-from ledgerlb.eventlog.port import EventLog, Record
+from ledgerlb.eventlog.port import EventLog, Record, read_to_end
 from ledgerlb.eventlog.topics import Topic
-
-SILENCE: Final = 30.0
-"""Seconds without a record, short of the end, after which a log counts as unreachable."""
 
 
 @asynccontextmanager
@@ -30,22 +25,18 @@ async def existing_log(url: str) -> AsyncIterator[EventLog]:
 
 
 async def read_all(log: EventLog, topics: Sequence[Topic], take: Callable[[Record], None]) -> int:
-    """Hand every record up to the present end to ``take``, and return how many it could not use (BadInput).
+    """Hand ``take`` every record up to the present end, and return how many it could not use (BadInput).
 
-    Raises LogUnavailable when nothing comes for ``SILENCE`` seconds.
+    Raises LogUnavailable when no record arrives for a while (``ledgerlb.eventlog.port.SILENCE``).
     """
     unusable = 0
-    heard = time.monotonic()
-    async with await log.open(topics) as reader:
-        while not reader.caught_up:
-            records = await reader.poll(1.0)
-            if records:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > SILENCE:
-                raise LogUnavailable(f"the log gave no record for {SILENCE:g} s; is it reachable?")
-            for record in records:
-                try:
-                    take(record)
-                except BadInput:
-                    unusable += 1
+
+    def count_unusable(record: Record) -> None:
+        nonlocal unusable
+        try:
+            take(record)
+        except BadInput:
+            unusable += 1
+
+    await read_to_end(log, topics, count_unusable)
     return unusable

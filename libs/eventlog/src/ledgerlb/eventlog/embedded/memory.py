@@ -72,6 +72,11 @@ class MemoryLog:
         """Nothing can be wrong."""
         return []
 
+    async def maintain(self, limit: int = 10_000) -> int:
+        """Keep everything: a memory log lives as long as its process."""
+        del limit
+        return 0
+
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
@@ -119,7 +124,7 @@ class _MemoryReader(BaseReader):
             found = self._store.topics.get(name, [])[position : position + max_records - len(batch)]
             if found:
                 batch.extend(found)
-                self._stand_at(name, position + len(found))
+                self._advance_to(name, position + len(found))
         # A busy topic must not starve the others: another one comes first next time.
         if len(batch) >= max_records:
             self._names.append(self._names.pop(0))

@@ -20,6 +20,12 @@ MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 TOMBSTONE_MS: Final = 24 * 3600 * 1000
 """How long a tombstone stays at least, so that a reader that is behind sees it."""
 
+CHECKPOINT_PAGES: Final = 16 * 1024
+"""Pages in the write-ahead log at which an append copies them into the file. The log does that in the background long
+before: with SQLite's default of 1000 pages an append every few seconds would wait for it."""
+WAL_BYTES: Final = 16 * 1024 * 1024
+"""The write-ahead log is cut to this size when it starts over."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS record (
   topic TEXT NOT NULL, offset INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, timestamp INTEGER NOT NULL,
@@ -39,6 +45,8 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
         raise TopicMisconfigured(f"{path} was written by a newer LedgerLB (format {version}); upgrade this one")
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
+    database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    database.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     if version < SCHEMA_VERSION:
         with _Transaction(database):
             database.execute(_SCHEMA)
@@ -87,24 +95,34 @@ class _Transaction:
 
 
 def append(
-    database: sqlite3.Connection, topic: str, records: Sequence[tuple[bytes, bytes | None]], timestamp: int
-) -> int:
-    """Append (key, value) pairs and return the offset of the first."""
+    database: sqlite3.Connection,
+    appends: Sequence[tuple[str, Sequence[tuple[bytes, bytes | None]]]],
+    timestamp: int,
+) -> list[int]:
+    """Append the (key, value) pairs of each topic in one transaction, and return the first offset of each append."""
+    firsts = []
     with _Transaction(database):
-        first: int = bounds(database, topic)[1]
-        database.executemany(
-            "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
-            ((topic, offset, key, value, timestamp) for offset, (key, value) in enumerate(records, first)),
-        )
-    return first
+        for topic, records in appends:
+            first = _end(database, topic)
+            database.executemany(
+                "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
+                [(topic, offset, key, value, timestamp) for offset, (key, value) in enumerate(records, first)],
+            )
+            firsts.append(first)
+    return firsts
+
+
+def _end(database: sqlite3.Connection, topic: str) -> int:
+    """The offset after the last record."""
+    last: int | None = database.execute("SELECT max(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
+    return 0 if last is None else last + 1
 
 
 def bounds(database: sqlite3.Connection, topic: str) -> tuple[int, int]:
     """The first offset that is held, and the one after the last (0, 0 for an empty topic)."""
     # Two queries: SQLite answers a lone min() or max() from the index, but scans for both together.
     first = database.execute("SELECT min(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
-    last = database.execute("SELECT max(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
-    return (0, 0) if first is None or last is None else (first, last + 1)
+    return (0, 0) if first is None else (first, _end(database, topic))
 
 
 def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records: int) -> list[Record]:
@@ -125,6 +143,11 @@ def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records
                 rows.close()
                 return batch
     return batch
+
+
+def checkpoint(database: sqlite3.Connection) -> None:
+    """Copy what the write-ahead log holds into the file, as far as no reader still needs it. Holds up no writer."""
+    database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def data_version(database: sqlite3.Connection) -> int:

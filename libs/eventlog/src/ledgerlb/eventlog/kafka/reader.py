@@ -121,7 +121,7 @@ class KafkaReader(BaseReader):
     async def _advance(self, consumer: AIOKafkaConsumer) -> None:
         # Asked of the consumer, not counted from records: it also steps over offsets that compaction has emptied.
         for partition in self._partitions:
-            self._stand_at(partition.topic, await consumer.position(partition))
+            self._advance_to(partition.topic, await consumer.position(partition))
 
     def _resume(self) -> None:
         now = time.monotonic()

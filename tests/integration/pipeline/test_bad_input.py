@@ -159,7 +159,7 @@ def test_a_manifest_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> No
     log = LogView(f"sqlite://{tmp_path}/ledger.db")
     with Pipeline(tmp_path, log.url, manifests=manifests) as pipeline:
         eventually(lambda: "broken.yaml:" in pipeline["watcher"].log_text(), "the watcher names the file and the line")
-        assert "is no YAML" in pipeline["watcher"].log_text()
+        assert "invalid YAML" in pipeline["watcher"].log_text()
 
         write(manifests / "web.yaml", *scene.shop_service("web"))
         wait_held(log, {"shop/web": (scene.nth_address(0),)})

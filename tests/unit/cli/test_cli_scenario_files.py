@@ -63,7 +63,7 @@ BAD = [
     ("steps:\n- expect:\n    services:\n      a/b: {addresses: 192.0.2.2}\n", 6, "steps[0].expect.services.a/b.addresses", "not a list"),
     ("steps:\n- expect:\n    services:\n      a/b:\n        path_set:\n          192.0.2.2:\n            n1: {wait: 2}\n", 9, "steps[0].expect.services.a/b.path_set.192.0.2.2.n1.wait", "not known"),
     ("steps:\n- expect:\n    networks:\n      a/b: {free: 1}\n", 6, "steps[0].expect.networks.a/b.free", "not known"),
-    ("steps:\n- advance: 1s\nsteps:\n- advance: 2s\n", 5, "steps", "stands here twice"),
+    ("steps:\n- advance: 1s\nsteps:\n- advance: 2s\n", 5, "steps", "is given twice"),
     ("steps:\n- advance: !!python/name:os.system ''\n", 4, "steps[0].advance", "tag"),
 ]  # fmt: skip
 
@@ -88,14 +88,14 @@ def test_a_bad_scenario_names_file_line_and_field(  # noqa: PLR0917 - a table an
     ("text", "line", "problem"),
     [
         ("", 1, "is empty"),
-        ("a: [\n", 2, "no YAML"),
-        (HEAD + "steps: [\n- x\n  y: {", 4, "no YAML"),
+        ("a: [\n", 2, "invalid YAML"),
+        (HEAD + "steps: [\n- x\n  y: {", 4, "invalid YAML"),
         (HEAD + "steps:\n- advance: 1s\n---\na: 1\n", 1, "2 documents"),
         ("- 1\n", 1, "not a mapping"),
         ("apiVersion: v1\nkind: Scenario\nsteps: [{advance: 1s}]\n", 1, "is 'v1'"),
         ("apiVersion: ledgerlb.io/v1alpha1\nkind: Service\nsteps: [{advance: 1s}]\n", 2, "is 'Service'"),
         ("apiVersion: ledgerlb.io/v1alpha1\nsteps: [{advance: 1s}]\n", 1, "is missing"),
-        ("\x01", 1, "no YAML"),
+        ("\x01", 1, "invalid YAML"),
         (HEAD + "a: &a [1]\nsteps: " + "[" * 100 + "]" * 100 + "\n", 4, "nested"),
     ],
 )
@@ -114,13 +114,13 @@ def test_a_file_that_is_not_there(tmp_path: Path, invoke: Invoke) -> None:
 
 def test_aliases_that_stand_for_too_much(tmp_path: Path) -> None:
     levels = "\n".join(f"- &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" if i else "- &l0 [1, 1]" for i in range(9))
-    with pytest.raises(InvalidManifest, match="stands for more than"):
+    with pytest.raises(InvalidManifest, match="expands to more than"):
         load_documents(levels, "bomb.yaml")
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "{a: " * 200_000, "- " * 200_000, "a: &a [*a]\n"])
 def test_nesting_without_an_end_does_not_end_the_process(text: str) -> None:
-    with pytest.raises(InvalidManifest, match=r"nested|no YAML"):
+    with pytest.raises(InvalidManifest, match=r"nest|invalid YAML"):
         load_documents(text, "deep.yaml")
 
 

@@ -416,3 +416,11 @@ def test_paths():
     assert BY_KIND["Service"].path("v1", "a", "x", "status") == "/api/v1/namespaces/a/services/x/status"
     assert BY_KIND["FloatingIP"].path("v4", "a", "x") == "/apis/core.contrail.juniper.net/v4/floatingips/x"
     assert len({kind.kind for kind in WATCHED}) == 13
+
+
+@pytest.mark.parametrize(
+    ("value", "excluded"), [("", True), ("true", True), ("yes", True), ("false", False), ("False", False)]
+)
+def test_a_label_that_says_false_excludes_no_node(value, excluded):
+    labels = {"node.kubernetes.io/exclude-from-external-load-balancers": value}
+    assert fact_of({"kind": "Node", "metadata": {"name": "n1", "labels": labels}}).excluded is excluded

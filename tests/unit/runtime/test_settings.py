@@ -108,7 +108,7 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path) -> None:
         ("serviceNetwork: default-servicenetwork\n", "serviceNetwork", "namespace/name"),
         ("loadBalancerClass: ''\n", "loadBalancerClass", "at least 1 character"),
         ("kubemanager: {name: ''}\n", "kubemanager.name", "at least 1 character"),
-        ("multus: [\n", "line 2", "not valid YAML"),
+        ("multus: [\n", "line 2", "invalid YAML"),
         ("- a\n", "", "not a mapping"),
     ],
 )

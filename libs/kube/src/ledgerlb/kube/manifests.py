@@ -13,6 +13,7 @@ Concurrency: files are read in a worker thread, the cluster is changed on the ev
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from ledgerlb.kube.cluster import Key, MemoryCluster
 from ledgerlb.kube.manifest_files import SUFFIXES, Document, read_documents
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.source import ClusterSource, ProblemLog, Sink
+from ledgerlb.runtime.stopping import in_daemon_thread, run_or_stop, sleep_or_stop
 
 Signature = tuple[int, int, int]
 """(mtime in ns, size, inode)"""
@@ -39,6 +41,10 @@ class _File:
     documents: dict[Key, Document] = field(default_factory=dict)
     whole: bool = False
     """Whether it was read without a problem at least once."""
+
+
+MAX_FILES: Final = 50_000
+"""Most files of a folder. Past it the folder counts as unreadable, and what it held stays."""
 
 
 class ManifestFolder:
@@ -70,31 +76,42 @@ class ManifestFolder:
 
     def load(self) -> int:
         """Look once and apply what changed; returns how many objects were applied or deleted."""
-        signatures = self._look()
-        return 0 if signatures is None else self._take(self._read(signatures), set(signatures))
+        signatures, read = self._look_and_read()
+        return 0 if signatures is None else self._take(read, set(signatures))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until ``stop``."""
         while not stop.is_set():
-            await self._follow()
-            try:
-                await asyncio.wait_for(stop.wait(), self.poll)
-            except TimeoutError:
-                continue
+            await run_or_stop(stop, self._follow())
+            await sleep_or_stop(stop, self.poll)
+
+    async def first_load(self, stop: asyncio.Event) -> None:
+        """Look once, as ``load`` does, without holding up the event loop or a stop."""
+
+        async def look_and_take() -> None:
+            signatures, read = await in_daemon_thread(self._look_and_read)
+            if signatures is not None:
+                self._take(read, set(signatures))
+
+        await run_or_stop(stop, look_and_take())
+
+    def _look_and_read(self) -> tuple[dict[Path, Signature] | None, dict[Path, _File]]:
+        signatures = self._look()
+        return signatures, self._read(signatures or {})
 
     async def _follow(self) -> None:
         unreadable = self._unreadable
-        first = await asyncio.to_thread(self._look)
+        first = await in_daemon_thread(self._look)
         if self._unreadable != unreadable:
             self.on_look()
         if first is None or (self._found and not self._differs(first) and not self._leaving):
             return
         await asyncio.sleep(SETTLE)
-        second = await asyncio.to_thread(self._look)
+        second = await in_daemon_thread(self._look)
         if second is None:
             return
         settled = {path: signature for path, signature in second.items() if first.get(path) == signature}
-        read = await asyncio.to_thread(self._read, settled)
+        read = await in_daemon_thread(self._read, settled)
         # A file that is only now gone, or still being written, is looked at again next time.
         self._take(read, set(second) | (set(first) & set(self._files)))
         self.on_look()
@@ -147,11 +164,18 @@ class ManifestFolder:
         if is_file:
             yield self.root
             return
+        files = 0
         for folder, folders, names in os.walk(self.root, onerror=errors.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
-                if name.endswith(SUFFIXES) and not name.startswith("."):
-                    yield Path(folder) / name
+                if not name.endswith(SUFFIXES) or name.startswith("."):
+                    continue
+                files += 1
+                if files > MAX_FILES:
+                    problem = f"more than {MAX_FILES} files"
+                    errors.append(OSError(errno.EFBIG, problem, str(self.root)))
+                    return
+                yield Path(folder) / name
 
     def _differs(self, signatures: dict[Path, Signature]) -> bool:
         known = {path: entry.signature for path, entry in self._files.items()}
@@ -169,7 +193,7 @@ class ManifestFolder:
 
     def _read_file(self, path: Path, signature: Signature, before: _File) -> _File:
         try:
-            documents, problems = read_documents(path)
+            documents, problems = read_documents(path, self.root if path != self.root else None)
         except InvalidManifest as error:
             self.problems(error)
             return _File(signature, before.documents, whole=before.whole)
@@ -259,7 +283,7 @@ class ManifestSource:
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
         """Read the folder, hand over everything, then follow files and writes until ``stop``."""
-        self.folder.load()
+        await self.folder.first_load(stop)
         source = ClusterSource(self.folder.cluster, self.folder.problems, lambda: self.folder.complete)
         self.folder.on_look = source.wake
         async with asyncio.TaskGroup() as group:

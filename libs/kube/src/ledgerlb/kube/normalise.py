@@ -21,6 +21,8 @@ from ledgerlb.kube.kinds import CLUSTER_SCOPED
 from ledgerlb.kube.meta import Meta
 
 Normaliser = Callable[[Raw, Meta], AnyFact | None]
+MAX_DIGITS: Final = 20
+"""Digits of a resourceVersion: etcd's revisions have 64 bits."""
 
 _NORMALISERS: Final[Mapping[str, Normaliser]] = {
     "Service": cluster.service,
@@ -78,10 +80,12 @@ def name_of(obj: Mapping[str, Any], kind: str = "") -> tuple[str, str]:
 
 
 def version_of(obj: Mapping[str, Any]) -> int:
-    """The resourceVersion as a number, 0 where there is none that is one."""
+    """Return the resourceVersion as a number, 0 where it is absent or not a number of at most 64 bits."""
     meta = obj.get("metadata")
     version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-    return int(version) if isinstance(version, str) and version.isascii() and version.isdigit() else 0
+    if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) <= MAX_DIGITS:
+        return int(version)
+    return 0
 
 
 def subject_of(obj: Mapping[str, Any], kind: str = "") -> str:

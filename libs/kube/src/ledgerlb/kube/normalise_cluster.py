@@ -257,5 +257,10 @@ def node(obj: Raw, meta: Meta) -> NodeFact:
             if entry.get("type") == "InternalIP"
         ),
         ready=_condition(status, "Ready", absent=True),
-        excluded=EXCLUDE_NODE_LABEL in meta.labels,
+        excluded=_is_set(meta.labels.get(EXCLUDE_NODE_LABEL)),
     )
+
+
+def _is_set(label: str | None) -> bool:
+    """Whether a label that counts by its presence is set; ``false`` in any case says that it is not."""
+    return label is not None and label.strip().lower() != "false"

@@ -18,13 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.runtime.files import read_regular
+from ledgerlb.runtime.yaml_reader import KUBERNETES, YamlError, read_yaml
 
 PREFIX: Final = "LEDGERLB_"
 TOOL_VARIABLES: Final = re.compile(
@@ -137,19 +138,22 @@ def domain_settings(process: ProcessSettings, environ: Mapping[str, str] | None 
 
 def _from_file(path: Path) -> dict[str, Any]:
     subject = f"settings file {path}"
+    remedy = f"correct {PREFIX}SETTINGS"
+    raw = read_regular(path, max_bytes=_MAX_FILE_BYTES, subject=subject, remedy=remedy, refusal=InvalidSetting)
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise InvalidSetting(subject, "", f"is larger than {_MAX_FILE_BYTES} bytes", "name the right file")
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSetting(subject, "", f"cannot be read: {error}", f"correct {PREFIX}SETTINGS") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}" if mark is not None else ""
-        raise InvalidSetting(subject, line, "is not valid YAML", "correct it") from error
+        documents = list(read_yaml(raw, KUBERNETES))
+    except YamlError as error:
+        raise InvalidSetting(subject, f"line {error.line}", error.problem, error.remedy) from error
+    if len(documents) > 1:
+        raise InvalidSetting(subject, "", f"holds {len(documents)} documents", "keep one of them")
+    data = None
+    for document in documents:
+        if isinstance(document, YamlError):
+            raise InvalidSetting(subject, f"line {document.line}", document.problem, document.remedy)
+        data = document.data
     if data is None:
         return {}
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+    if not isinstance(data, dict):
         raise InvalidSetting(
             subject, "", "is not a mapping of settings", "write keys such as contrailNamespace: contrail"
         )

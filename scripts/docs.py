@@ -152,7 +152,8 @@ def cli() -> str:
 
 def _commands(command: Any, path: str) -> Iterable[tuple[str, Any]]:
     if hasattr(command, "commands"):
-        for name, inner in command.commands.items():
+        for name, placeholder in command.commands.items():
+            inner = placeholder.load() if hasattr(placeholder, "load") else placeholder
             yield from _commands(inner, f"{path} {name}")
     else:
         yield path, command

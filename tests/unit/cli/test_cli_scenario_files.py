@@ -201,7 +201,17 @@ class TestSimulateCommand:
             (2, "expect", "met"),
         ]
         for line in lines:
-            assert list(line) == ["step", "action", "time", "services", "networks", "entries", "writes", "expect"]
+            assert list(line) == [
+                "version",
+                "step",
+                "action",
+                "time",
+                "services",
+                "networks",
+                "entries",
+                "writes",
+                "expect",
+            ]
 
     def test_an_unmet_expectation_is_exit_status_1(self, tmp_path: Path, invoke: Invoke) -> None:
         body = self.GOOD + "- expect: {services: {a/b: {state: Ready}}}\n"

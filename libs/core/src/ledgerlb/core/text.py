@@ -1,14 +1,41 @@
-"""Text from the cluster: quoted for people in bounded length (it may be as long as an annotation), and read as JSON."""
+"""Text from the cluster, the log or a file: bounded in length, escaped for a terminal, and read as JSON.
+
+``printable`` is the one place that decides which characters reach a terminal: command output, errors and logs all go
+through it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 MAX_MESSAGE: Final = 1000
 """Characters of a message on an object or in a record."""
 MAX_LINE: Final = 300
 """Characters of one of many: a warning, a candidate, a rung's value."""
+
+_UNSAFE: Final = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0 with the line breaks, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f"  # bidi controls, line and paragraph separators
+    "\xad\u034f\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u3164"  # zero width
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\ud800-\udfff"  # halves of surrogate pairs, which no output can encode
+    "]"
+)
+
+
+def printable(text: str) -> str:
+    """Return the text on one line. Every character that could steer a terminal, hide itself, reorder or break the line
+    becomes an escape as Python writes it. Other text, markup such as ``[red]`` too, stays as it is.
+    """
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def printable_json(document: str) -> str:
+    """Return a JSON document, given on one line, with the same characters in JSON's own escapes: its meaning stays."""
+    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1] if found[0] != "\x7f" else "\\u007f", document)
 
 
 def shortened(text: str, limit: int = MAX_MESSAGE) -> str:

@@ -1,26 +1,55 @@
 """Logging of a process: structlog, as JSON lines or for a console, with the standard library's loggers joined in.
 
-Line fields: ``timestamp`` (RFC 3339, UTC), ``level``, ``event``, ``service``, and whatever the caller adds.
+Line fields: ``timestamp`` (RFC 3339, UTC), ``level``, ``event``, ``service``, and the fields that the caller adds. Text
+in them may come from the cluster: both forms escape every character that could steer a terminal.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Literal, TextIO
 
 import structlog
+
+from ledgerlb.core.text import printable, printable_json
 
 _QUIET: Final = ("kubernetes_asyncio", "asyncio", "aiohttp.access")
 """Libraries whose warnings matter and whose chatter does not."""
 _SILENT: Final = ("aiokafka",)
 """Libraries that repeat the same error many times a second while a server is away; the event log tells it itself."""
+_OF_LINES: Final = ("exception", "stack")
+"""Fields whose text has several lines."""
+_RENDER_JSON: Final = structlog.processors.JSONRenderer()
 
 
 def hush(level: str = "CRITICAL") -> None:
-    """Keep libraries quiet whose errors are told by whoever uses them; all that a process needs which logs nothing."""
+    """Silence the libraries whose errors the event log reports itself; a process that logs nothing needs no more."""
     for name in _SILENT:
         logging.getLogger(name).setLevel(level)
+
+
+def _json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    return printable_json(str(_RENDER_JSON(logger, method, event)))
+
+
+def _console_renderer(*, colours: bool) -> Callable[[Any, str, MutableMapping[str, Any]], str]:
+    render = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
+
+    def console_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        return render(logger, method, {printable(key): _escaped(key, value) for key, value in event.items()})
+
+    return console_line
+
+
+def _escaped(key: str, value: object) -> object:
+    """The value without characters that could steer a terminal; a traceback keeps its lines."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return "\n".join(map(printable, text.split("\n"))) if key in _OF_LINES else printable(text)
 
 
 def configure(
@@ -43,16 +72,16 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
-        if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
+    renderer = _console_renderer(colours=out.isatty() and not os.environ.get("NO_COLOR")) if console else _json_line
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
         )
     )
     root = logging.getLogger()

@@ -1,7 +1,7 @@
 """What every command shares: options, output, and how errors reach the user.
 
-Exit status: 0 all well, 1 findings (``verify``, an unmet ``expect``, an unsettled ``run``), 2 bad input or usage, 3
-something needed did not answer (log, API server, kernel).
+Every line goes out through ``say`` or ``print_json``, which escape what could steer a terminal. Exit status: see
+``exit_statuses``. This module loads neither rich nor pydantic, since every command waits for it.
 """
 
 from __future__ import annotations
@@ -12,37 +12,45 @@ import functools
 import inspect
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
 
 from ledgerlb.core.errors import BadInput, InvalidSetting, LedgerLBError, NotSupported
-from ledgerlb.core.settings import DomainSettings, parse_duration
-from ledgerlb.runtime.settings import domain_settings, process_settings
+from ledgerlb.core.text import printable, printable_json
+
+if TYPE_CHECKING:
+    from ledgerlb.core.settings import DomainSettings
 
 DEFAULT_LOG: Final = "sqlite:///.ledgerlb/ledger.db"
+OK: Final = 0
 FINDINGS: Final = 1
 BAD_INPUT: Final = 2
 UNAVAILABLE: Final = 3
+INTERNAL_ERROR: Final = 70
 INTERRUPTED: Final = 130
-UNBROKEN: Final = 20_000
-"""Characters of a line that no terminal bounds."""
-SENTENCE: Final = 30
-"""Characters that a column of sentences needs at least."""
-_BLANK_END: Final = re.compile(r" +(\x1b\[0m)?$")
-_GAP: Final = 2
-"""Blanks between two columns."""
+FORMAT: Final = 1
+"""The version of the JSON outputs: it rises when a field goes or changes its meaning, not when one is added."""
 
 _P = ParamSpec("_P")
+
+
+def exit_statuses(findings: str = "") -> str:
+    """Return the exit statuses for the end of a command's help; ``findings`` says what 1 means, empty: never used."""
+    rows = [
+        (OK, "success"),
+        *([(FINDINGS, findings)] if findings else ()),
+        (BAD_INPUT, "bad input or usage: the message says what to correct"),
+        (UNAVAILABLE, "the log, the API server or the kernel does not answer"),
+        (INTERNAL_ERROR, "a bug in ledgerlb"),
+        (INTERRUPTED, "interrupted"),
+    ]
+    return "\b\nExit status:\n" + "\n".join(f"  {status:<5}{meaning}" for status, meaning in rows)
 
 
 class Output(StrEnum):
@@ -50,6 +58,16 @@ class Output(StrEnum):
 
     text = "text"
     json = "json"
+
+
+class Form(StrEnum):
+    """How a list is printed."""
+
+    text = "text"
+    wide = "wide"
+    json = "json"
+    yaml = "yaml"
+    name = "name"
 
 
 LogOption = Annotated[
@@ -61,21 +79,42 @@ LogOption = Annotated[
         help="The event log: sqlite:///path/to/file, sqlite:relative/path, kafka://host:port,host:port.",
     ),
 ]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
+FormOption = Annotated[
+    Form,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Text that fits the terminal, every column (wide), data (json, yaml) or names alone (name).",
+    ),
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Text for people or JSON for programs.")]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings", envvar="LEDGERLB_SETTINGS", metavar="FILE", help="YAML file with the domain's settings."
+    ),
+]
 
 
 def manifests_option(text: str) -> Any:
-    """``--manifests``; ``text`` says what the folder is to the command."""
+    """Return the option ``--manifests``; ``text`` says how the command uses the folder."""
     return typer.Option("--manifests", envvar="LEDGERLB_MANIFESTS", metavar="DIR", help=text)
 
 
 def kubeconfig_option(text: str) -> Any:
-    """``--kubeconfig``; ``text`` says what the command does with it."""
+    """Return the option ``--kubeconfig``; ``text`` says how the command uses the file."""
     return typer.Option("--kubeconfig", envvar="LEDGERLB_KUBECONFIG", metavar="FILE", help=text)
 
 
+def settings_from(path: Path | None) -> DomainSettings:
+    """Read the domain's settings from file and environment; raises InvalidSetting."""
+    from ledgerlb.runtime.settings import domain_settings, process_settings  # noqa: PLC0415 - loads pydantic-settings
+
+    return domain_settings(process_settings(**({} if path is None else {"settings": path})))
+
+
 def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
-    """Run a command (plain or async): an error on purpose becomes one line and an exit status, never a traceback."""
+    """Run a command (plain or async). An error of LedgerLB becomes one line and an exit status, never a traceback."""
 
     @functools.wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -84,46 +123,72 @@ def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
             if inspect.iscoroutine(outcome):
                 outcome = asyncio.run(outcome)
         except LedgerLBError as error:
-            typer.echo(f"error: {one_line(error)}", err=True)
+            say(f"error: {one_line(error)}", err=True)
             raise typer.Exit(exit_status(error)) from error
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader of our output (head, less) went away: that is no failure, and nothing more can be written.
-            _write_no_more()
-            raise typer.Exit(0) from None
+            # The reader of our output (head, less) has left. That is no failure, and nothing more can be written.
+            _discard_output()
+            raise typer.Exit(OK) from None
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            _write_no_more()
-            typer.echo(f"error: standard output: {error.strerror}; write the answer elsewhere", err=True)
+            _discard_output()
+            say(f"error: standard output: {error.strerror}; write the answer elsewhere", err=True)
             raise typer.Exit(UNAVAILABLE) from error
         if isinstance(outcome, int) and outcome:
             raise typer.Exit(outcome)
 
-    # typer reads the parameters off the signature; what it calls returns nothing.
+    # typer reads the parameters from the signature, and calls a function that returns nothing.
     run.__signature__ = inspect.signature(command, eval_str=True)  # type: ignore[attr-defined]
     return run
 
 
-def _write_no_more() -> None:
-    """Let what is still buffered go nowhere, or it would be tried again at the end of the process."""
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, or Python tries to write it again when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_status(error: LedgerLBError) -> int:
-    """The exit status that tells what the user must do."""
+    """Return the exit status that tells what the user must do."""
     return BAD_INPUT if isinstance(error, BadInput | NotSupported) else UNAVAILABLE
 
 
 def one_line(error: BaseException) -> str:
-    """The error's message on one line."""
+    """Return the error's message on one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def print_json(data: Any) -> None:
-    """One JSON object on one line."""
-    typer.echo(json.dumps(data, default=_plain, ensure_ascii=False))
+def say(line: str = "", *, err: bool = False, bold: bool = False) -> None:
+    """Print one line. Control characters in it, line breaks too, are shown as escapes."""
+    shown = printable(line)
+    typer.echo(f"\x1b[1m{shown}\x1b[0m" if bold and styled() else shown, err=err)
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal (or ``FORCE_COLOR`` says to treat it as one)."""
+    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def styled() -> bool:
+    """Return whether output may be bold: on a terminal, unless ``NO_COLOR`` is set or the terminal is dumb."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Print one JSON object on one line, with the ``version`` of its shape first."""
+    document = json.dumps({"version": FORMAT, **data}, default=_plain, ensure_ascii=False)
+    typer.echo(printable_json(document))
+
+
+def print_yaml(data: dict[str, Any]) -> None:
+    """Print data as one YAML document, with the ``version`` of its shape first."""
+    import yaml  # noqa: PLC0415 - only where it is asked for
+
+    plain = json.loads(json.dumps({"version": FORMAT, **data}, default=_plain))
+    # yaml escapes all that is not ASCII, and so all that could steer a terminal.
+    typer.echo(yaml.safe_dump(plain, sort_keys=False, width=float("inf")), nl=False)
 
 
 def _plain(value: object) -> object:
@@ -135,58 +200,12 @@ def _plain(value: object) -> object:
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, with microseconds where there are any."""
+    """Return the moment in RFC 3339 in UTC, with microseconds where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def console(*, whole_lines: bool = False) -> Console:
-    """Make a console that never breaks lines which a program may read: piped output is as wide as it needs to be. On a
-    terminal too, with ``whole_lines``.
-    """
-    made = Console(highlight=False, markup=False)
-    if made.is_terminal and not whole_lines:
-        return made
-    return Console(highlight=False, markup=False, width=UNBROKEN)
-
-
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    """A plain table."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*row)
-    return made
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to standard output, without blanks at the ends of lines.
-
-    Only the last column, which holds sentences, is ever broken into lines. A terminal too narrow for that gets whole
-    lines, as a file does: half a name or address can neither be read nor copied.
-    """
-    cells = [tuple(row) for row in rows]
-    shown = table(columns, cells)
-    for column in shown.columns[:-1]:
-        column.no_wrap = True
-    out = console()
-    if _width_of_names([tuple(columns), *cells]) + SENTENCE > out.width:
-        out = console(whole_lines=True)
-    with out.capture() as captured:
-        out.print(shown)
-    for line in captured.get().splitlines():
-        typer.echo(_BLANK_END.sub(r"\1", line))
-
-
-def _width_of_names(rows: Sequence[Sequence[str]]) -> int:
-    """The width of all columns but the last, with the gaps after them."""
-    columns = list(zip(*rows, strict=True))[:-1]
-    return sum(max(cell_len(line) for cell in column for line in cell.split("\n")) + _GAP for column in columns)
-
-
 def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetime:
-    """A moment given as RFC 3339 (``2026-11-17T14:00:00Z``; without an offset: UTC) or as a duration ago
-    (``2h``, ``2h ago``).
+    """Read a moment: RFC 3339 (``2026-11-17T14:00:00Z``; without an offset UTC) or a duration ago (``2h``, ``2h ago``).
 
     Raises InvalidSetting naming the option.
     """
@@ -198,23 +217,25 @@ def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetim
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InvalidSetting(
-            f"option {option}", "", f"{text!r} is no moment", "write 2026-11-17T14:00:00Z, or 2h for two hours ago"
+            f"option {option}",
+            "",
+            f"{text!r} is not a time",
+            "write 2026-11-17T14:00:00Z, or 2h for two hours ago",
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _ago(text: str) -> timedelta:
+    from ledgerlb.core.settings import parse_duration  # noqa: PLC0415 - loads pydantic
+
     return timedelta(seconds=parse_duration(text.strip().removesuffix(" ago")))
 
 
-SettingsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--settings", envvar="LEDGERLB_SETTINGS", metavar="FILE", help="YAML file with the domain's settings."
-    ),
-]
+def program_version() -> str:
+    """Return the installed version."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes 30 ms, for one command
 
-
-def settings_from(path: Path | None) -> DomainSettings:
-    """Read the domain's settings from file and environment; raises InvalidSetting."""
-    return domain_settings(process_settings(**({} if path is None else {"settings": path})))
+    try:
+        return version("ledgerlb-cli")
+    except PackageNotFoundError:
+        return "unknown"

@@ -20,9 +20,9 @@ import typer
 import yaml
 
 from ledgerlb.cli.commands.history import as_text, tenures_of
-from ledgerlb.cli.commands.ledger import audit, print_report
 from ledgerlb.cli.commands.run import report
-from ledgerlb.cli.console import Output, guarded, one_line
+from ledgerlb.cli.commands.verify import audit, print_report
+from ledgerlb.cli.console import Output, guarded, one_line, say
 from ledgerlb.cli.follower import Follower
 from ledgerlb.cli.pipeline import BackendName, open_pipeline
 from ledgerlb.core.errors import InvalidManifest
@@ -94,13 +94,13 @@ class _Demo:
             return
         _heading(f"A pod of {WEB} on node-3 goes: the weights follow, the address stays")
         before = self._service(WEB)
-        typer.echo(f"before  {_hops(before)}")
+        say(f"before  {_hops(before)}")
         await asyncio.to_thread(take_an_endpoint_away, self.folder)
         await self._until(lambda: _weights(self._service(WEB)) == AFTER)
         if not await self._settle():
             return
         after = self._service(WEB)
-        typer.echo(f"after   {_hops(after)}")
+        say(f"after   {_hops(after)}")
         self._check({**EXPECTED, WEB: {**EXPECTED[WEB], "weights": AFTER, "addresses": before["addresses"]}})
         self.address = next(iter(after["addresses"]), "")
 
@@ -168,8 +168,8 @@ def quickstart_folder() -> Path:
 
 
 def _heading(text: str) -> None:
-    typer.echo()
-    typer.secho(text, bold=True)
+    say()
+    say(text, bold=True)
 
 
 @guarded
@@ -180,13 +180,13 @@ async def demo() -> int:
         folder = Path(temporary) / "manifests"
         await asyncio.to_thread(_copy, quickstart_folder(), folder)
         url = f"sqlite://{temporary}/ledger.db"
-        typer.echo("Starting all services in one process: embedded log, a folder of manifests in place of a cluster …")
+        say("Starting all services in one process: embedded log, a folder of manifests in place of a cluster …")
         found = await _run(folder, url)
         if found.address:
             _heading(f"ledgerlb history {found.address}")
             for tenure in await tenures_of(url, found.address):
                 for line in as_text(tenure):
-                    typer.echo(line)
+                    say(line)
         _heading("ledgerlb verify")
         checked = await audit(url)
         print_report(checked)
@@ -194,7 +194,7 @@ async def demo() -> int:
         found.wrong.append("the ledger does not verify")
     _heading(f"Demo {'FAILED' if found.wrong else 'done'} in {time.monotonic() - began:.1f} s")
     for line in found.wrong:
-        typer.echo(f"  {line}", err=True)
+        say(f"  {line}", err=True)
     return 1 if found.wrong else 0
 
 
@@ -222,7 +222,7 @@ def main() -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except Exception as error:
-        typer.echo(f"unexpected: {one_line(error)}", err=True)
+        say(f"unexpected: {one_line(error)}", err=True)
         raise
     return 0
 

@@ -1,64 +1,70 @@
-"""The ``ledgerlb`` command, also installed as ``kubectl-ledgerlb``."""
+"""The ``ledgerlb`` command, also installed as ``kubectl-ledgerlb``.
+
+Loading all commands takes seconds (they reach the Kafka and Kubernetes clients), so this module knows only their names
+and one line about each. A command's own module is loaded when that command is run, or its help or completion is asked.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from ledgerlb.cli.commands import topics
-from ledgerlb.cli.commands.explain import explain
-from ledgerlb.cli.commands.history import history
-from ledgerlb.cli.commands.ledger import tail, verify
-from ledgerlb.cli.commands.reselect import reselect
-from ledgerlb.cli.commands.run import run
-from ledgerlb.cli.commands.services import services
-from ledgerlb.cli.commands.simulate import simulate
-from ledgerlb.cli.console import Output, OutputOption, guarded, print_json
-from ledgerlb.runtime.logging import hush
+from ledgerlb.cli.console import INTERNAL_ERROR, program_version, say
+from ledgerlb.cli.lazy import COMMANDS, LazyCommand
+
+
+class _Commands(TyperGroup):
+    """The root command: its subcommands are placeholders until one of them is used."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {entry.name: LazyCommand(entry) for entry in COMMANDS}
+
 
 app = typer.Typer(
     name="ledgerlb",
+    cls=_Commands,
     help="LedgerLB: an event-sourced LoadBalancer controller for Kubernetes.",
+    epilog="ledgerlb COMMAND --help shows the options of a command and its exit statuses.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(services)
-app.command()(history)
-app.command()(explain)
-app.command()(tail)
-app.command()(verify)
-app.command()(simulate)
-app.command()(reselect)
-app.add_typer(topics.app, name="topics")
 
 
-@app.command("version")
-@guarded
-def show_version(output: OutputOption = Output.text) -> None:
-    """Show the version."""
-    found = program_version()
-    if output is Output.json:
-        print_json({"version": found})
-        return
-    typer.echo(f"ledgerlb {found}")
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"ledgerlb {program_version()}")
+        raise typer.Exit
 
 
-def program_version() -> str:
-    """The installed version."""
-    try:
-        return version("ledgerlb-cli")
-    except PackageNotFoundError:
-        return "unknown"
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version
 
 
 def main() -> None:
-    """Run the command line."""
-    hush()
-    app()
+    """Run the command line. A bug ends it with a traceback and its own exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal with a small character set shows an escape instead of ending the command.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - reported in full, with text from the cluster escaped
+        import traceback  # noqa: PLC0415 - only after a bug
+
+        for line in traceback.format_exc().splitlines():
+            say(line, err=True)
+        sys.exit(INTERNAL_ERROR)
 
 
 if __name__ == "__main__":

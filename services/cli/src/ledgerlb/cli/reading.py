@@ -12,15 +12,26 @@ from ledgerlb.eventlog.topics import Topic
 
 
 @asynccontextmanager
+async def opened_log(url: str) -> AsyncIterator[EventLog]:
+    """Connect to a log; raises InvalidSetting, LogUnavailable."""
+    if url.startswith("kafka:"):
+        from ledgerlb.runtime.logging import hush  # noqa: PLC0415 - loads structlog, which only Kafka's client needs
+
+        hush()
+    async with connect(url) as log:
+        yield log
+
+
+@asynccontextmanager
 async def existing_log(url: str) -> AsyncIterator[EventLog]:
-    """Connect to a log that must exist already: a question must not make a file. Raises InvalidSetting."""
+    """Connect to a log that exists: a question must not create a file. Raises InvalidSetting, LogUnavailable."""
     if url.startswith("sqlite:"):
         path = sqlite_path(url)
         if not path.is_file():
             raise InvalidSetting(
                 "option --log", "", f"there is no file {path}", "start ledgerlb run first, or name its log with --log"
             )
-    async with connect(url) as log:
+    async with opened_log(url) as log:
         yield log
 
 

@@ -1,14 +1,14 @@
-"""Everything that the log says, folded for people: Services, networks, agents, path sets.
+"""The whole log folded for people: Services, networks, agents, path sets.
 
 One fold serves the read-only commands, the live table of ``run`` and the snapshots of ``simulate``, so that all of
-them tell the same story in the same words.
+them show the same state in the same words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledgerlb.core.agents import AgentTable
@@ -31,9 +31,10 @@ from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
 
 @dataclass(frozen=True)
 class ServiceLine:
-    """One Service as it stands.
+    """One Service as it is now.
 
-    ``selection`` None: the selector has not spoken; ``fact`` None: it is gone (an address may still be being released).
+    ``selection`` None: the selector has no verdict yet; ``fact`` None: the Service is gone (the ledger may still be
+    releasing its address).
     """
 
     name: str
@@ -71,7 +72,9 @@ def path_set_as_json(path_set: PathSet) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class NetworkLine:
-    """One external network as it stands. ``problem`` is a reason word; ``conflict`` names the one it overlaps."""
+    """One external network as it is now. ``allocated`` counts held and releasing addresses, ``problem`` is a reason
+    word, ``conflict`` names the network it overlaps, and ``exists`` is False where only its addresses are left.
+    """
 
     name: str
     size: int
@@ -80,6 +83,17 @@ class NetworkLine:
     conflict: str | None
     problem: str | None
     message: str = ""
+    exists: bool = True
+
+    @property
+    def free(self) -> int:
+        """Addresses that the network can give out now, those leased to a former holder included."""
+        return max(0, self.size - self.allocated - self.quarantined)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, for people; empty where nothing is."""
+        return ": ".join(part for part in (self.problem, self.message) if part)
 
     def as_json(self) -> dict[str, Any]:
         """The network as ``services -o json`` and scenarios show it."""
@@ -104,11 +118,14 @@ class LogView:
         self.agents = AgentTable()
         self.intents = IntentFold()
         self.path_sets: dict[str, PathSet] = {}
+        self.newest = 0
+        """The newest timestamp of a record, in milliseconds since the epoch by the log's clock; 0: none yet."""
         self.accepted: list[tuple[Entry, str]] | None = None
         """Set to a list to keep every accepted entry with its hash."""
 
     def take(self, record: Record) -> None:
         """Fold one record."""
+        self.newest = max(self.newest, record.timestamp)
         match record.topic:
             case FACTS.name:
                 self.cluster.take(record.key, decode_fact(record.key, record.value))
@@ -127,6 +144,14 @@ class LogView:
             case REPORTS.name:
                 self.agents.take(record.key, decode_report(record.key, record.value))
 
+    @property
+    def as_of(self) -> datetime | None:
+        """The time of the newest record; None where the log has none, or one that is no date."""
+        try:
+            return datetime.fromtimestamp(self.newest / 1000, UTC) if self.newest else None
+        except (OverflowError, ValueError, OSError):
+            return None
+
     def service_names(self) -> list[str]:
         """Every Service of type LoadBalancer or with an address, sorted."""
         names = {fact.full_name for fact in self.cluster.services()}
@@ -139,7 +164,7 @@ class LogView:
             yield self.service(name, now)
 
     def service(self, name: str, now: datetime) -> ServiceLine:
-        """One Service; one that nobody knows is ``Deleted``."""
+        """One Service; one that the log does not have is ``Deleted``."""
         fact = self.cluster.service(name)
         holdings = self.ledger.holdings_of(name)
         selection = self.intents.selections.get(name)
@@ -157,7 +182,7 @@ class LogView:
         return ServiceLine(name, publication, fact, selection, holdings, path_sets)
 
     def networks(self) -> Iterator[NetworkLine]:
-        """Every external network that there is, and those that are gone but still have addresses out; by name."""
+        """Every external network, and those that are gone but still have holders; by name."""
         holders = {holding.network for holding in self.ledger.holdings()}
         known = networks(self.cluster, self.settings, holders)
         for name in sorted({*known, *holders}):
@@ -177,4 +202,6 @@ class LogView:
             holders = ", ".join(f"{address} {service}" for address, service in state.change_refused.holders)
             message = f"the new prefixes would cut off {holders}"
         conflict = network.conflict if network is not None else None
-        return NetworkLine(name, size, state.allocated(), state.quarantined(), conflict, problem, message)
+        return NetworkLine(
+            name, size, state.allocated(), state.quarantined(), conflict, problem, message, network is not None
+        )

@@ -1,13 +1,18 @@
-"""``ledgerlb explain NAMESPACE/NAME``: why a Service has the network and addresses that it has, or none."""
+"""``ledgerlb explain [service|network] NAMESPACE/NAME``: why a Service or a network is as it is.
+
+A Service or network that is gone is explained by its ledger entries.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from ledgerlb.cli.commands.services import known_service, load, next_hops
+from ledgerlb.cli.commands.history import as_json as tenure_as_json
+from ledgerlb.cli.commands.history import service_tenures
 from ledgerlb.cli.console import (
     DEFAULT_LOG,
     LogOption,
@@ -16,36 +21,85 @@ from ledgerlb.cli.console import (
     SettingsOption,
     guarded,
     print_json,
+    say,
     settings_from,
     timestamp,
 )
+from ledgerlb.cli.listing import next_hops
+from ledgerlb.cli.lookup import checked_name, find_network, load, unknown, warn_if_stale
+from ledgerlb.cli.network_text import network_as_json, network_as_text
 from ledgerlb.cli.view import LogView, ServiceLine
+from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import Cause, Entry
+from ledgerlb.core.ledger.history import Tenure
 from ledgerlb.core.reasons import REASONS
 
-_MARKS = {True: "→", False: " "}
+_MARKS: Final = {True: "→", False: " "}
+_KINDS: Final = ("service", "network")
+
+Decision = tuple[Entry, str, tuple[Cause, ...]]
+"""An accepted entry, its hash, and its causes that name the Service."""
 
 
 @guarded
 async def explain(
-    name: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="A Service.")],
+    target: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[service|network] NAMESPACE/NAME",
+            help="A Service or a network. Without the kind, the Service of this name, else the network.",
+        ),
+    ],
     log: LogOption = DEFAULT_LOG,
     output: OutputOption = Output.text,
     settings: SettingsOption = None,
 ) -> None:
-    """Explain a Service: every rung looked at, every candidate network, the verdict, and the entries that followed."""
+    """Explain a Service or a network: why it is as it is, and the ledger entries that made it so."""
+    kind, name = _target(target)
     view = await load(log, settings_from(settings), keep_entries=True)
-    line = known_service(view, name, datetime.now(UTC))
-    decided = decisions(view, name)
+    now = datetime.now(UTC)
+    if kind != "network" and (line := _service(view, name, now)) is not None:
+        decided = decisions(view, name)
+        _print(as_json(view, line, decided), as_text(view, line, decided), output)
+    elif kind != "service" and (network := find_network(view, name)) is not None:
+        _print(network_as_json(view, network), network_as_text(view, network), output)
+    else:
+        known = [] if kind == "network" else view.service_names()
+        known += [] if kind == "service" else [line.name for line in view.networks()]
+        raise unknown(kind or "Service or network", name, known, "networks" if kind == "network" else "services")
+    if output is Output.text:
+        warn_if_stale(view, now)
+
+
+def _target(words: list[str]) -> tuple[str, str]:
+    """Return kind (empty: not given) and name; raises BadInput."""
+    kind, name = ("", words[0]) if len(words) == 1 else (words[0].lower(), words[-1])
+    if len(words) > len(_KINDS) or (kind and kind not in _KINDS):
+        raise BadInput(
+            f"argument {' '.join(words)!r}",
+            "",
+            "is not a Service or a network",
+            "write NAMESPACE/NAME, service NAMESPACE/NAME or network NAMESPACE/NAME",
+        )
+    return kind, checked_name({"network": "network"}.get(kind, "Service"), name)
+
+
+def _service(view: LogView, name: str, now: datetime) -> ServiceLine | None:
+    """Return the Service, also one that is gone and is in the ledger; None where the log never had it."""
+    line = view.service(name, now)
+    return line if line.fact is not None or line.holdings or decisions(view, name) else None
+
+
+def _print(data: dict[str, Any], lines: Iterable[str], output: Output) -> None:
     if output is Output.json:
-        print_json(as_json(view, line, decided))
+        print_json(data)
         return
-    for text in as_text(view, line, decided):
-        typer.echo(text)
+    for line in lines:
+        say(line)
 
 
-def decisions(view: LogView, service: str) -> list[tuple[Entry, str, tuple[Cause, ...]]]:
-    """Every accepted entry with events about the Service: the entry, its hash, and the causes that name the Service."""
+def decisions(view: LogView, service: str) -> list[Decision]:
+    """Return every accepted entry with an event about the Service."""
     return [
         (entry, digest, tuple(cause for cause in entry.cause if cause.service == service))
         for entry, digest in view.accepted or ()
@@ -53,10 +107,11 @@ def decisions(view: LogView, service: str) -> list[tuple[Entry, str, tuple[Cause
     ]
 
 
-def as_json(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tuple[Cause, ...]]]) -> dict[str, Any]:
-    """The explanation as plain JSON data."""
+def as_json(view: LogView, line: ServiceLine, decided: list[Decision]) -> dict[str, Any]:
+    """Return the explanation of a Service as plain JSON data."""
     selection = line.selection
     return {
+        "as_of": view.as_of,
         "service": line.name,
         **line.as_json(),
         "drift": line.publication.drift,
@@ -76,6 +131,7 @@ def as_json(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tu
             }
             for holding in line.holdings
         ],
+        "past": [tenure_as_json(tenure) for tenure in _past(view, line)],
         "decisions": [
             {
                 "network": entry.network,
@@ -102,13 +158,13 @@ def as_json(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tu
 
 
 def remedy(line: ServiceLine) -> str:
-    """What the reason's entry in the table of reasons advises."""
+    """Return the remedy for the Service's reason; empty where none is needed."""
     known = REASONS.get(line.publication.reason or "")
     return known.remedy if known is not None else ""
 
 
 def drifted(line: ServiceLine) -> str:
-    """What a fresh choice would do in the place of what the Service keeps; empty where it would do the same."""
+    """Return what a fresh choice would do, where that is not what the Service has; else an empty text."""
     selection = line.selection
     if line.publication.drift:
         return f"a fresh choice would take {line.publication.drift}"
@@ -117,22 +173,23 @@ def drifted(line: ServiceLine) -> str:
     return ""
 
 
-def as_text(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tuple[Cause, ...]]]) -> list[str]:
-    """The explanation for people."""
+def as_text(view: LogView, line: ServiceLine, decided: list[Decision]) -> list[str]:
+    """Return the explanation of a Service for people."""
     shown = line.publication
-    lines = [f"{line.name}: {shown.state}"]
+    lines = [f"{line.name}: {shown.state}" + (" (the Service no longer exists)" if line.fact is None else "")]
     if shown.network:
         lines.append(f"  holds      {', '.join(shown.addresses)} of {shown.network}")
     if shown.wanted and shown.wanted != shown.network:
         lines.append(f"  wants      {shown.wanted}")
-    if shown.reason or shown.message:
+    if line.fact is not None and (shown.reason or shown.message):
         lines.append(f"  reason     {': '.join(part for part in (shown.reason, shown.message) if part)}")
     if advice := remedy(line):
         lines.append(f"  remedy     {advice}")
     if instead := drifted(line):
-        lines.append(f"  drifted    {instead}; it stays where it is")
+        lines.append(f"  drifted    {instead}; it keeps its network")
     lines += selection_text(line)
     lines += _holdings_text(view, line)
+    lines += _past_text(view, line)
     if decided:
         lines.append("Decided in the ledger:")
     for entry, digest, causes in decided:
@@ -150,18 +207,18 @@ def as_text(view: LogView, line: ServiceLine, decided: list[tuple[Entry, str, tu
 
 
 def selection_text(line: ServiceLine) -> list[str]:
-    """Every rung and candidate network that was looked at; [] where the selector has not spoken."""
+    """Return every rung and candidate network that the selector checked; [] where it has no verdict yet."""
     selection = line.selection
     if selection is None:
         return []
     lines = ["How the network is chosen (the first rung that is present decides):"]
     for look in selection.rungs:
-        said = f" = {look.value}" if look.value else ""
+        value = f" = {look.value}" if look.value else ""
         outcome = f": {look.outcome}" if look.outcome else ""
         taken = look.present and look.rung == selection.rung
-        lines.append(f"  {_MARKS[taken]} {look.rung}{said}{outcome or ('' if look.present else ': absent')}")
+        lines.append(f"  {_MARKS[taken]} {look.rung}{value}{outcome or ('' if look.present else ': absent')}")
     if selection.candidates:
-        lines.append("Networks looked at:")
+        lines.append("Networks considered:")
     lines += [f"  {_MARKS[look.taken]} {look.network}: {look.why}" for look in selection.candidates]
     lines += [f"  warning: {warning}" for warning in selection.warnings]
     return lines
@@ -174,10 +231,24 @@ def _holdings_text(view: LogView, line: ServiceLine) -> list[str]:
     for holding in line.holdings:
         reports = ", ".join(f"{report.agent} {report.state}" for report in view.agents.reports(holding.address))
         path_set = line.path_sets.get(holding.address)
-        hops = f"; next hops {next_hops([path_set])}" if path_set is not None else ""
+        hops = f"; next hops {'; '.join(next_hops([path_set]))}" if path_set is not None else ""
         lines.append(
             f"  {holding.address}  {holding.state} since {timestamp(holding.since)}, {holding.choice},"
             f" by {holding.allocation}{hops}" + (f"; {reports}" if reports else "")
         )
         lines += [f"    note: {note}" for note in (path_set.notes if path_set is not None else ())]
     return lines
+
+
+def _past(view: LogView, line: ServiceLine) -> list[Tenure]:
+    """Return the Service's time with addresses that it has no longer, oldest first."""
+    return [tenure for tenure in service_tenures(line.name, view.accepted or ()) if tenure.until is not None]
+
+
+def _past_text(view: LogView, line: ServiceLine) -> list[str]:
+    past = [
+        f"  {tenure.address}  {timestamp(tenure.since)} … {timestamp(tenure.until)} of {tenure.network}"
+        for tenure in _past(view, line)
+        if tenure.until is not None
+    ]
+    return ["Held before:", *past] if past else []

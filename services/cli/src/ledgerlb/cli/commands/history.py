@@ -1,14 +1,28 @@
-"""``ledgerlb history ADDRESS``: who held it, from when until when, why, and who asked."""
+"""``ledgerlb history ADDRESS|NAMESPACE/NAME``: who held an address, or what a Service held, and why.
+
+The ledger is kept for ever, so both answer for what is long gone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from netaddr import AddrFormatError, IPAddress
 
-from ledgerlb.cli.console import DEFAULT_LOG, LogOption, Output, OutputOption, guarded, moment_of, print_json, timestamp
+from ledgerlb.cli.console import (
+    DEFAULT_LOG,
+    LogOption,
+    Output,
+    OutputOption,
+    guarded,
+    moment_of,
+    print_json,
+    say,
+    timestamp,
+)
 from ledgerlb.cli.reading import existing_log, read_all
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import Entry
@@ -21,57 +35,90 @@ from ledgerlb.eventlog.topics import LEDGER
 
 @guarded
 async def history(
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="An external address.")],
+    name: Annotated[str, typer.Argument(metavar="ADDRESS|NAMESPACE/NAME", help="An external address, or a Service.")],
     at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="Only who held it then: 2026-11-17T14:00:00Z, or 2h ago.")
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Show this moment only: 2026-11-17T14:00:00Z, or 2h ago."),
     ] = None,
     log: LogOption = DEFAULT_LOG,
     output: OutputOption = Output.text,
 ) -> None:
-    """Show who held an address, why, and who asked for it."""
-    wanted = canonical(address)
+    """Show who held an address, or which addresses a Service held: when, why, and who asked for it."""
     moment = moment_of(at, "--at") if at is not None else None
-    tenures = await tenures_of(log, wanted, moment)
+    of_service = "/" in name
+    wanted = name if of_service else canonical(name)
+    tenures = await (tenures_of_service if of_service else tenures_of)(log, wanted, moment)
     if output is Output.json:
-        print_json({"address": wanted, "at": moment, "holdings": [as_json(tenure) for tenure in tenures]})
+        subject = {"service" if of_service else "address": wanted}
+        print_json({**subject, "at": moment, "holdings": [as_json(tenure) for tenure in tenures]})
         return
     if not tenures:
-        typer.echo(f"{wanted}: nobody held it" + (f" at {timestamp(moment)}" if moment else " so far"))
+        nothing = "it held no address" if of_service else "no Service held it"
+        say(f"{wanted}: {nothing}" + (f" at {timestamp(moment)}" if moment else " so far"))
         return
     for tenure in tenures:
         for line in as_text(tenure):
-            typer.echo(line)
+            say(line)
 
 
 async def tenures_of(url: str, address: str, moment: datetime | None = None) -> list[Tenure]:
     """Read the ledger and return the address's tenures (at that moment only, where one is given)."""
+    entries = await _entries(url, lambda entry: _names(entry, "address", address))
+    return [tenure for tenure in history_of(address, entries) if moment is None or tenure.covers(moment)]
+
+
+async def tenures_of_service(url: str, service: str, moment: datetime | None = None) -> list[Tenure]:
+    """Read the ledger and return the Service's tenures of any address (at that moment only, where one is given)."""
+    entries = await _entries(url, lambda entry: any(hasattr(event, "address") for event in entry.events))
+    tenures = service_tenures(service, entries)
+    return [tenure for tenure in tenures if moment is None or tenure.covers(moment)]
+
+
+def service_tenures(service: str, entries: Sequence[tuple[Entry, str]]) -> list[Tenure]:
+    """Return every tenure of the Service in accepted entries with their hashes, oldest first."""
+    addresses: dict[str, None] = {}
+    for entry, _ in entries:
+        for event in entry.events:
+            if getattr(event, "service", None) == service and hasattr(event, "address"):
+                addresses[event.address] = None
+    found = [tenure for address in addresses for tenure in history_of(address, entries) if tenure.service == service]
+    return sorted(found, key=lambda tenure: tenure.since)
+
+
+async def _entries(url: str, concerns: Callable[[Entry], bool]) -> list[tuple[Entry, str]]:
+    """Read the ledger and return the accepted entries that ``concerns`` picks, with their hashes."""
     fold = LedgerFold()
     entries: list[tuple[Entry, str]] = []
 
     def take(record: Record) -> None:
         outcome = fold.take(record.key, record.value)
-        if isinstance(outcome, Accepted) and _concerns(outcome.entry, address):
+        if isinstance(outcome, Accepted) and concerns(outcome.entry):
             entries.append((outcome.entry, outcome.digest))
 
     async with existing_log(url) as log:
         await read_all(log, [LEDGER], take)
-    return [tenure for tenure in history_of(address, entries) if moment is None or tenure.covers(moment)]
+    return entries
 
 
 def canonical(text: str) -> str:
-    """The address as the ledger writes it; raises BadInput."""
+    """Return the address as the ledger writes it; raises BadInput."""
     try:
         return str(IPAddress(text.strip()))
     except (AddrFormatError, ValueError) as error:
-        raise BadInput(f"address {text!r}", "", "is no IP address", "write 192.0.2.7 or 2001:db8::7") from error
+        raise BadInput(
+            f"address {text!r}",
+            "",
+            "is not an IP address",
+            "write 192.0.2.7, 2001:db8::7 or a Service such as shop/web",
+        ) from error
 
 
-def _concerns(entry: Entry, address: str) -> bool:
-    return any(getattr(event, "address", None) == address for event in entry.events)
+def _names(entry: Entry, field: str, value: str) -> bool:
+    return any(getattr(event, field, None) == value for event in entry.events)
 
 
 def as_json(tenure: Tenure) -> dict[str, Any]:
-    """The tenure as plain JSON data."""
+    """Return the tenure as plain JSON data."""
     return {
         "service": tenure.service,
         "uid": tenure.uid,
@@ -95,7 +142,7 @@ def as_json(tenure: Tenure) -> dict[str, Any]:
 
 
 def as_text(tenure: Tenure) -> list[str]:
-    """The tenure for people, a few lines."""
+    """Return the tenure for people, in a few lines."""
     until = timestamp(tenure.until) if tenure.until else "now" if tenure.state == "held" else "now (being released)"
     lines = [
         f"{tenure.address}  {timestamp(tenure.since)} … {until}  {tenure.service}",

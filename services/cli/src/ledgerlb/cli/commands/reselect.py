@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from ledgerlb.cli.commands.explain import selection_text
-from ledgerlb.cli.commands.services import known_service, load
 from ledgerlb.cli.console import (
     DEFAULT_LOG,
     FINDINGS,
@@ -30,8 +29,10 @@ from ledgerlb.cli.console import (
     kubeconfig_option,
     manifests_option,
     print_json,
+    say,
     settings_from,
 )
+from ledgerlb.cli.lookup import known_service, load
 from ledgerlb.cli.view import ServiceLine
 from ledgerlb.core.errors import BadInput, InvalidSetting
 from ledgerlb.core.facts import ServiceFact
@@ -94,7 +95,7 @@ async def reselect(  # noqa: PLR0917 - options of the command line, always given
         print_json(_as_json(line, prospect, outcome, annotation))
     else:
         for text in (*_as_text(line, prospect), *filter(None, (said,)), *_what_now(line, outcome, moment)):
-            typer.echo(text)
+            say(text)
     return status or _STATUS.get(outcome, 0)
 
 

@@ -11,11 +11,10 @@ from typing import Annotated, Final
 
 import structlog
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ledgerlb.cli.commands.services import COLUMNS, print_standing, row
 from ledgerlb.cli.console import (
     DEFAULT_LOG,
     FINDINGS,
@@ -23,14 +22,14 @@ from ledgerlb.cli.console import (
     Output,
     OutputOption,
     SettingsOption,
-    console,
     guarded,
     kubeconfig_option,
     manifests_option,
+    say,
     settings_from,
-    table,
 )
 from ledgerlb.cli.follower import Follower
+from ledgerlb.cli.listing import live_lines, print_standing
 from ledgerlb.cli.pipeline import BackendName, open_pipeline
 from ledgerlb.cli.view import ServiceLine
 from ledgerlb.eventlog.port import EventLog
@@ -40,8 +39,6 @@ from ledgerlb.runtime.settings import process_settings
 
 REFRESH: Final = 0.25
 """Seconds between two looks of the live table."""
-MAX_ROWS: Final = 100
-"""Rows of the live table; ``ledgerlb services`` shows them all."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -91,9 +88,9 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     if live or until_settled:
         report(follower, output)
     for line in outcome.unsettled:
-        typer.echo(f"not settled after {within:g} s: {line}", err=True)
+        say(f"not settled after {within:g} s: {line}", err=True)
     for line in follower.dead_letters:
-        typer.echo(f"dead letter: {line}", err=True)
+        say(f"dead letter: {line}", err=True)
     return status or (FINDINGS if outcome.unsettled else 0)
 
 
@@ -118,13 +115,14 @@ async def _until_settled(follower: Follower, within: float, outcome: _Outcome, s
 def _live_table(follower: Follower) -> ExtraTask:
     async def live_table(log: EventLog, health: Health, stop: asyncio.Event) -> None:
         del log
-        with Live(console=console(), auto_refresh=False, transient=True) as display:
+        terminal = Console(highlight=False, markup=False)
+        with Live(console=terminal, auto_refresh=False, transient=True) as display:
             # The log's handler was made before the display took standard error over: now lines go above the table.
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.StreamHandler):
                     handler.setStream(sys.stderr)
             while not stop.is_set():
-                display.update(_picture(follower, health), refresh=True)
+                display.update(_picture(follower, health, terminal), refresh=True)
                 await _pause(stop, REFRESH)
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.StreamHandler):
@@ -133,16 +131,16 @@ def _live_table(follower: Follower) -> ExtraTask:
     return live_table
 
 
-def _picture(follower: Follower, health: Health) -> RenderableType:
+def _picture(follower: Follower, health: Health, terminal: Console) -> RenderableType:
     lines = follower.lines()
     ready = sum(line.publication.state == "Ready" for line in lines)
     waiting = health.not_ready()
     progress = "; ".join(waiting[:2]) if waiting else "all services are ready"
     ledger = follower.view.ledger
-    head = Text(f"{ready} of {len(lines)} Services ready · {ledger.accepted} ledger entries · {progress}", style="bold")
-    shown = table(COLUMNS, map(row, lines[:MAX_ROWS]))
-    rest = [Text(f"… and {len(lines) - MAX_ROWS} more")] if len(lines) > MAX_ROWS else []
-    return Group(head, shown, *rest)
+    headline = f"{ready} of {len(lines)} Services ready · {ledger.accepted} ledger entries · {progress}"
+    networks = list(follower.view.networks())
+    shown = live_lines(headline, lines, networks, terminal.width, terminal.height)
+    return Group(*(Text(line, no_wrap=True, overflow="ignore") for line in shown))
 
 
 def _log_lines(follower: Follower) -> ExtraTask:

@@ -1,121 +1,101 @@
-"""``ledgerlb services``: where every Service stands."""
+"""``ledgerlb services``: every Service and its addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, get_args
 
 import typer
 
 from ledgerlb.cli.console import (
     DEFAULT_LOG,
+    Form,
+    FormOption,
     LogOption,
-    Output,
-    OutputOption,
     SettingsOption,
     guarded,
     print_json,
-    print_table,
+    print_yaml,
+    say,
     settings_from,
 )
-from ledgerlb.cli.reading import existing_log, read_all
-from ledgerlb.cli.view import LogView, NetworkLine, ServiceLine
+from ledgerlb.cli.listing import listing_as_json, print_tables, shown_by_default
+from ledgerlb.cli.lookup import known_service, load, warn_if_stale
+from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.pathset import PathSet
-from ledgerlb.core.settings import DomainSettings
-
-COLUMNS = ("SERVICE", "STATE", "NETWORK", "CHOSEN BY", "ADDRESSES", "NEXT HOPS", "REASON")
-NETWORK_COLUMNS = ("NETWORK", "SIZE", "ALLOCATED", "QUARANTINED", "PROBLEM")
-
-
-async def load(url: str, settings: DomainSettings, *, keep_entries: bool = False) -> LogView:
-    """Fold the log that ``url`` names up to its present end."""
-    view = LogView(settings)
-    if keep_entries:
-        view.accepted = []
-    async with existing_log(url) as log:
-        await read_all(log, LogView.READS, view.take)
-    return view
-
-
-def next_hops(path_sets: Iterable[PathSet]) -> str:
-    """Say ``node-1 x2, node-3 x1``, a line per address that differs."""
-    lines = []
-    for path_set in path_sets:
-        hops = ", ".join(f"{hop.node} x{hop.weight}" for hop in path_set.next_hops if hop.weight)
-        lines.append(hops or "none ready")
-    return "\n".join(dict.fromkeys(lines))
-
-
-def row(line: ServiceLine) -> tuple[str, ...]:
-    """The Service as a row under ``COLUMNS``."""
-    shown = line.publication
-    reason = shown.reason or ""
-    if shown.message and shown.state != "Ignored":
-        reason = f"{reason}: {shown.message}" if reason else shown.message
-    return (
-        line.name,
-        shown.state,
-        shown.network or (f"({shown.wanted})" if shown.wanted else ""),
-        shown.rung or "",
-        "\n".join(shown.addresses),
-        next_hops(line.path_sets.values()),
-        reason,
-    )
-
-
-def network_row(line: NetworkLine) -> tuple[str, ...]:
-    """The network as a row under ``NETWORK_COLUMNS``."""
-    problem = f"{line.problem}: {line.message}" if line.problem and line.message else line.problem or ""
-    return (line.name, str(line.size), str(line.allocated), str(line.quarantined), problem)
-
-
-def shown_by_default(line: ServiceLine) -> bool:
-    """Whether a list of Services shows it: those that are not ours only where they hold something."""
-    return line.publication.state != "Ignored" or bool(line.holdings)
+from ledgerlb.core.publication import State
+from ledgerlb.core.reasons import REASONS
 
 
 @guarded
-async def services(
-    name: Annotated[str | None, typer.Argument(metavar="[NAMESPACE/NAME]", help="One Service.")] = None,
+async def services(  # noqa: PLR0917 - options of the command line, always given by name
+    name: Annotated[str | None, typer.Argument(metavar="[NAMESPACE/NAME]", help="Show one Service.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Show this namespace only.")
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Show this state only: {', '.join(get_args(State))}. Repeatable."
+        ),
+    ] = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="REASON", help="Show this reason only, such as NetworkFull. Repeatable."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Include Services that LedgerLB does not serve.")] = False,
     log: LogOption = DEFAULT_LOG,
-    output: OutputOption = Output.text,
+    output: FormOption = Form.text,
     settings: SettingsOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also Services that are not ours.")] = False,
 ) -> None:
     """Show Services: state, network, addresses, next hops, and why one has no address."""
+    states = _checked("--state", state or (), get_args(State))
+    reasons = _checked("--reason", reason or (), REASONS)
     view = await load(log, settings_from(settings))
     now = datetime.now(UTC)
     if name is not None:
         lines = [known_service(view, name, now)]
     else:
+        everything = everything or "Ignored" in states
         lines = [line for line in view.services(now) if everything or shown_by_default(line)]
-    print_standing(lines, list(view.networks()) if name is None else None, output)
+    lines = [line for line in lines if _matches(line, namespace, states, reasons)]
+    narrowed = name is not None or namespace is not None or bool(states or reasons)
+    _print(view, lines, output, networks=not narrowed)
+    if output in {Form.text, Form.wide}:
+        warn_if_stale(view, now)
 
 
-def print_standing(lines: Iterable[ServiceLine], networks: Sequence[NetworkLine] | None, output: Output) -> None:
-    """Print where Services stand, and networks (None: they were not asked for)."""
-    if output is Output.json:
-        data: dict[str, object] = {"services": {line.name: line.as_json() for line in lines}}
-        if networks is not None:
-            data["networks"] = {line.name: line.as_json() for line in networks}
-        print_json(data)
-        return
-    print_table(COLUMNS, map(row, lines))
-    if networks:
-        typer.echo()
-        print_table(NETWORK_COLUMNS, map(network_row, networks))
+def _checked(option: str, given: Sequence[str], known: Iterable[str]) -> frozenset[str]:
+    """Return the words as they are spelled in ``known``, whatever their case; raises BadInput."""
+    spelled = {word.lower(): word for word in known}
+    for word in given:
+        if word.lower() not in spelled:
+            near = get_close_matches(word.lower(), spelled, 1)
+            remedy = f"did you mean {spelled[near[0]]}?" if near else f"use one of {', '.join(spelled.values())}"
+            raise BadInput(f"option {option}", "", f"{word!r} is unknown", remedy)
+    return frozenset(spelled[word.lower()] for word in given)
 
 
-def known_service(view: LogView, name: str, now: datetime) -> ServiceLine:
-    """The Service of that name; raises BadInput where the log knows none."""
-    namespace, slash, rest = name.partition("/")
-    if not slash or not namespace or not rest or "/" in rest:
-        raise BadInput(f"Service {name!r}", "", "is not namespace/name", "write it like shop/web")
-    line = view.service(name, now)
-    if line.fact is None and not line.holdings:
-        near = [known for known in view.service_names() if known.endswith(f"/{rest}")]
-        remedy = f"did you mean {near[0]}?" if near else "ledgerlb services lists those that there are"
-        raise BadInput(f"Service {name}", "", "is not known: it does not exist and holds no address", remedy)
-    return line
+def _matches(line: ServiceLine, namespace: str | None, states: frozenset[str], reasons: frozenset[str]) -> bool:
+    shown = line.publication
+    return (
+        (namespace is None or line.name.partition("/")[0] == namespace)
+        and (not states or shown.state in states)
+        and (not reasons or shown.reason in reasons)
+    )
+
+
+def _print(view: LogView, lines: list[ServiceLine], output: Form, *, networks: bool) -> None:
+    found = list(view.networks()) if networks and output is not Form.name else None
+    match output:
+        case Form.name:
+            for line in lines:
+                say(line.name)
+        case Form.json:
+            print_json({"as_of": view.as_of, **listing_as_json(lines, found)})
+        case Form.yaml:
+            print_yaml({"as_of": view.as_of, **listing_as_json(lines, found)})
+        case Form.text | Form.wide:
+            print_tables(lines, found, whole_lines=output is Form.wide)

@@ -1,4 +1,4 @@
-"""``ledgerlb simulate FILE``: a scenario through the whole decision path, without a cluster."""
+"""``ledgerlb simulate FILE``: run a scenario through the whole decision path, without a cluster."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from ledgerlb.cli.commands.services import print_standing
-from ledgerlb.cli.console import FINDINGS, Output, OutputOption, guarded, print_json
+from ledgerlb.cli.console import FINDINGS, Output, OutputOption, guarded, print_json, say
+from ledgerlb.cli.listing import print_standing
 from ledgerlb.cli.simulation.runner import Simulation
 from ledgerlb.cli.simulation.scenario import load_scenario
 
 
 @guarded
 async def simulate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A scenario file (docs/scenarios.md).", show_default=False)
+    ],
     output: OutputOption = Output.text,
 ) -> int:
-    """Run a scenario through the real selector, IPAM and planner in virtual time.
-
-    Exit status: 0 every expectation is met, 1 one is not, 2 the scenario is bad.
-    """
+    """Run a scenario through the real selector, IPAM and planner in virtual time."""
     simulation = Simulation(load_scenario(file))
     unmet = expectations = warned = 0
     before: dict[str, Any] = {}
@@ -30,7 +29,7 @@ async def simulate(
             expectations += 1
             unmet += step["expect"] != "met"
         for warning in simulation.warnings[warned:]:
-            typer.echo(f"warning: {warning}", err=True)
+            say(f"warning: {warning}", err=True)
         warned = len(simulation.warnings)
         if output is Output.json:
             print_json(step)
@@ -47,16 +46,16 @@ def _print_step(step: dict[str, Any], before: dict[str, Any]) -> None:
     did = f"{len(step['entries'])} entries, {len(step['writes'])} writes" if events or step["writes"] else "no change"
     if step["action"] == "expect":
         did = "met" if step["expect"] == "met" else "NOT MET"
-    typer.echo(f"{step['step']:>3}  {step['action']:<9}  {step['time']}  {did}")
+    say(f"{step['step']:>3}  {step['action']:<9}  {step['time']}  {did}")
     if step["expect"] != "met":
         for line in step["expect"]:
-            typer.echo(f"       {line}")
+            say(f"       {line}")
     for name, service in step["services"].items():
         if before.get(name) != service:
-            typer.echo(f"       {name}: {_said(service)}")
+            say(f"       {name}: {_summary(service)}")
 
 
-def _said(service: dict[str, Any]) -> str:
+def _summary(service: dict[str, Any]) -> str:
     parts = [service["state"]]
     if service["addresses"]:
         parts.append(f"{', '.join(service['addresses'])} of {service['network']}")
@@ -73,8 +72,8 @@ def _said(service: dict[str, Any]) -> str:
 
 
 def _print_end(simulation: Simulation, expectations: int, unmet: int) -> None:
-    typer.echo()
+    say()
     print_standing(simulation.snapshots.lines(), list(simulation.engine.view.networks()), Output.text)
     if expectations:
-        typer.echo()
-        typer.echo(f"{expectations - unmet} of {expectations} expectations met")
+        say()
+        say(f"{expectations - unmet} of {expectations} expectations met")

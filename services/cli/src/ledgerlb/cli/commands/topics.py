@@ -1,4 +1,4 @@
-"""``ledgerlb topics apply|check``: the log's topics, as they are declared and as they are."""
+"""``ledgerlb topics apply|check``: provision the log's topics, and compare them with their declaration."""
 
 from __future__ import annotations
 
@@ -6,39 +6,54 @@ from typing import Annotated
 
 import typer
 
-from ledgerlb.cli.console import DEFAULT_LOG, FINDINGS, LogOption, Output, OutputOption, guarded, print_json
-from ledgerlb.cli.reading import existing_log
-from ledgerlb.eventlog.connect import connect
+from ledgerlb.cli.console import (
+    DEFAULT_LOG,
+    FINDINGS,
+    LogOption,
+    Output,
+    OutputOption,
+    exit_statuses,
+    guarded,
+    print_json,
+    say,
+)
+from ledgerlb.cli.reading import existing_log, opened_log
 
-app = typer.Typer(no_args_is_help=True, help="Provision the topics of a log, or check them.")
+topics = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Provision the topics of a log, or check them.",
+)
 
 
-@app.command("apply")
+@topics.command("apply", epilog=exit_statuses())
 @guarded
 async def apply_topics(
     log: LogOption = DEFAULT_LOG,
     output: OutputOption = Output.text,
     replication: Annotated[int, typer.Option("--replication", min=1, max=9, help="Copies of each new topic.")] = 1,
 ) -> None:
-    """Create missing topics with their declared settings, and mend wrong settings."""
-    async with connect(log) as opened:
+    """Create missing topics with their declared settings, and correct wrong settings."""
+    async with opened_log(log) as opened:
         changes = await opened.provision(replication=replication)
     if output is Output.json:
         print_json({"changes": changes})
         return
     for line in changes or ["nothing to change"]:
-        typer.echo(line)
+        say(line)
 
 
-@app.command("check")
+@topics.command("check", epilog=exit_statuses("a topic is missing, or its settings endanger the log"))
 @guarded
 async def check_topics(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.text) -> int:
-    """Say what is wrong with the topics; exit status 1 where anything is."""
+    """Report every topic that is missing or whose settings differ from its declaration."""
     async with existing_log(log) as opened:
         problems = await opened.check()
     if output is Output.json:
         print_json({"problems": problems})
     else:
         for line in problems or ["all topics are as declared"]:
-            typer.echo(line)
+            say(line)
     return FINDINGS if problems else 0

@@ -1,4 +1,4 @@
-"""``ledgerlb tail`` and ``ledgerlb verify``: the ledger as it grows, and whether it keeps its promises."""
+"""``ledgerlb tail``: the ledger as it grows."""
 
 from __future__ import annotations
 
@@ -8,20 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ledgerlb.cli.console import (
-    DEFAULT_LOG,
-    FINDINGS,
-    LogOption,
-    Output,
-    OutputOption,
-    guarded,
-    moment_of,
-    print_json,
-    print_table,
-)
-from ledgerlb.cli.reading import existing_log, read_all
+from ledgerlb.cli.console import DEFAULT_LOG, LogOption, Output, OutputOption, guarded, moment_of, print_json, say
+from ledgerlb.cli.reading import existing_log
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.ledger.audit import Audit, AuditReport, report_as_json
 from ledgerlb.core.ledger.entry import digest, entry_as_json
 from ledgerlb.core.ledger.fold import LedgerFold, Rejected
 from ledgerlb.eventlog.port import Record
@@ -35,10 +24,11 @@ async def tail(
     log: LogOption = DEFAULT_LOG,
     output: OutputOption = Output.text,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="From then on: 2026-11-17T14:00:00Z, or 2h ago.")
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Start at this time: 2026-11-17T14:00:00Z, or 2h ago."),
     ] = None,
-    last: Annotated[int, typer.Option("-n", "--last", min=0, help="How many of the entries so far are shown.")] = 10,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Wait for more.")] = True,
+    last: Annotated[int, typer.Option("-n", "--last", min=0, help="Past entries to show.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Wait for more entries.")] = True,
 ) -> None:
     """Follow the ledger: one line per decision."""
     begin = moment_of(since, "--since") if since is not None else None
@@ -46,7 +36,7 @@ async def tail(
 
 
 async def _tail(url: str, output: Output, begin: datetime | None, last: int | None, *, follow: bool) -> None:
-    """Show what there is (the last so many, None: all from ``begin``), then what comes."""
+    """Show past entries (the last ``last``; None: all from ``begin``), then new ones."""
     fold = LedgerFold()
     kept: deque[dict[str, Any]] = deque(maxlen=last)
     async with existing_log(url) as log, await log.open([LEDGER]) as reader:
@@ -68,7 +58,7 @@ async def _tail(url: str, output: Output, begin: datetime | None, last: int | No
 
 
 def _line(fold: LedgerFold, record: Record, begin: datetime | None) -> dict[str, Any] | None:
-    """The record as JSON data, None where it is older than ``begin``."""
+    """Return the record as JSON data, None where it is older than ``begin``."""
     raw = record.value or b""
     try:
         outcome = fold.take(record.key, raw)
@@ -87,51 +77,24 @@ def _print_line(line: dict[str, Any], output: Output) -> None:
         print_json(line)
         return
     if "undecodable" in line:
-        typer.echo(f"offset {line['offset']}: {line['undecodable']}")
+        say(f"offset {line['offset']}: {line['undecodable']}")
         return
     events = "; ".join(_event_text(event) for event in line["events"])
     mark = f"  REJECTED ({line['rejected']})" if "rejected" in line else ""
-    typer.echo(f"{line['decided_at']}  {line['network']}#{line['seq']}  {line['hash'][:12]}…  {events}{mark}")
+    say(f"{line['decided_at']}  {line['network']}#{line['seq']}  {line['hash'][:12]}…  {events}{mark}")
 
 
 def _event_text(event: dict[str, Any]) -> str:
     parts = [str(event[key]) for key in _SHOWN if event.get(key)]
     if event["type"] in {"NetworkDefined", "PrefixChangeRefused"}:
         parts = [str(prefix["prefix"]) for prefix in event["prefixes"]]
+    if event["type"] == "HoldingChanged":
+        parts += _holding_terms(event)
     return " ".join([str(event["type"]), *parts])
 
 
-@guarded
-async def verify(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.text) -> int:
-    """Read the ledger's bytes again, recompute its chains, and check that every promise is kept."""
-    report = await audit(log)
-    if output is Output.json:
-        print_json(report_as_json(report))
-    else:
-        print_report(report)
-    return 0 if report.clean else FINDINGS
-
-
-async def audit(url: str) -> AuditReport:
-    """Audit the ledger of the log that ``url`` names."""
-    found = Audit()
-    async with existing_log(url) as log:
-        await read_all(log, [LEDGER], lambda record: found.take(record.key, record.value))
-    return found.report()
-
-
-def print_report(report: AuditReport) -> None:
-    """Say what an audit found, for people."""
-    verdict = "every promise is kept" if report.clean else f"{report.problems} PROBLEMS"
-    typer.echo(
-        f"{report.accepted} entries of {len(report.heads)} networks: {verdict}"
-        f" ({report.rejected} rejected, harmless; {report.undecodable} undecodable)"
-    )
-    if report.heads:
-        print_table(("NETWORK", "ENTRIES", "HEAD"), ((head.network, str(head.seq), head.hash) for head in report.heads))
-    for finding in report.findings:
-        place = f"{finding.network}#{finding.seq}" if finding.seq else finding.network
-        address = f"{finding.address}: " if finding.address else ""
-        typer.echo(f"{finding.rule}  {place}  {address}{finding.message}")
-    if report.problems > len(report.findings):
-        typer.echo(f"… and {report.problems - len(report.findings)} more")
+def _holding_terms(event: dict[str, Any]) -> list[str]:
+    """Return the terms under which the Service holds the address after the change."""
+    ports = ",".join(f"{port}/{protocol}" for protocol, port in event.get("ports", ()))
+    terms = {"uid": event.get("uid"), "sharing": event.get("sharing_key"), "ports": ports}
+    return [f"{name}={value}" for name, value in terms.items() if value]

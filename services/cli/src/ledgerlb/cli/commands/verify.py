@@ -1,0 +1,49 @@
+"""``ledgerlb verify``: whether the ledger keeps its promises."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledgerlb.cli.console import DEFAULT_LOG, FINDINGS, LogOption, Output, OutputOption, guarded, print_json, say
+from ledgerlb.cli.reading import existing_log, read_all
+from ledgerlb.cli.tables import Column, print_table
+from ledgerlb.core.ledger.audit import Audit, AuditReport, report_as_json
+from ledgerlb.eventlog.topics import LEDGER
+
+_COLUMNS: Final = (Column("NETWORK"), Column("ENTRIES", drop=1), Column("HEAD"))
+
+
+@guarded
+async def verify(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.text) -> int:
+    """Read the ledger's bytes again, recompute its chains, and check that every promise is kept."""
+    report = await audit(log)
+    if output is Output.json:
+        print_json(report_as_json(report))
+    else:
+        print_report(report)
+    return 0 if report.clean else FINDINGS
+
+
+async def audit(url: str) -> AuditReport:
+    """Audit the ledger of the log at ``url``."""
+    found = Audit()
+    async with existing_log(url) as log:
+        await read_all(log, [LEDGER], lambda record: found.take(record.key, record.value))
+    return found.report()
+
+
+def print_report(report: AuditReport) -> None:
+    """Print the findings of an audit for people."""
+    verdict = "every promise is kept" if report.clean else f"{report.problems} PROBLEMS"
+    say(
+        f"{report.accepted} entries of {len(report.heads)} networks: {verdict}"
+        f" ({report.rejected} rejected, harmless; {report.undecodable} undecodable)"
+    )
+    if report.heads:
+        print_table(_COLUMNS, ((head.network, str(head.seq), head.hash) for head in report.heads))
+    for finding in report.findings:
+        place = f"{finding.network}#{finding.seq}" if finding.seq else finding.network
+        address = f"{finding.address}: " if finding.address else ""
+        say(f"{finding.rule}  {place}  {address}{finding.message}")
+    if report.problems > len(report.findings):
+        say(f"+{report.problems - len(report.findings)} more")

@@ -1,0 +1,70 @@
+"""The table of commands, and placeholders that load a command's module when the command is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+import typer.main
+from typer.core import TyperCommand
+
+from ledgerlb.cli.console import exit_statuses
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: its ``name`` is that of its module in ``ledgerlb.cli.commands`` and of its function (or, for a group,
+    its Typer app) there. ``summary`` fits one line of the root's help; ``findings`` says what exit status 1 means.
+    """
+
+    name: str
+    summary: str
+    findings: str = ""
+
+
+COMMANDS: Final = (
+    Entry(
+        "run", "Run all services in one process", "--until-settled ran out of time, or a service ended with an error"
+    ),
+    Entry("services", "Show Services: state, addresses, next hops, reasons"),
+    Entry("networks", "Show external networks and how full they are"),
+    Entry("history", "Show who held an address, or what a Service held"),
+    Entry("explain", "Explain why a Service or a network is as it is"),
+    Entry("tail", "Follow the ledger: one line per decision"),
+    Entry("verify", "Check that the ledger keeps every promise", "the ledger breaks a promise"),
+    Entry("simulate", "Run a scenario in virtual time, without a cluster", "an expectation is not met"),
+    Entry("reselect", "Move a Service to a fresh choice of network", "a fresh choice would find no network"),
+    Entry("topics", "Provision or check the topics of a log"),
+    Entry("version", "Show the version"),
+)
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in help, completion and suggestions, and loads it when it is used."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(entry.name, help=entry.summary, rich_markup_mode=None)
+        self._entry = entry
+        self._loaded: Any = None
+
+    def load(self) -> Any:
+        """Return the command itself, a click command with its parameters."""
+        if self._loaded is None:
+            name = self._entry.name
+            found = getattr(import_module(f"ledgerlb.cli.commands.{name}"), name)
+            app = found if isinstance(found, typer.Typer) else _app_of(found, self._entry)
+            self._loaded = typer.main.get_command(app)
+            self._loaded.name = name
+        return self._loaded
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Go on with the command itself."""
+        return self.load().make_context(info_name, args, parent=parent, **extra)
+
+
+def _app_of(function: Any, entry: Entry) -> typer.Typer:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(entry.name, epilog=exit_statuses(entry.findings))(function)
+    return app

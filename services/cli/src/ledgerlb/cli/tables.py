@@ -1,0 +1,154 @@
+"""Tables of plain text that fit the terminal without breaking a word, an address or a name.
+
+The rule, in this order:
+
+1. Output that is no terminal gets every column, and one line a row however long.
+2. A terminal of fewer than ``NARROW`` columns gets no ``roomy`` column.
+3. While the table does not fit, the column with the lowest ``drop`` leaves (0: never).
+4. A last column of sentences is wrapped between words.
+5. Where even that does not fit, rows get whole lines, as a file does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ledgerlb.cli.console import is_terminal, say
+from ledgerlb.core.text import printable
+
+NARROW: Final = 100
+"""Columns of a terminal below which a table leaves its roomy columns out."""
+SENTENCE: Final = 30
+"""Columns that sentences need at least."""
+_GAP: Final = 2
+"""Blanks between two columns."""
+
+Cell = str | Sequence[str]
+"""One line, or several."""
+_Row = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. ``drop``: when it leaves a table that is too wide, 1 first, 0 never. ``roomy``: only on terminals of
+    at least ``NARROW`` columns. ``sentence``: may be wrapped between words; only the last column may be one.
+    """
+
+    title: str
+    drop: int = 0
+    roomy: bool = False
+    sentence: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table laid out: the line of titles, and the lines of each row."""
+
+    head: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; None where the output is none and lines may have any length."""
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, whole_lines: bool = False) -> None:
+    """Print a table; with ``whole_lines`` with every column and however wide."""
+    laid_out = layout(columns, rows, None if whole_lines else terminal_width())
+    say(laid_out.head, bold=True)
+    for row in laid_out.rows:
+        for line in row:
+            say(line)
+
+
+def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int | None) -> Table:
+    """Lay a table out by the rule of this module; ``width`` None is unbounded. Text is escaped for a terminal."""
+    cells: list[_Row] = [tuple(_lines(cell) for cell in row) for row in rows]
+    shown = _columns_for(columns, cells, width)
+    kept = [tuple(row[index] for index in shown) for row in cells]
+    titles = tuple((columns[index].title,) for index in shown)
+    last = columns[shown[-1]]
+    widths = [_width(column) for column in list(zip(titles, *kept, strict=True))[:-1]]
+    room = None
+    if width is not None and last.sentence:
+        left = width - sum(widths) - _GAP * len(widths)
+        room = left if left >= _least((titles[-1], *(row[-1] for row in kept))) else None
+    rows_of_lines = tuple(tuple(_row_lines(row, widths, room)) for row in kept)
+    return Table(_row_lines(titles, widths, room)[0], rows_of_lines)
+
+
+def _columns_for(columns: Sequence[Column], rows: Sequence[_Row], width: int | None) -> list[int]:
+    """Return the indices of the columns to show."""
+    shown = list(range(len(columns)))
+    if width is None:
+        return shown
+    if width < NARROW:
+        shown = [index for index in shown if not columns[index].roomy]
+    needs = [
+        (_least if column.sentence else _width)([(column.title,), *(row[index] for row in rows)])
+        for index, column in enumerate(columns)
+    ]
+    leaving = sorted((index for index in shown if columns[index].drop), key=lambda index: columns[index].drop)
+    while leaving and sum(needs[index] + _GAP for index in shown) - _GAP > width:
+        shown.remove(leaving.pop(0))
+    return shown
+
+
+def _lines(cell: Cell) -> tuple[str, ...]:
+    return tuple(map(printable, (cell,) if isinstance(cell, str) else cell)) or ("",)
+
+
+def _width(cells: Iterable[tuple[str, ...]]) -> int:
+    return max(text_width(line) for cell in cells for line in cell)
+
+
+def _least(cells: Iterable[tuple[str, ...]]) -> int:
+    """Return the columns that sentences need: no word is broken, and a long sentence gets some room."""
+    lines = [line for cell in cells for line in cell]
+    longest_word = max((text_width(word) for line in lines for word in line.split(" ")), default=0)
+    return max(longest_word, min(SENTENCE, max(map(text_width, lines), default=0)))
+
+
+def _row_lines(row: _Row, widths: Sequence[int], room: int | None) -> list[str]:
+    *cells, last = row
+    if room is not None:
+        last = tuple(part for line in last for part in wrapped(line, room))
+    height = max(len(cell) for cell in (*row[:-1], last))
+    lines = []
+    for number in range(height):
+        parts = [
+            _padded(cell[number] if number < len(cell) else "", width)
+            for cell, width in zip(cells, widths, strict=True)
+        ]
+        lines.append((" " * _GAP).join([*parts, last[number] if number < len(last) else ""]).rstrip(" "))
+    return lines
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - text_width(text))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a sentence into lines of at most ``width`` columns between its words; a longer word gets its own line."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and text_width(lines[-1]) + 1 + text_width(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def text_width(text: str) -> int:
+    """Return the columns that a text takes on a terminal: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(mark) in {"Mn", "Me"} else 2 if unicodedata.east_asian_width(mark) in "WF" else 1
+        for mark in text
+    )

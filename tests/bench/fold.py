@@ -16,7 +16,7 @@ from pathlib import Path
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, decode_entry, digest, encode_entry
 from ledgerlb.core.ledger.fold import LedgerFold
-from ledgerlb.core.ledger.plan import to_text
+from ledgerlb.core.addresses import to_text
 from ledgerlb.runtime.serve import spare_objects
 
 NETWORKS = 20

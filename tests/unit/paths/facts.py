@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.facts import (
     AnyFact,
     Endpoint,
@@ -12,7 +13,6 @@ from ledgerlb.core.facts import (
     EndpointsFact,
     EndpointSliceFact,
     EndpointsSubset,
-    Family,
     NetworkAttachmentDefinitionFact,
     NodeFact,
     PodFact,

@@ -12,8 +12,6 @@ changed:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, Protocol
 
 from ledgerlb.core.facts import (
@@ -179,15 +177,6 @@ def _addresses(facts: Iterable[AnyFact]) -> Iterable[str]:
 
 def _ended(pod: PodFact | None) -> bool:
     return pod is not None and pod.phase in _ENDED
-
-
-@lru_cache(maxsize=1 << 16)
-def parsed(address: str) -> IPv4Address | IPv6Address | None:
-    """The address, None for text that is none."""
-    try:
-        return ip_address(address) if "%" not in address else None  # a zone means nothing on another machine
-    except ValueError:
-        return None
 
 
 def _key(kind: str, name: str) -> str:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ledgerlb.core.backend_facts import Lookups, parsed
-from ledgerlb.core.facts import Endpoint, EndpointPort, Family, ServiceFact, ServicePort
+from ledgerlb.core.addresses import Family, parse
+from ledgerlb.core.backend_facts import Lookups
+from ledgerlb.core.facts import Endpoint, EndpointPort, ServiceFact, ServicePort
 from ledgerlb.core.reachability import PRIMARY, Interface, Joint, Unreachable, resolve
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS
 
@@ -75,19 +76,19 @@ def backends_of(
     for endpoint, ports, by_hand in _endpoints(facts, service, family):
         matches = [(port, number) for port in wanted for number in _numbers(port, ports)]
         named.update(port for port, _ in matches)
-        address = parsed(endpoint.addresses[0]) if endpoint.addresses else None
-        if address is None or address.version != family:
+        address = parse(endpoint.addresses[0]) if endpoint.addresses else None
+        if address is None or address.family != family:
             said = endpoint.addresses[0] if endpoint.addresses else ""
             notes.add(f"Service {service.full_name}: endpoint {said!r} is not an IPv{family} address")
             continue
         placement = (
-            _looked_up(facts, service, endpoint, str(address), external) if by_hand else _told(facts, service, endpoint)
+            _looked_up(facts, service, endpoint, address.text, external) if by_hand else _told(facts, service, endpoint)
         )
         if isinstance(placement, Unreachable):
             notes.add(f"Service {service.full_name}: {placement.message}")
             continue
         sighting = _Sighting(endpoint, placement, frozenset(number for _, number in matches))
-        seen.setdefault(str(address), []).append(sighting)
+        seen.setdefault(address.text, []).append(sighting)
     if seen:
         notes.update(
             f"Service {service.full_name}: no endpoint names port {port.name or port.port}/{port.protocol}"
@@ -109,9 +110,9 @@ def _endpoints(
     raw = facts.endpoints_of(service.full_name)
     for subset in raw.subsets if raw is not None else ():
         for endpoint in subset.endpoints:
-            address = parsed(endpoint.addresses[0]) if endpoint.addresses else None
+            address = parse(endpoint.addresses[0]) if endpoint.addresses else None
             # Raw Endpoints mix families: an address of the other one belongs to the other path set.
-            if address is None or address.version == family:
+            if address is None or address.family == family:
                 yield endpoint, subset.ports, True
 
 
@@ -208,6 +209,6 @@ def _state(endpoints: Sequence[Endpoint]) -> State:
 
 def address_order(address: str) -> tuple[int, int]:
     """Sort key of a canonical address: IPv4 first, then by number."""
-    number = parsed(address)
+    number = parse(address)
     assert number is not None, f"{address} was to be canonical"
-    return number.version, int(number)
+    return number.family, number.value

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.errors import UndecodableRecord
 
-Family = Literal[4, 6]
 Protocol = str
 """``TCP``, ``UDP``, ``SCTP``; anything else is carried along so that it can be refused visibly."""
 

@@ -54,6 +54,10 @@ class Index(Generic[_G, _M, _V]):
         """Return the members of a group; empty for an unknown group. A view: copy it before changing the index."""
         return self._groups.get(group, _EMPTY)
 
+    def items(self) -> Iterable[tuple[_G, Mapping[_M, _V]]]:
+        """Return every group with its members. A view: copy it before changing the index."""
+        return self._groups.items()
+
     def __contains__(self, group: object) -> bool:
         return group in self._groups
 

@@ -19,15 +19,12 @@ a release needs a Withdrawal.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
-from netaddr import IPAddress
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ledgerlb.core.addresses import Family, cidr_of, is_address, is_canonical
 from ledgerlb.core.errors import UndecodableRecord
-from ledgerlb.core.facts import Family
-from ledgerlb.core.reachability import is_address
 from ledgerlb.core.settings import LONGEST
 
 
@@ -245,7 +242,7 @@ def _strange(intent: Intent) -> Iterable[tuple[str, str]]:
     match intent:
         case AddressIntent():
             for field, addresses in (("requested", intent.requested), ("adopt", intent.adopt)):
-                yield from ((field, address) for address in addresses if not _is_canonical(address))
+                yield from ((field, address) for address in addresses if not is_canonical(address))
         case NetworkOffer():
             for prefix in intent.prefixes:
                 yield from _strange_in(prefix)
@@ -262,13 +259,9 @@ def _strange_in(prefix: PrefixOffer) -> Iterable[tuple[str, str]]:
         yield from ((f"prefixes.{field}", end) for pair in pairs for end in pair if not is_address(end))
 
 
-def _is_canonical(text: str) -> bool:
-    """Whether it is an address, spelled as the ledger spells it."""
-    return is_address(text) and str(IPAddress(text)) == text
-
-
 def _is_prefix(text: str, family: Family) -> bool:
     try:
-        return ip_network(text).version == family
+        cidr = cidr_of(text)
     except ValueError:
         return False
+    return cidr.family == family and not cidr.cleared

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Protocol
 
-from ledgerlb.core.backend_facts import BackendFacts, Lookups, parsed
+from ledgerlb.core.addresses import Cidr, Family, common, parse, source_ranges
+from ledgerlb.core.backend_facts import BackendFacts, Lookups
 from ledgerlb.core.backends import Backend, address_order, backends_of
-from ledgerlb.core.facts import Family, NodeFact, ServiceFact
+from ledgerlb.core.facts import NodeFact, ServiceFact
 from ledgerlb.core.pathset import Frontend, NextHop, PathSet
-from ledgerlb.core.services import SUPPORTED_PROTOCOLS
+from ledgerlb.core.reasons import INVALID_SOURCE_RANGE
+from ledgerlb.core.services import SUPPORTED_PROTOCOLS, source_ranges_problem
 
 MAX_NEXT_HOPS: Final = 1024
 MAX_WEIGHT: Final = 65535
 MAX_LISTED: Final = 10_000
 MAX_NOTES: Final = 32
 _NAMED_IN_NOTE: Final = 3
-
-_Network = IPv4Network | IPv6Network
 
 
 class Held(Protocol):
@@ -248,9 +247,9 @@ class _HopTable:
 
 def _via(node: NodeFact | None, family: Family) -> str:
     for address in node.addresses if node is not None else ():
-        found = parsed(address)
-        if found is not None and found.version == family:
-            return str(found)
+        found = parse(address)
+        if found is not None and found.family == family:
+            return found.text
     return ""
 
 
@@ -260,46 +259,20 @@ def _listed(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:
 
 
 def _source_ranges(services: Sequence[ServiceFact], family: Family) -> tuple[tuple[str, ...] | None, set[str]]:
-    """Clients of this family that every Service of the address admits (None: all); nobody where a range is invalid."""
-    admitted: set[_Network] | None = None
+    """Return the clients of this family that every Service of the address admits (None: all), and notes.
+
+    A Service with an invalid range admits no client.
+    """
+    admitted: tuple[Cidr, ...] | None = None
     notes = set()
     for service in services:
         if not service.source_ranges:
             continue
-        ranges = _ranges(service)
-        if isinstance(ranges, str):
-            notes.add(
-                f"InvalidSourceRange: Service {service.full_name}, {ranges!r} is not a CIDR: nobody is admitted; "
-                "write it like 192.0.2.0/24"
-            )
-            ranges = set()
-        ranges = {one for one in ranges if one.version == family}
-        admitted = ranges if admitted is None else _common(admitted, ranges)
-    if admitted is None:
-        return None, notes
-    ordered = sorted(admitted, key=lambda one: (int(one.network_address), one.prefixlen))
-    return tuple(str(one) for one in ordered), notes
-
-
-def _ranges(service: ServiceFact) -> set[_Network] | str:
-    """The Service's source ranges, or the first text among them that is none."""
-    found: set[_Network] = set()
-    for text in sorted(service.source_ranges):
-        network, slash, length = text.strip().partition("/")
-        try:
-            if not slash or not length.isdecimal() or "%" in network:
-                return text
-            found.add(ip_network(f"{network}/{int(length)}", strict=False))
-        except ValueError:
-            return text
-    return found
-
-
-def _common(left: Iterable[_Network], right: Iterable[_Network]) -> set[_Network]:
-    """Of each overlapping pair the narrower one: two CIDRs are nested or disjoint."""
-    return {
-        one if one.prefixlen >= other.prefixlen else other for one in left for other in right if one.overlaps(other)
-    }
+        if problem := source_ranges_problem(service):
+            notes.add(f"{INVALID_SOURCE_RANGE}: Service {service.full_name}, {problem}")
+        ranges = tuple(one for one in source_ranges(service.source_ranges).admitted if one.family == family)
+        admitted = ranges if admitted is None else common(admitted, ranges)
+    return tuple(one.text for one in admitted) if admitted is not None else None, notes
 
 
 def _bounded(notes: Iterable[str]) -> tuple[str, ...]:

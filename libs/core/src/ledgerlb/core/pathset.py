@@ -12,8 +12,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.errors import UndecodableRecord
-from ledgerlb.core.facts import Family
 
 
 class _Frozen(BaseModel):

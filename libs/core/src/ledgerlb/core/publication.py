@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from netaddr import AddrFormatError, IPNetwork
-
 from ledgerlb.core import reasons
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, Family, ServiceFact
+from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.services import (
@@ -25,7 +24,7 @@ from ledgerlb.core.services import (
     families_of,
     is_ours,
     requested_addresses,
-    source_ranges_field,
+    source_ranges_problem,
 )
 from ledgerlb.core.settings import DomainSettings
 
@@ -255,11 +254,8 @@ def _verdict(
 
 def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placement) -> tuple[str | None, str]:
     """What there is to say about a Service that holds what it wants."""
-    if bad := bad_source_ranges(service):
-        return reasons.INVALID_SOURCE_RANGE, (
-            f"{source_ranges_field(service)}: {', '.join(map(repr, bad))} is no CIDR, so nobody is admitted; "
-            "write it like 192.0.2.0/24"
-        )
+    if problem := source_ranges_problem(service):
+        return reasons.INVALID_SOURCE_RANGE, problem
     if bad := unsupported_ports(service):
         return reasons.UNSUPPORTED_PROTOCOL, f"spec.ports: {', '.join(bad)} is not forwarded; use TCP, UDP or SCTP"
     families, _ = families_of(service)
@@ -269,22 +265,6 @@ def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placemen
     return None, f"has no IPv{missing[0]} address: " + (
         refusal.message if refusal else f"{_network_of(placement.published)} gives none"
     )
-
-
-def bad_source_ranges(service: ServiceFact) -> tuple[str, ...]:
-    """Entries of the source ranges that are no CIDR, verbatim."""
-    return tuple(text for text in service.source_ranges if not _is_cidr(text.strip()))
-
-
-def _is_cidr(text: str) -> bool:
-    address, slash, length = text.partition("/")
-    if not slash or not length.isdecimal() or (":" not in address and address.count(".") != 3):
-        return False
-    try:
-        IPNetwork(text)
-    except (AddrFormatError, ValueError):
-        return False
-    return True
 
 
 def unsupported_ports(service: ServiceFact) -> tuple[str, ...]:

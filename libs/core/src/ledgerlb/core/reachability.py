@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, Final
 
+from ledgerlb.core.addresses import canonical
 from ledgerlb.core.facts import PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.text import load_json
 
@@ -21,24 +20,6 @@ PRIMARY: Final = ""
 """The name under which the pods' primary network goes: it has many in different clusters, and is reached from
 everywhere.
 """
-
-
-@lru_cache(maxsize=65536)
-def canonical(address: str) -> str:
-    """The canonical text of an address; a text that is none stays as it is (it then equals only itself)."""
-    try:
-        return str(ip_address(address))
-    except ValueError:
-        return address
-
-
-def is_address(text: str) -> bool:
-    """Whether the text is an IP address; one with a scope (``fe80::1%eth0``) is none to others."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return "%" not in text
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ import json
 from datetime import datetime
 from typing import Final
 
-from netaddr import AddrFormatError, IPAddress
-
+from ledgerlb.core.addresses import Family, parse_address, source_ranges
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import Family, ServiceFact
+from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.settings import DomainSettings
 
 ANNOTATION_NETWORK: Final = "service.contrail.juniper.net/externalNetwork"
@@ -65,32 +64,16 @@ def requested_addresses(service: ServiceFact) -> tuple[str, ...]:
         return ()
     found: dict[int, str] = {}
     for part in text.split(","):
-        address = _address(service, field, part.strip())
-        if address.version in found:
+        address = parse_address(part, f"Service {service.full_name}", field)
+        if address.family in found:
             raise BadInput(
                 f"Service {service.full_name}",
                 field,
-                f"asks for two IPv{address.version} addresses",
+                f"asks for two IPv{address.family} addresses",
                 "name one per family",
             )
-        found[address.version] = str(address)
+        found[address.family] = address.text
     return tuple(found.values())
-
-
-def _address(service: ServiceFact, field: str, text: str) -> IPAddress:
-    try:
-        return IPAddress(text, flags=0) if text.count(".") in (0, 3) else _not_an_address(text)
-    except (AddrFormatError, ValueError) as error:
-        raise BadInput(
-            f"Service {service.full_name}",
-            field,
-            f"{text!r} is not an IP address",
-            "write 192.0.2.7 or 2001:db8::7",
-        ) from error
-
-
-def _not_an_address(text: str) -> IPAddress:
-    raise ValueError(text)
 
 
 def sharing_key(service: ServiceFact) -> str:
@@ -103,12 +86,18 @@ def split_ranges(annotation: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in annotation.split(",")) if annotation.strip() else ()
 
 
-def source_ranges_field(service: ServiceFact) -> str:
-    """Where the Service's source ranges stand, for people."""
-    said = split_ranges(service.annotations.get(ANNOTATION_SOURCE_RANGES, ""))
-    if said and said == service.source_ranges:
-        return f"annotation {ANNOTATION_SOURCE_RANGES}"
-    return "spec.loadBalancerSourceRanges"
+def source_ranges_problem(service: ServiceFact) -> str | None:
+    """Describe the source ranges of the Service that are invalid: field, entries, consequence and remedy; None if
+    all are valid.
+    """
+    invalid = source_ranges(service.source_ranges).invalid
+    if not invalid:
+        return None
+    annotated = split_ranges(service.annotations.get(ANNOTATION_SOURCE_RANGES, ""))
+    by_annotation = annotated and annotated == service.source_ranges
+    field = f"annotation {ANNOTATION_SOURCE_RANGES}" if by_annotation else "spec.loadBalancerSourceRanges"
+    what = "is not a CIDR" if len(invalid) == 1 else "are not CIDRs"
+    return f"{field}: {', '.join(map(repr, invalid))} {what}, so no client is admitted; write it like 192.0.2.0/24"
 
 
 def check_reselect(service: ServiceFact) -> None:

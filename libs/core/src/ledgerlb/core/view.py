@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
+from ledgerlb.core.addresses import canonical
 from ledgerlb.core.facts import (
     KINDS,
     AnyFact,
@@ -30,7 +31,7 @@ from ledgerlb.core.facts import (
     VirtualNetworkFact,
 )
 from ledgerlb.core.index import Index
-from ledgerlb.core.reachability import Interface, canonical, interface_of_vmi, interfaces_of
+from ledgerlb.core.reachability import Interface, interface_of_vmi, interfaces_of
 from ledgerlb.core.settings import DomainSettings
 
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from ledgerlb.core.addresses import to_int, to_text
 
 DUAL_STACK: Final = ("PreferDualStack", "RequireDualStack")
 _OTHER: Final = {"IPv4": "IPv6", "IPv6": "IPv4"}
@@ -93,12 +94,12 @@ class ClusterAddresses:
 
     def __init__(self) -> None:
         self._next = {
-            "IPv4": int(ipaddress.ip_address("10.96.0.10")),
-            "IPv6": int(ipaddress.ip_address("fd00:10:96::a")),
+            "IPv4": to_int("10.96.0.10"),
+            "IPv6": to_int("fd00:10:96::a"),
         }
 
     def __call__(self, family: str) -> str:
         """The next address of the family."""
         value = self._next[family]
         self._next[family] = value + 1
-        return str(ipaddress.IPv4Address(value) if family == "IPv4" else ipaddress.IPv6Address(value))
+        return to_text(value, 4 if family == "IPv4" else 6)

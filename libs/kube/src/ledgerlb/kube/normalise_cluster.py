@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.facts import (
     EXCLUDE_NODE_LABEL,
     FINALIZER,
@@ -15,7 +16,6 @@ from ledgerlb.core.facts import (
     EndpointsFact,
     EndpointSliceFact,
     EndpointsSubset,
-    Family,
     NamespaceFact,
     NodeFact,
     PodFact,

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from ledgerlb.core.addresses import canonical
 from ledgerlb.core.facts import AnyFact, Endpoint, EndpointsFact, EndpointSliceFact, PodFact, ServiceFact
 from ledgerlb.core.index import Dependencies, Index
-from ledgerlb.core.reachability import canonical
 from ledgerlb.kube.source import Batch, Listed, Name, Seen
 
 _LISTS: Final = ("EndpointSlice", "Endpoints")

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ledgerlb.core.addresses import parse
 from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.intents import AddressIntent, Dropped, FactPosition, Selection, Withdrawal
-from ledgerlb.core.ledger.plan import family_of, to_int, to_text
 from ledgerlb.core.ledger.records import Holding, Refusal
-from ledgerlb.core.reachability import is_address
 from ledgerlb.core.selection import Choice
 from ledgerlb.core.selection.explain import explain_briefly
 from ledgerlb.core.services import basis_of, frontends, sharing_key
@@ -193,8 +192,8 @@ def _arrived(situation: Situation, service: ServiceFact, choice: Choice) -> bool
 
 def _shown(service: ServiceFact) -> tuple[str, ...]:
     """The addresses that the status shows, as the ledger spells them; whatever else stands there is none of ours."""
-    shown = (text for text in service.ingress if is_address(text))
-    return tuple(dict.fromkeys(to_text(to_int(text), family_of(text)) for text in shown))
+    shown = (parse(text) for text in service.ingress)
+    return tuple(dict.fromkeys(address.text for address in shown if address is not None))
 
 
 def _withdrawal(situation: Situation, network: str, why: str, uid: str, *, requester: str = "") -> Withdrawal:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledgerlb.core.backend_facts import parsed
+from ledgerlb.core.addresses import Family, parse
 from ledgerlb.core.backends import Backend, backends_of
 from ledgerlb.core.cn2.model import Note
 from ledgerlb.core.cn2.view import Looked
-from ledgerlb.core.facts import EndpointPort, Family, ServiceFact, ServicePort, VirtualMachineInterfaceFact
+from ledgerlb.core.facts import EndpointPort, ServiceFact, ServicePort, VirtualMachineInterfaceFact
 from ledgerlb.core.reasons import TARGET_PORTS_DIFFER
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS
 from ledgerlb.core.text import load_json
@@ -98,12 +98,12 @@ def _offers(facts: Looked, service: ServiceFact, wanted: Sequence[ServicePort], 
     """What the endpoints offer at each address; the lowest number where they contradict each other."""
     found: dict[str, Numbers] = {}
     for text, ports in _endpoints(facts, service, family):
-        address = parsed(text)
-        if address is None or address.version != family:
+        address = parse(text)
+        if address is None or address.family != family:
             continue
         numbers = tuple(_number(port, ports) for port in wanted)
-        before = found.get(str(address), numbers)
-        found[str(address)] = tuple(min(a or b, b or a) for a, b in zip(before, numbers, strict=True))
+        before = found.get(address.text, numbers)
+        found[address.text] = tuple(min(a or b, b or a) for a, b in zip(before, numbers, strict=True))
     return found
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Final
 
-from ledgerlb.core.backend_facts import parsed
+from ledgerlb.core.addresses import Family, dashed, parse
 from ledgerlb.core.cn2.backends import Forwarding, forwarding
 from ledgerlb.core.cn2.model import DEFAULT_VERSION, OWNER_ANNOTATION, Note, Wanted, object_name, reference
 from ledgerlb.core.cn2.view import Looked
-from ledgerlb.core.facts import Family, ServiceFact
+from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.settings import DomainSettings
 
@@ -73,15 +72,10 @@ def _same(left: str, right: str) -> bool:
     return not left or not right or left == right
 
 
-def _dashed(address: str) -> str:
-    """The address as it may stand in a name, in full length: no two addresses look alike."""
-    return ip_address(address).exploded.replace(".", "-").replace(":", "-")
-
-
 def _cluster_ip(service: ServiceFact, family: Family) -> str:
     """The Service's cluster address of a family, empty where it has none (a headless Service says ``None``)."""
-    found = (parsed(address) for address in service.cluster_ips)
-    return next((str(address) for address in found if address is not None and address.version == family), "")
+    found = (parse(address) for address in service.cluster_ips)
+    return next((address.text for address in found if address is not None and address.family == family), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +90,12 @@ class _Maker:
             "virtualNetworkReference": reference("VirtualNetwork", network, self.version),
         }
         # Named after what cannot be changed, so that another address is another object.
-        name = object_name(*network.split("/", 1), _dashed(address))
+        name = object_name(*network.split("/", 1), dashed(address))
         return self._wanted("InstanceIP", name, owners, spec)
 
     def floating(self, network: str, address: str, parent: str, found: Forwarding, interfaces: Sequence[str]) -> Wanted:
         owner = (self.service.namespace, self.service.name)
-        name = object_name(*owner, *network.split("/", 1), _dashed(address))
+        name = object_name(*owner, *network.split("/", 1), dashed(address))
         mappings = [
             {"protocol": protocol, "srcPort": port, "dstPort": target} for protocol, port, target in found.ports
         ]

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ledgerlb.core.addresses import Family, to_text
 from ledgerlb.core.intents import AddressIntent
 from ledgerlb.core.ipam.terms import Refused
-from ledgerlb.core.ledger.events import Family
 from ledgerlb.core.ledger.intervals import contains
-from ledgerlb.core.ledger.plan import OUTSIDE, refusal_of, to_text
+from ledgerlb.core.ledger.plan import OUTSIDE, refusal_of
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ledgerlb.core.addresses import family_of
 from ledgerlb.core.intents import NetworkOffer
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event, Prefix
-from ledgerlb.core.ledger.plan import covers, family_of
+from ledgerlb.core.ledger.plan import covers
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from ledgerlb.core.addresses import Family, family_of
 from ledgerlb.core.intents import AddressIntent
 from ledgerlb.core.ipam.choice import Choice, choose, clash, grant, namespace_of, withheld
 from ledgerlb.core.ipam.terms import Refused, Terms
 from ledgerlb.core.ipam.withdraw import let_go
 from ledgerlb.core.labels import parse_selector_text
 from ledgerlb.core.ledger import events as ev
-from ledgerlb.core.ledger.events import Event, Family
-from ledgerlb.core.ledger.plan import family_of, refusal_of
+from ledgerlb.core.ledger.events import Event
+from ledgerlb.core.ledger.plan import refusal_of
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
 

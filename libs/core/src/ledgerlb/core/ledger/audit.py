@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from netaddr import AddrFormatError
 
+from ledgerlb.core.addresses import family_of
 from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.ledger.entry import GENESIS, Entry, digest
 from ledgerlb.core.ledger.events import (
@@ -38,7 +38,7 @@ from ledgerlb.core.ledger.events import (
     ReleaseCancelled,
 )
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.ledger.plan import covers, family_of
+from ledgerlb.core.ledger.plan import covers
 
 MAX_FINDINGS: Final = 1000
 """More than this are counted, not kept: a broken chain must not fill the memory."""
@@ -316,7 +316,7 @@ def _namespace(service: str) -> str:
 def _inside(network: _Network, text: str) -> bool:
     try:
         return covers(network.prefixes, text)
-    except (AddrFormatError, ValueError):
+    except ValueError:
         return False
 
 

@@ -8,11 +8,12 @@ the address is held.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
-Family = Literal[4, 6]
+from ledgerlb.core.addresses import Family
+
 Ports = tuple[tuple[str, int], ...]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from ledgerlb.core.addresses import to_int
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
-from ledgerlb.core.ledger.plan import to_int
 from ledgerlb.core.ledger.records import AddressRecord, Holder, Refusal
 from ledgerlb.core.ledger.state import NetworkState
 

@@ -11,50 +11,28 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from netaddr import IPAddress, IPNetwork
-
-from ledgerlb.core.ledger.events import Family, Prefix
+from ledgerlb.core.addresses import BITS, Family, cidr_of, family_of, to_int
+from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.intervals import Interval, contains, intersect, normalise, subtract
 
 OUTSIDE: Final = "RequestedAddressOutsideNetwork"
 RESERVED: Final = "RequestedAddressReserved"
-_BITS: Final = {4: 32, 6: 128}
-
-
-def to_int(address: str) -> int:
-    """The integer of canonical address text. IPv4 takes a short way: this is on the fold path."""
-    if ":" not in address:
-        a, b, c, d = address.split(".")
-        return int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d)
-    return int(IPAddress(address, 6))
-
-
-def to_text(value: int, family: Family) -> str:
-    """Canonical text of an address."""
-    if family == 4:
-        return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
-    return str(IPAddress(value, 6))
-
-
-def family_of(address: str) -> Family:
-    """4 or 6."""
-    return 6 if ":" in address else 4
 
 
 @lru_cache(maxsize=4096)
 def span(prefix: Prefix) -> tuple[Interval, ...]:
     """What prefix and ranges cover, before anything is reserved: outside of it, a holder is cut off."""
-    network = IPNetwork(prefix.prefix)
-    whole: Interval = (int(network.first), int(network.last))
+    cidr = cidr_of(prefix.prefix)
+    whole: Interval = (cidr.low, cidr.high)
     if not prefix.ranges:
         return (whole,)
     return intersect((whole,), ((to_int(low), to_int(high)) for low, high in prefix.ranges))
 
 
 def _reserved(prefix: Prefix) -> Iterable[Interval]:
-    network = IPNetwork(prefix.prefix)
-    first, last = int(network.first), int(network.last)
-    roomy = network.prefixlen <= _BITS[prefix.family] - 2
+    cidr = cidr_of(prefix.prefix)
+    first, last = cidr.low, cidr.high
+    roomy = cidr.length <= BITS[cidr.family] - 2
     if prefix.gateway:
         yield (to_int(prefix.gateway),) * 2
     elif roomy:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ledgerlb.core.ledger.events import Family, Ports
+from ledgerlb.core.addresses import Family
+from ledgerlb.core.ledger.events import Ports
 
 Status = Literal["held", "releasing", "quarantined", "leased", "idle"]
 """``held``: published and forwarded. ``releasing``: being withdrawn. ``quarantined``: nobody but the former holder

@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.index import Index
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.chain import Head
-from ledgerlb.core.ledger.events import Family, Prefix
+from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.intervals import Interval, IntervalSet
 from ledgerlb.core.ledger.plan import common, covers, size_of, usable_of
 from ledgerlb.core.ledger.records import AddressRecord, Holder, Holding, Refusal

@@ -1,7 +1,6 @@
 """External networks as they follow from the facts: what each one may give out, and why some give out nothing.
 
 - ``model``: ``ExternalNetwork``, and the offer that IPAM gets of it.
-- ``parse``: prefixes, ranges and lists of addresses in the forms in which people write them.
 - ``terms``: our annotations on a network.
 - ``targets``: route targets, as objects list them.
 - ``derive``: one network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.

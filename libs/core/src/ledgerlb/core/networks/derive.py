@@ -12,19 +12,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ledgerlb.core.addresses import Cidr, Family, Span, parse_cidr, parse_range, parse_span, to_text
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import (
-    Fact,
-    Family,
-    NetworkAttachmentDefinitionFact,
-    SubnetFact,
-    VirtualNetworkFact,
-    fact_key,
-)
+from ledgerlb.core.facts import Fact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact, fact_key
 from ledgerlb.core.intents import PrefixOffer
 from ledgerlb.core.ledger.intervals import intersect, normalise
 from ledgerlb.core.networks.model import ExternalNetwork
-from ledgerlb.core.networks.parse import Cidr, Span, address_text, parse_address, parse_cidr, parse_range
 from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.reachability import RouteTargets
@@ -304,9 +297,9 @@ class _Draft:
         if subnet.default_gateway.strip():
             field = "spec.defaultGateway"
             try:
-                span = parse_address(subnet.default_gateway, subject, field)
+                span = parse_span(subnet.default_gateway, subject, field)
                 _inside(span, cidr, subnet.default_gateway, subject, field)
-                gateway = address_text(span.low, span.family)
+                gateway = to_text(span.low, span.family)
             except BadInput as problem:
                 problems.append(problem)
         for low, high in subnet.ranges:
@@ -345,7 +338,7 @@ def _offer(cidr: Cidr, gateway: str, ranges: tuple[Span, ...], terms: NetworkTer
 
 
 def _texts(pairs: tuple[tuple[int, int], ...], family: Family) -> tuple[tuple[str, str], ...]:
-    return tuple((address_text(low, family), address_text(high, family)) for low, high in pairs)
+    return tuple((to_text(low, family), to_text(high, family)) for low, high in pairs)
 
 
 def _inside(span: Span, cidr: Cidr, text: str, subject: str, field: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ledgerlb.core.facts import Family
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents import NetworkOffer, PrefixOffer
 from ledgerlb.core.labels import LabelSelector
 from ledgerlb.core.reachability import NO_TARGETS, Joint, RouteTargets

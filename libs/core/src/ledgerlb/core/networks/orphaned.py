@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
-from ledgerlb.core.facts import Family
+from ledgerlb.core.addresses import Family, cidr_of, to_int, to_text
 from ledgerlb.core.intents import PrefixOffer
 from ledgerlb.core.ledger.intervals import Interval, normalise
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks.model import ExternalNetwork
-from ledgerlb.core.networks.parse import Cidr, address_text, parse_cidr
 from ledgerlb.core.reachability import RouteTargets
 
 
@@ -35,12 +33,12 @@ def orphaned_addresses(
     found: Mapping[str, ExternalNetwork], holdings: Iterable[Holding]
 ) -> tuple[OrphanedAddress, ...]:
     """Return the orphaned addresses among the holdings, in the order of the holdings."""
-    prefixes = {name: tuple(map(_cidr, network.prefixes)) for name, network in found.items()}
+    prefixes = {name: tuple(cidr_of(prefix.prefix) for prefix in network.prefixes) for name, network in found.items()}
     orphans: dict[tuple[str, str], OrphanedAddress] = {}
     for holding in holdings:
         network = found.get(holding.network)
-        value = int(ip_address(holding.address))
-        if network is None or not any(_covers(cidr, holding.family, value) for cidr in prefixes[network.name]):
+        value = to_int(holding.address)
+        if network is None or not any(cidr.covers(holding.family, value) for cidr in prefixes[network.name]):
             targets = network.targets if network is not None else None
             orphan = OrphanedAddress(holding.network, holding.family, value, targets)
             orphans[holding.network, holding.address] = orphan
@@ -57,16 +55,15 @@ def without_orphaned(network: ExternalNetwork, orphans: Sequence[OrphanedAddress
 
 
 def _without(prefix: PrefixOffer, orphans: Sequence[OrphanedAddress]) -> PrefixOffer:
-    cidr = _cidr(prefix)
+    cidr = cidr_of(prefix.prefix)
     inside: list[Interval] = [
-        (orphan.value, orphan.value) for orphan in orphans if _covers(cidr, orphan.family, orphan.value)
+        (orphan.value, orphan.value) for orphan in orphans if cidr.covers(orphan.family, orphan.value)
     ]
     if not inside:
         return prefix
-    excluded = [(int(ip_address(low)), int(ip_address(high))) for low, high in prefix.excluded]
+    excluded = [(to_int(low), to_int(high)) for low, high in prefix.excluded]
     texts = tuple(
-        (address_text(low, prefix.family), address_text(high, prefix.family))
-        for low, high in normalise((*excluded, *inside))
+        (to_text(low, prefix.family), to_text(high, prefix.family)) for low, high in normalise((*excluded, *inside))
     )
     return prefix.model_copy(update={"excluded": texts})
 
@@ -75,11 +72,3 @@ def _share_context(network: ExternalNetwork, orphan: OrphanedAddress) -> bool:
     if not network.targets or not orphan.targets:
         return True
     return not set(network.targets.named).isdisjoint(orphan.targets.named)
-
-
-def _cidr(prefix: PrefixOffer) -> Cidr:
-    return parse_cidr(prefix.prefix, "prefix", "", prefix.family)
-
-
-def _covers(cidr: Cidr, family: Family, value: int) -> bool:
-    return cidr.family == family and cidr.low <= value <= cidr.high

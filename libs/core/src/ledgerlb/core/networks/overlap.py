@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
 
-from ledgerlb.core.facts import Family
+from ledgerlb.core.addresses import BITS, Family, cidr_of
 from ledgerlb.core.networks.model import ExternalNetwork
-from ledgerlb.core.networks.parse import parse_cidr
 from ledgerlb.core.reasons import MULTUS_REQUIRES_NAD, NETWORK_CONFLICT
 
-_BITS: Final[dict[Family, int]] = {4: 32, 6: 128}
 _Place = tuple[Family, int, int]
 """Family, prefix length, the network's leading bits of that length."""
 
@@ -81,8 +78,8 @@ def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str]
 
 
 def _place(prefix: str, family: Family) -> _Place:
-    cidr = parse_cidr(prefix, "prefix", "", family)
-    return family, cidr.length, cidr.low >> (_BITS[family] - cidr.length)
+    cidr = cidr_of(prefix)
+    return family, cidr.length, cidr.low >> (BITS[family] - cidr.length)
 
 
 def _ancestors(place: _Place) -> Iterator[_Place]:

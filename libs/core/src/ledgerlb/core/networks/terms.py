@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from ledgerlb.core.addresses import Family, Span, parse_cidr, parse_spans, split_list
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import Fact, Family
+from ledgerlb.core.facts import Fact
 from ledgerlb.core.labels import LabelSelector, parse_selector_text
-from ledgerlb.core.networks.parse import Span, parse_addresses, parse_cidr, split_list
 from ledgerlb.core.services import (
     ANNOTATION_ALLOWED_NAMESPACES,
     ANNOTATION_EXCLUDE,
@@ -66,7 +66,7 @@ def terms_of(carriers: Sequence[tuple[str, Fact]], problems: list[BadInput]) -> 
 
 
 def _exclusions(text: str, subject: str, field: str) -> tuple[tuple[Span, str], ...]:
-    return tuple(parse_addresses(text, subject, field))
+    return tuple(parse_spans(text, subject, field))
 
 
 def _allowed(text: str, subject: str, field: str) -> LabelSelector | None:

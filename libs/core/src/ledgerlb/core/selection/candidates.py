@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ledgerlb.core.facts import Family
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents import CandidateResult
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import FAMILY_UNAVAILABLE, NETWORK_NOT_ALLOWED

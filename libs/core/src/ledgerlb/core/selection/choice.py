@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledgerlb.core.facts import Family
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents import CandidateResult, FactPosition, RungResult, Selection
 
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from netaddr import AddrFormatError, IPAddress
 
 from ledgerlb.cli.console import (
     DEFAULT_LOG,
@@ -24,6 +23,7 @@ from ledgerlb.cli.console import (
     timestamp,
 )
 from ledgerlb.cli.reading import existing_log, read_all
+from ledgerlb.core.addresses import parse
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
@@ -102,15 +102,11 @@ async def _entries(url: str, concerns: Callable[[Entry], bool]) -> list[tuple[En
 
 def canonical(text: str) -> str:
     """Return the address as the ledger writes it; raises BadInput."""
-    try:
-        return str(IPAddress(text.strip()))
-    except (AddrFormatError, ValueError) as error:
-        raise BadInput(
-            f"address {text!r}",
-            "",
-            "is not an IP address",
-            "write 192.0.2.7, 2001:db8::7 or a Service such as shop/web",
-        ) from error
+    found = parse(text.strip())
+    if found is None:
+        remedy = "write 192.0.2.7, 2001:db8::7 or a Service such as shop/web"
+        raise BadInput(f"address {text!r}", "", "is not an IP address", remedy)
+    return found.text
 
 
 def _names(entry: Entry, field: str, value: str) -> bool:

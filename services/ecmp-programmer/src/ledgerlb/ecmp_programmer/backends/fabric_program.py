@@ -10,11 +10,11 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final
 
 import structlog
 
+from ledgerlb.core.addresses import is_canonical
 from ledgerlb.core.errors import DataPathError
 from ledgerlb.core.pathset import PathSet
 from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted, forwards
@@ -69,7 +69,7 @@ class FabricProgram:
 
     async def program(self, wanted: Wanted) -> dict[str, Outcome]:
         """Make these addresses so, and answer for each."""
-        strange = {address: Outcome("failed", {}, _NOT_CANONICAL) for address in wanted if not _is_canonical(address)}
+        strange = {address: Outcome("failed", {}, _NOT_CANONICAL) for address in wanted if not is_canonical(address)}
         goals = [_Goal(address) for address in wanted if address not in strange]
         hops = (hop for path_set in wanted.values() if forwards(path_set) and path_set for hop in path_set.next_hops)
         vias = sorted({hop.via for hop in hops if hop.weight > 0 and hop.via})
@@ -90,7 +90,7 @@ class FabricProgram:
     async def _find_gateways(self, vias: Sequence[str]) -> None:
         """Learn behind which interface each next hop is, or why it cannot be used."""
         asked = [via for via in vias if not isinstance(self._gateways.get(via), Gateway)]
-        unknown = [via for via in asked if _is_canonical(via)]
+        unknown = [via for via in asked if is_canonical(via)]
         self._gateways |= dict.fromkeys((via for via in asked if via not in unknown), _NOT_CANONICAL)
         answers = await self._exchange([wire.lookup_route(via) for via in unknown])
         for via, answer in zip(unknown, answers, strict=True):
@@ -265,13 +265,6 @@ def _gateway(via: str, answer: Answer) -> Gateway | str:
     if route.gateway:
         return f"is not directly connected (it is behind {route.gateway})"
     return Gateway(via, route.interface)
-
-
-def _is_canonical(address: str) -> bool:
-    try:
-        return str(ip_address(address)) == address and "%" not in address
-    except ValueError:
-        return False
 
 
 def _why(answer: Answer) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
+
+from ledgerlb.core.addresses import packed, unpacked
 
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
@@ -234,7 +235,7 @@ def _short(table: int) -> int:
 
 
 def _packed(address: str) -> bytes:
-    return ip_address(address).packed
+    return packed(address)
 
 
 def _family(packed: bytes) -> int:
@@ -267,4 +268,4 @@ def _number(found: dict[int, bytes], kind: int) -> int:
 
 def _address(found: dict[int, bytes], kind: int) -> str:
     data = found.get(kind, b"")
-    return str(ip_address(data)) if len(data) in (4, 16) else ""
+    return unpacked(data)

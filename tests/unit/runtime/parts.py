@@ -13,7 +13,7 @@ from ledgerlb.eventlog.embedded import MemoryLog, MemoryStore
 from ledgerlb.eventlog.port import EventLog, NewRecord, Reader, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, Topic
 from ledgerlb.runtime.health import Health
-from ledgerlb.runtime.loop import Timing, run_processor
+from ledgerlb.runtime.loop import Timing, run_processors
 from tests.unit.runtime.virtual import clock
 
 
@@ -110,7 +110,7 @@ async def running(log: EventLog, processor: Recorder, health: Health | None = No
     """Run the processor's loop meanwhile; what it raises, this raises."""
     stop = asyncio.Event()
     health = health if health is not None else Health(clock)
-    task = asyncio.create_task(run_processor(log, processor, health, stop, Timing(clock=clock, now=now)))
+    task = asyncio.create_task(run_processors(log, [processor], health, stop, Timing(clock=clock, now=now)))
     try:
         yield health
     finally:

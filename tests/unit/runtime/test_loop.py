@@ -15,7 +15,7 @@ from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Record, la
 from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS, PATHS
 from ledgerlb.runtime import deadletters
 from ledgerlb.runtime.health import Health
-from ledgerlb.runtime.loop import run_processor
+from ledgerlb.runtime.loop import run_processors
 from tests.unit.runtime.parts import FlakyLog, Recorder, new, now, running, sample, until
 from tests.unit.runtime.virtual import clock, virtual_time
 
@@ -316,7 +316,7 @@ async def test_a_corrupt_ledger_ends_the_loop() -> None:
     processor.on_take = corrupt
     await log.append(FACTS, new("a"))
     with pytest.raises(LedgerCorrupt, match="two holders"):
-        await run_processor(log, processor, Health(clock), asyncio.Event())
+        await run_processors(log, [processor], Health(clock), asyncio.Event())
     assert DEAD_LETTERS.name not in log.store.topics
 
 
@@ -329,14 +329,14 @@ async def test_a_bug_in_settle_ends_the_loop() -> None:
 
     processor.on_settle = bug
     with pytest.raises(ZeroDivisionError):
-        await run_processor(log, processor, Health(clock), asyncio.Event())
+        await run_processors(log, [processor], Health(clock), asyncio.Event())
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["tailing", "backing off"])
 @virtual_time
 async def test_a_stop_ends_the_loop_soon(down: bool) -> None:
     log, processor, stop = FlakyLog(), Recorder(), asyncio.Event()
-    task = asyncio.create_task(run_processor(log, processor, Health(clock), stop))
+    task = asyncio.create_task(run_processors(log, [processor], Health(clock), stop))
     await until(lambda: processor.settles)
     log.down = down
     await asyncio.sleep(60)
@@ -354,7 +354,7 @@ async def test_a_long_fold_lets_others_run() -> None:
 
     processor.on_take = slow
     await log.append(FACTS, new(*map(str, range(2000))))
-    task = asyncio.create_task(run_processor(log, processor, Health(), stop))
+    task = asyncio.create_task(run_processors(log, [processor], Health(), stop))
     longest, last = 0.0, time.perf_counter()
     while not processor.settles:
         await asyncio.sleep(0)

@@ -5,7 +5,8 @@
         parts = assemble(domain_settings(process), Ports())
         raise SystemExit(run(serve("network-selector", [parts], process)))
 
-Concurrency: one event loop; each processor and each extra task is a task of it. The first that fails ends the process:
+Concurrency: one event loop. All processors share one task and one reader; each late processor and each extra task has a
+task of its own. The first that fails ends the process:
 what it knows comes from the log, so a new start is the safest answer to a bug.
 """
 
@@ -30,7 +31,7 @@ from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health, HealthServer
 from ledgerlb.runtime.logging import configure
-from ledgerlb.runtime.loop import run_processor
+from ledgerlb.runtime.loop import run_processors
 from ledgerlb.runtime.parts import LateProcessor, Parts, opened
 from ledgerlb.runtime.settings import ProcessSettings, unread_variables
 
@@ -87,8 +88,8 @@ def _started(parts: Parts, log: EventLog, health: Health, stop: asyncio.Event) -
     names = [one.name for one in (*parts.processors, *(late.processor for late in parts.late))]
     assert len(set(names)) == len(names), f"two processors of the same name: {names}"
     running: dict[str, Awaitable[None]] = {}
-    for processor in parts.processors:
-        running[processor.name] = run_processor(log, processor, health, stop)
+    if parts.processors:
+        running[", ".join(one.name for one in parts.processors)] = run_processors(log, parts.processors, health, stop)
     for late in parts.late:
         running[late.processor.name] = _run_late(late, log, health, stop)
     for number, task in enumerate(parts.tasks, 1):
@@ -101,7 +102,7 @@ async def _run_late(late: LateProcessor, log: EventLog, health: Health, stop: as
         await _wait(stop, LATE_CHECK)
         if stop.is_set():
             return
-    await run_processor(log, late.processor, health, stop)
+    await run_processors(log, [late.processor], health, stop)
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:

@@ -1,0 +1,129 @@
+"""Several processors of one process share one reader."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.port import PositionLost
+from ledgerlb.eventlog.topics import FACTS, INTENTS, PATHS
+from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.loop import Timing, run_processors
+from ledgerlb.runtime.pace import UNHURRIED_LONGEST
+from tests.unit.runtime.parts import FlakyLog, Recorder, new, now, sample, until
+from tests.unit.runtime.virtual import clock, virtual_time
+
+
+class Two:
+    """Two processors in one loop, on a log that can fail."""
+
+    def __init__(self, *, second_unhurried: bool = False) -> None:
+        self.log = FlakyLog()
+        self.first = Recorder("first", (FACTS,))
+        self.second = Recorder("second", (FACTS, INTENTS))
+        self.second.unhurried = second_unhurried
+        self.health = Health(clock)
+        self.stop = asyncio.Event()
+
+    async def __aenter__(self) -> Two:
+        await self.log.__aenter__()
+        timing = Timing(clock=clock, now=now)
+        self.task = asyncio.create_task(
+            run_processors(self.log, [self.first, self.second], self.health, self.stop, timing)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop.set()
+        await self.task
+
+
+@virtual_time
+async def test_each_processor_gets_the_records_of_its_topics_from_one_reader() -> None:
+    async with Two() as two:
+        await two.log.append(FACTS, new("a", "b"))
+        await two.log.append(INTENTS, new("c"))
+        await two.log.append(PATHS, new("d"))
+        await until(lambda: len(two.second.taken) == 3 and not two.health.not_ready())
+        assert two.first.taken == ["a", "b"]
+        assert sorted(two.second.taken) == ["a", "b", "c"]
+        assert len(two.log.opened) == 1
+        assert sample(two.health, "ledgerlb_records_folded_total", processor="first", topic=FACTS.name) == 2
+        assert sample(two.health, "ledgerlb_records_folded_total", processor="second", topic=FACTS.name) == 2
+
+
+@virtual_time
+async def test_only_those_settle_that_got_a_record_or_are_due() -> None:
+    async with Two() as two:
+        await until(lambda: two.first.settles and two.second.settles)
+        two.first.settles.clear()
+        two.second.settles.clear()
+        await two.log.append(INTENTS, new("c"))
+        await until(lambda: two.second.settles)
+        assert two.first.settles == []
+        two.first.wake_up = 3.0
+        await two.log.append(FACTS, new("a"))
+        await until(lambda: len(two.first.settles) == 2)
+        assert two.first.settles[1][0] - two.first.settles[0][0] == pytest.approx(3.0, abs=0.05)
+        assert len(two.second.settles) == 2
+
+
+@virtual_time
+async def test_an_unhurried_processor_lets_records_gather_and_holds_up_nobody() -> None:
+    async with Two(second_unhurried=True) as two:
+        await until(lambda: two.first.settles and two.second.settles)
+        began = clock()
+        for number in range(100):
+            await two.log.append(FACTS, new(str(number)))
+            await asyncio.sleep(0.01)
+        took = clock() - began
+        await until(lambda: two.second.settles[-1][1] == 100)
+        first = [at for at, _ in two.first.settles if at >= began]
+        second = [at for at, _ in two.second.settles if at >= began]
+        assert len(first) > 50
+        assert len(second) < 3 + 2 * took / UNHURRIED_LONGEST
+        assert two.second.settles[-1][0] - began - took <= UNHURRIED_LONGEST + 0.02
+
+
+@virtual_time
+async def test_an_error_of_one_makes_all_catch_up_and_settle_again() -> None:
+    async with Two() as two:
+        await until(lambda: not two.health.not_ready())
+        failures = [LogUnavailable("refused")]
+
+        async def fail(_log: object) -> None:
+            if failures:
+                raise failures.pop()
+
+        two.second.on_settle = fail
+        settled = len(two.first.settles)
+        await two.log.append(INTENTS, new("c"))
+        await until(lambda: not failures)
+        assert [line.split(":")[0] for line in two.health.not_ready()] in ([], ["first", "second"])
+        await until(lambda: not two.health.not_ready() and len(two.first.settles) > settled)
+        assert two.second.taken == ["c"], "nothing is folded twice"
+        assert len(two.log.opened) == 2
+
+
+@virtual_time
+async def test_a_lost_position_resets_all() -> None:
+    async with Two() as two:
+        await two.log.append(FACTS, new("a"))
+        await until(lambda: two.first.taken and two.second.taken)
+        two.log.poll_errors.append(PositionLost("gone"))
+        await until(lambda: two.first.resets and two.second.resets)
+        await until(lambda: two.first.taken == ["a"] == two.second.taken)
+
+
+@virtual_time
+async def test_each_processor_keeps_its_own_dead_letters() -> None:
+    async with Two() as two:
+        await two.log.append(FACTS, new("a", value=b"bad"))
+        await until(
+            lambda: all(
+                sample(two.health, "ledgerlb_dead_letters_total", processor=name, outcome="written") == 1
+                for name in ("first", "second")
+            )
+        )

@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ledgerlb.cli.simulation.faults import Fault
 from ledgerlb.cli.simulation.runner import Simulation
 from ledgerlb.cli.simulation.scenario import load_scenario
-from ledgerlb.cli.simulation.unit import Fault
 from ledgerlb.core.ledger.audit import Audit, AuditReport
 from ledgerlb.eventlog.topics import LEDGER
 

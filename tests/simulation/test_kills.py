@@ -38,7 +38,7 @@ STEPS = [
     {"advance": "6m"},
     apply(service("a/c")),
 ]
-PARTS = ("network-selector", "ipam", "planner", "agent/n1", "publisher", "nad-objects", "cn2-objects")
+PARTS = ("network-selector", "ipam", "planner", "agent/n1", "watcher")
 
 
 class KillAfter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 import pytest
 
@@ -27,7 +28,7 @@ class Two:
         self.health = Health(clock)
         self.stop = asyncio.Event()
 
-    async def __aenter__(self) -> Two:
+    async def __aenter__(self) -> Self:
         await self.log.__aenter__()
         timing = Timing(clock=clock, now=now)
         self.task = asyncio.create_task(

@@ -80,9 +80,9 @@ class _Loop:
         self._timing = timing
         self._backoff = timing.backoff()
         self._rejections = _Rejections()
-        clock, now = timing.clock, timing.now
         self._steppers = [
-            Stepper(processor, log, health.metrics, clock, now, self._rejections) for processor in processors
+            Stepper(one, log, metrics=health.metrics, clock=timing.clock, now=timing.now, on_reject=self._rejections)
+            for one in processors
         ]
         self._parts = {one.name: health.part(one.name) for one in processors}
         self._topics: dict[Topic, list[Stepper]] = {}

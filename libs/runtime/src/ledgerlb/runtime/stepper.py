@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from ledgerlb.core.errors import BadInput, LedgerCorrupt
+from ledgerlb.core.errors import LedgerCorrupt
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.runtime.deadletters import DeadLetters
@@ -37,6 +37,7 @@ class Stepper:
         self,
         processor: Processor,
         log: EventLog,
+        *,
         metrics: Metrics,
         clock: Callable[[], float],
         now: Callable[[], datetime],
@@ -64,6 +65,11 @@ class Stepper:
         """The topics of the processor."""
         return self.processor.reads
 
+    @property
+    def has_news(self) -> bool:
+        """Whether records came since the last settle, or none succeeded yet."""
+        return bool(self._taken) or not self._settled
+
     def take(self, record: Record) -> None:
         """Fold one record."""
         self._taken += 1
@@ -72,7 +78,7 @@ class Stepper:
             self.processor.take(record)
         except LedgerCorrupt:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the record is kept, and the driver decides about bugs
             self._metrics.unusable.labels(self.name, record.topic).inc()
             self._dead_letters.add(record, error)
             self._on_reject(self.name, record, error)
@@ -89,7 +95,7 @@ class Stepper:
         """
         if not self._settled:
             return self._clock()
-        moments = [self._rests_until] if self._taken else []
+        moments = [self._rests_until] if self.has_news else []
         if self.wake_at is not None:
             moments.append(self.wake_at)
         return min(moments, default=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.kube.source import ObjectSource
+from ledgerlb.kube.source import ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import LateProcessor, Parts, Ports
 from ledgerlb.watcher.metrics import WatcherMetrics
@@ -26,12 +26,14 @@ from ledgerlb.watcher.work import Limits
 class WatcherPorts(Ports):
     """``source`` tells of the cluster's objects, ``writer`` changes them; the parts close the writer.
 
-    ``limits`` bounds the writes of each part in place of what the settings say.
+    ``limits`` bounds the writes of each part in place of what the settings say; ``problems`` gets what is wrong with
+    objects, in place of the process's log.
     """
 
     source: ObjectSource
     writer: ClusterWriter
     limits: Limits | None = None
+    problems: ProblemLog | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +44,13 @@ class WatcherParts(Parts):
     publisher: Publisher
     objects: tuple[ObjectProcessor, ...]
     served: ServedKinds
+    writer: ClusterWriter
 
 
 def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPorts) -> WatcherParts:
     """Return the parts of the watcher. Closing them finishes what is being written."""
     served = ServedKinds(ports.source)
-    observer = Observer(served)
+    observer = Observer(served, problems=ports.problems)
     publisher = Publisher(
         domain,
         ports.writer,
@@ -78,4 +81,5 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         publisher=publisher,
         objects=objects,
         served=served,
+        writer=ports.writer,
     )

@@ -13,34 +13,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ledgerlb.cli.simulation.clock import VirtualClock
+from ledgerlb.cli.simulation.faults import Fault, FaultyLog, FaultyWriter
+from ledgerlb.cli.simulation.process import Process, World
 from ledgerlb.cli.simulation.scenario import Part, Reference
-from ledgerlb.cli.simulation.unit import Fault, FaultyLog, FaultyWriter, Unit
 from ledgerlb.cli.view import LogView
 from ledgerlb.core.errors import BadInput, LedgerLBError
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.ecmp_programmer.agent import Agent
-from ledgerlb.ecmp_programmer.backends.record import RecordBackend
-from ledgerlb.ecmp_programmer.planner import Planner
+from ledgerlb.ecmp_programmer import assemble as programmer
+from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import EventLog, Reader, Record
 from ledgerlb.eventlog.topics import Topic
-from ledgerlb.ipam.processor import Ipam
+from ledgerlb.ipam import assemble as ipam
 from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.kinds import CLUSTER_SCOPED
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.source import Batch, ClusterSource, ProblemLog, seen
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
-from ledgerlb.network_selector.processor import NetworkSelector
-from ledgerlb.runtime.processor import Processor
+from ledgerlb.network_selector import assemble as selector
+from ledgerlb.runtime.metrics import Metrics
+from ledgerlb.runtime.parts import Parts, Ports
+from ledgerlb.watcher import assemble as watcher
 from ledgerlb.watcher.objects.base import ObjectProcessor
-from ledgerlb.watcher.objects.networks import NetworkObjectsKeeper
-from ledgerlb.watcher.objects.services import ServiceObjectsKeeper
-from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
+from ledgerlb.watcher.settings import WatcherSettings
 from ledgerlb.watcher.work import Limits
 
 FABRIC: Final = "fabric"
@@ -56,7 +56,8 @@ _DECIDER: Final = "simulation"
 _FAR: Final = 10 * 366 * 86400.0
 """Seconds: agents of a simulation never reconcile for time's sake, since nothing but them touches their record."""
 
-_Writing = Publisher | ObjectProcessor
+
+_P = TypeVar("_P", bound=Parts)
 
 
 class Restless(LedgerLBError):
@@ -75,52 +76,43 @@ class Engine:
         self.problems: list[str] = []
         """What was wrong with objects and records, each said once."""
         self._settings = settings
-        self._remember = remember
         self._fault = fault
         self._log = MemoryLog(clock=self.clock)
         self._cluster = MemoryCluster(self.clock)
         self._writer: ClusterWriter = MemoryWriter(self._cluster, self.writes.append)
         self._told = _Told(self.problems)
+        self._world = World(self.clock, Metrics(), self._told.say, remember)
         self._changed: deque[tuple[str, str, str]] = deque(maxlen=remember)
         self._subscription = self._cluster.subscribe()
-        self._observer: Observer | None = None
-        self._source = ClusterSource(self._cluster, self._told)
         self._known = False
         self._silent = False
+        self._observing = False
+        """Whether the observer has read what the log says."""
         self._reader: Reader | None = None
-        self._selector = self._unit("network-selector", lambda: NetworkSelector(settings, self.clock))
-        self._ipam = self._unit("ipam", lambda: Ipam(settings, self.clock, _DECIDER))
-        self._planner = self._unit("planner", lambda: Planner(settings))
-        self._watcher = self._writing_units()
-        self._agents: dict[str, Unit] = {}
+        ports = Ports(clock=self.clock)
+        ipam_ports = ipam.IpamPorts(clock=self.clock, decider=_DECIDER)
+        self._selector = self._process("network-selector", lambda: selector.assemble(settings, ports))
+        self._ipam = self._process("ipam", lambda: ipam.assemble(settings, ipam_ports))
+        self._planner = self._process("planner", lambda: self._programmer(roles=("planner",)))
+        self._watcher = Process(self._assemble_watcher, self._log_of("watcher"), self._world, _finish_writes)
+        self._agents: dict[str, Process[programmer.ProgrammerParts]] = {}
 
-    def _writing_unit(self, name: str, make: Callable[[ClusterWriter], _Writing]) -> Unit:
-        """A part that writes into the cluster, one write after the other."""
-        writer = self._writer if self._fault is None else FaultyWriter(self._writer, name, self._fault)
+    def _process(self, name: str, make: Callable[[], _P]) -> Process[_P]:
+        return Process(make, self._log_of(name), self._world)
 
-        async def finish(processor: Processor) -> bool:
-            assert isinstance(processor, Publisher | ObjectProcessor)
-            if not await processor.idle(PATIENCE):
-                raise Restless(f"the writes of {name} were not done within {PATIENCE:g} s")
-            return isinstance(writer, FaultyWriter) and writer.revive()
+    def _assemble_watcher(self) -> watcher.WatcherParts:
+        self._observing = False
+        self._source = ClusterSource(self._cluster, self._told)
+        writer = self._writer if self._fault is None else FaultyWriter(self._writer, "watcher", self._fault)
+        ports = watcher.WatcherPorts(
+            clock=self.clock, source=self._source, writer=writer, limits=_ONE_BY_ONE, problems=self._told
+        )
+        return watcher.assemble(self._settings, WatcherSettings.model_construct(), ports)
 
-        async def end(processor: Processor) -> None:
-            assert isinstance(processor, Publisher | ObjectProcessor)
-            await processor.close()
-
-        return Unit(name, lambda: make(writer), self._log, self.clock, self._remember, finish=finish, end=end)
-
-    def _writing_units(self) -> list[Unit]:
-        settings, clock = self._settings, self.clock
-        parts: dict[str, Callable[[ClusterWriter], _Writing]] = {
-            "publisher": lambda writer: Publisher(settings, writer, clock, limits=_ONE_BY_ONE),
-            "nad-objects": lambda writer: NetworkObjectsKeeper(settings, writer, clock, limits=_ONE_BY_ONE),
-            "cn2-objects": lambda writer: ServiceObjectsKeeper(settings, writer, clock, limits=_ONE_BY_ONE),
-        }
-        return [self._writing_unit(name, make) for name, make in parts.items()]
-
-    def _unit(self, name: str, make: Callable[[], Processor]) -> Unit:
-        return Unit(name, make, self._log_of(name), self.clock, self._remember)
+    def _programmer(self, **settings: Any) -> programmer.ProgrammerParts:
+        """Assemble a planner or an agent. The environment has no say, and the bounds of real settings do not hold."""
+        ports = programmer.ProgrammerPorts(clock=self.clock)
+        return programmer.assemble(self._settings, ProgrammerSettings.model_construct(**settings), ports)
 
     def _log_of(self, name: str) -> EventLog:
         return self._log if self._fault is None else FaultyLog(self._log, name, self._fault)
@@ -161,7 +153,7 @@ class Engine:
         """Let time pass, honouring every wake-up on the way, in order of time."""
         end = self.clock() + timedelta(seconds=seconds)
         for _ in range(MAX_HOPS):
-            moments = [unit.due for unit in self._deciders() if unit.due is not None and unit.due <= end]
+            moments = [at for process in self._deciders() if (at := process.due()) is not None and at <= end]
             self.clock.move_to(max(self.clock(), min(moments, default=end)))
             await self.pump()
             if not moments:
@@ -171,23 +163,20 @@ class Engine:
     async def restart(self, parts: Iterable[Part]) -> None:
         """Drop the memory of parts: they begin again from the log."""
         for part in parts:
-            if part == "watcher":
-                self._observer = None
-                self._source = ClusterSource(self._cluster, self._told)
-            for unit in self._units_of(part):
-                await unit.restart()
+            for process in self._processes_of(part):
+                await process.restart()
         await self.pump()
 
     async def redeliver(self, count: int) -> None:
         """Deliver the last ``count`` inputs of every part a second time."""
-        if count and self._observer is not None:
+        if count and self._observing:
             for kind, namespace, name in list(self._changed)[-count:]:
                 obj = self._cluster.get(kind, namespace, name)
                 if obj is not None:
-                    self._observer.take(Batch(kind, tuple(seen(kind, [obj], self._told)[0])))
-        units = [self._selector, self._ipam, self._planner, *self._watcher]
-        for unit in units if self._silent else [*units, *self._agents.values()]:
-            await unit.deliver_again(count)
+                    self._watcher.parts.observer.take(Batch(kind, tuple(seen(kind, [obj], self._told)[0])))
+        agents = () if self._silent else self._agents.values()
+        for process in (*self._deciders(), *agents):
+            await process.deliver_again(count)
         await self.pump()
 
     async def agents(self, *, silent: bool) -> None:
@@ -195,10 +184,10 @@ class Engine:
         self._silent = silent
         await self.pump()
 
-    def _units_of(self, part: Part) -> list[Unit]:
+    def _processes_of(self, part: Part) -> list[Process[Any]]:
         match part:
             case "watcher":
-                return list(self._watcher)
+                return [self._watcher]
             case "selector":
                 return [self._selector]
             case "ipam":
@@ -208,8 +197,8 @@ class Engine:
 
     # Running
 
-    def _deciders(self) -> list[Unit]:
-        return [self._selector, self._ipam, self._planner, *self._watcher]
+    def _deciders(self) -> list[Process[Any]]:
+        return [self._selector, self._ipam, self._planner, self._watcher]
 
     async def pump(self) -> None:
         """Let every part take its turn until nothing changes any more; raises Restless where that does not come."""
@@ -220,11 +209,10 @@ class Engine:
             if not self._silent:
                 for agent in list(self._agents.values()):
                     moved |= await agent.step()
-            for unit in self._deciders():
-                moved |= await unit.step()
+            for process in self._deciders():
+                moved |= await process.step()
             if not moved:
                 await self._look()
-                self._collect_problems()
                 return
         raise Restless(f"the parts did not come to rest within {MAX_ROUNDS} rounds")
 
@@ -233,11 +221,12 @@ class Engine:
         self._changed.extend(key for key, _ in self._subscription.drain())
         if not self._known:
             return False
-        if self._observer is None:
-            self._observer = Observer(problems=self._told)
-            await self._observer.start(self._log)
-        self._source.pump(self._observer.take)
-        return bool(await self._observer.flush(self._log))
+        parts = self._watcher.parts
+        if not self._observing:
+            await parts.observer.start(self._log)
+            self._observing = True
+        self._source.pump(parts.served.noting(parts.observer.take))
+        return bool(await parts.observer.flush(self._log))
 
     async def _look(self) -> None:
         """Fold the log into the view."""
@@ -253,28 +242,29 @@ class Engine:
             return
         wanted = [node.name for node in self.view.cluster.nodes()] or [FABRIC]
         for name in [name for name in self._agents if name not in wanted]:
-            unit = self._agents.pop(name)
-            if name == FABRIC and isinstance(unit.processor, Agent):
-                # It stood for nodes that were not known: it hands over and is gone. A Node's agent dies with its Node.
-                await unit.processor.take_down(self._log)
-            await unit.close()
+            process = self._agents.pop(name)
+            if name == FABRIC and process.parts.agent is not None:
+                # It served nodes that were not known: it hands over and is gone. A Node's agent dies with its Node.
+                await process.parts.agent.take_down(self._log)
+            await process.close()
         for name in wanted:
             if name not in self._agents:
-                self._agents[name] = self._unit(f"agent/{name}", self._agent_maker(name))
+                self._agents[name] = self._process(f"agent/{name}", self._agent_maker(name))
 
-    def _agent_maker(self, name: str) -> Callable[[], Processor]:
+    def _agent_maker(self, name: str) -> Callable[[], programmer.ProgrammerParts]:
         beat = max(0.001, min(self._settings.agent_timeout / 3, 60.0))
+        return lambda: self._programmer(
+            roles=("agent",), agent_name=name, heartbeat_interval=beat, reconcile_interval=_FAR
+        )
 
-        def make() -> Processor:
-            return Agent(RecordBackend(), name, self.clock, heartbeat_seconds=beat, reconcile_seconds=_FAR)
 
-        return make
-
-    def _collect_problems(self) -> None:
-        for unit in [*self._deciders(), *self._agents.values()]:
-            for message in unit.unusable:
-                self._told.say(message)
-            unit.unusable.clear()
+async def _finish_writes(parts: watcher.WatcherParts) -> bool:
+    """Wait until the watcher has written everything; return whether it died of a write."""
+    writing: tuple[Publisher | ObjectProcessor, ...] = (parts.publisher, *parts.objects)
+    for part in writing:
+        if not await part.idle(PATIENCE):
+            raise Restless(f"the writes of {part.name} were not done within {PATIENCE:g} s")
+    return isinstance(parts.writer, FaultyWriter) and parts.writer.dead
 
 
 class _Told(ProblemLog):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ledgerlb.cli.simulation.engine import Engine
+from ledgerlb.cli.simulation.faults import Fault
 from ledgerlb.cli.simulation.scenario import (
     Advance,
     Agents,
@@ -19,7 +20,6 @@ from ledgerlb.cli.simulation.scenario import (
     Step,
 )
 from ledgerlb.cli.simulation.snapshot import Snapshots
-from ledgerlb.cli.simulation.unit import Fault
 from ledgerlb.core.errors import NotSupported
 
 

@@ -1,0 +1,187 @@
+"""A simulated process: the parts of one service, stepped in virtual time.
+
+``Process`` drives the same steppers as the loop of a real process: those of its processors on one reader, each late
+processor on a reader of its own once it is wanted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from ledgerlb.cli.simulation.clock import START, VirtualClock
+from ledgerlb.cli.simulation.faults import Killed
+from ledgerlb.core.errors import BadInput
+from ledgerlb.eventlog.port import EventLog, Reader, Record
+from ledgerlb.runtime.metrics import Metrics
+from ledgerlb.runtime.parts import Parts
+from ledgerlb.runtime.processor import Processor
+from ledgerlb.runtime.stepper import Stepper
+
+_P = TypeVar("_P", bound=Parts)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What simulated processes share. ``remember`` bounds how many inputs of each may be delivered again."""
+
+    clock: VirtualClock
+    metrics: Metrics
+    told: Callable[[str], None]
+    """Gets a message for each record that a processor could not use."""
+    remember: int
+
+    def seconds(self) -> float:
+        """Return the seconds of virtual time since the start."""
+        return (self.clock() - START).total_seconds()
+
+    def reject(self, name: str, record: Record, error: Exception) -> None:
+        """Report a record that a processor could not use. Raises an error that is not on purpose: it is a bug."""
+        del record
+        if not isinstance(error, BadInput):
+            raise error
+        self.told(f"{name}: {error}")
+
+
+class Process(Generic[_P]):
+    """See module. ``make`` assembles the parts anew; ``finish`` completes what a settle left under way, and returns
+    whether the process died of it.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], _P],
+        log: EventLog,
+        world: World,
+        finish: Callable[[_P], Awaitable[bool]] | None = None,
+    ) -> None:
+        self.parts = make()
+        self._make = make
+        self._log = log
+        self._world = world
+        self._finish = finish
+        self._lanes = self._first_lane()
+
+    def _first_lane(self) -> list[_Lane]:
+        return [_Lane(self.parts.processors, self._log, self._world)]
+
+    def due(self) -> datetime | None:
+        """Return when the process wants to be called without new records."""
+        return min((at for lane in self._lanes if (at := lane.due()) is not None), default=None)
+
+    async def step(self) -> bool:
+        """Fold everything that is new and settle; False where there was nothing to do.
+
+        A process that is killed on the way starts again from the log at once.
+        """
+        self._admit_late()
+        moved = False
+        for lane in self._lanes:
+            await lane.fold()
+            if lane.is_due():
+                moved = True
+                if not await self._settle(lane):
+                    break
+        return moved
+
+    async def deliver_again(self, count: int) -> None:
+        """Deliver the last ``count`` inputs a second time, and settle."""
+        for lane in self._lanes if count else ():
+            lane.take_again(count)
+            if not await self._settle(lane):
+                break
+
+    async def restart(self) -> None:
+        """Drop everything in memory and begin again from the log."""
+        await self.close()
+        self.parts = self._make()
+        self._lanes = self._first_lane()
+
+    async def close(self) -> None:
+        """Stop reading, and let go of what the parts hold."""
+        for lane in self._lanes:
+            await lane.close()
+        await self.parts.close()
+
+    def _admit_late(self) -> None:
+        running = {stepper.processor for lane in self._lanes for stepper in lane.steppers}
+        for late in self.parts.late:
+            if late.processor not in running and late.wanted():
+                self._lanes.append(_Lane([late.processor], self._log, self._world))
+
+    async def _settle(self, lane: _Lane) -> bool:
+        """Settle a lane; False where the process was killed, and has started again."""
+        try:
+            await lane.settle()
+            died = self._finish is not None and await self._finish(self.parts)
+        except Killed:
+            died = True
+        if died:
+            await self.restart()
+        return not died
+
+
+class _Lane:
+    """Steppers that share a reader."""
+
+    def __init__(self, processors: Sequence[Processor], log: EventLog, world: World) -> None:
+        self.steppers = [
+            Stepper(one, log, metrics=world.metrics, clock=world.seconds, now=world.clock, on_reject=world.reject)
+            for one in processors
+        ]
+        self._log = log
+        self._world = world
+        self._inputs: deque[Record] = deque(maxlen=world.remember)
+        self._reader: Reader | None = None
+
+    async def fold(self) -> None:
+        """Fold everything that is new."""
+        if self._reader is None:
+            topics = dict.fromkeys(topic for stepper in self.steppers for topic in stepper.reads)
+            self._reader = await self._log.open(tuple(topics))
+        while records := await self._reader.poll(0.0):
+            for record in records:
+                self._inputs.append(record)
+                self._take(record)
+
+    def take_again(self, count: int) -> None:
+        """Fold the last inputs a second time, as copies: a record of its own each."""
+        for record in list(self._inputs)[-count:]:
+            self._take(replace(record))
+
+    def _take(self, record: Record) -> None:
+        for stepper in self.steppers:
+            if any(topic.name == record.topic for topic in stepper.reads):
+                stepper.take(record)
+
+    def is_due(self) -> bool:
+        """Return whether there is something to settle. Virtual time does not pass while records gather."""
+        return any(self._is_due(stepper) for stepper in self.steppers)
+
+    def _is_due(self, stepper: Stepper) -> bool:
+        at = self._wake_up(stepper)
+        return stepper.has_news or (at is not None and at <= self._world.clock())
+
+    async def settle(self) -> None:
+        """Settle the steppers that are due."""
+        for stepper in self.steppers:
+            if self._is_due(stepper):
+                await stepper.settle()
+                await stepper.flush()
+
+    def due(self) -> datetime | None:
+        """Return the next wake-up time."""
+        return min((at for stepper in self.steppers if (at := self._wake_up(stepper)) is not None), default=None)
+
+    def _wake_up(self, stepper: Stepper) -> datetime | None:
+        """Return a wake-up time in whole microseconds, as the clock has them."""
+        return None if stepper.wake_at is None else START + timedelta(seconds=stepper.wake_at)
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reader is not None:
+            await self._reader.close()
+            self._reader = None

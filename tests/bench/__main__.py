@@ -1,4 +1,4 @@
-"""``python -m tests.bench [fold|pipeline] [--quick]``: measure; a full run of everything writes docs/benchmarks.md."""
+"""``python -m tests.bench [PART] [--quick]``: measure; a full run of everything writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import argparse
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench import machine, pipeline, report
+from tests.bench import idle, machine, pipeline, report, scale, startup
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 ENTRIES: Final = 1_000_000
@@ -20,32 +22,38 @@ QUICK_ENTRIES: Final = 100_000
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("all", "fold", "pipeline"), default="all")
+    parser.add_argument("part", nargs="?", choices=("all", *PARTS), default="all")
     parser.add_argument("--quick", action="store_true", help="a shorter stream, a smaller ledger; writes no page")
     asked = parser.parse_args()
+    began = time.monotonic()
     found: dict[str, Any] = {
         "machine": machine.machine(),
         "versions": machine.versions(),
         "load": machine.load(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-    if asked.part in {"all", "pipeline"}:
-        _say(f"Services through the pipeline, beside a null controller (load before: {found['load']:.1f})")
-        found["pipeline"] = pipeline.measure(quick=asked.quick, say=_say)
-        _show(report.pipeline(found["pipeline"], int(found["machine"]["Cores"])))
-    if asked.part in {"all", "fold"}:
-        _say("folding a ledger")
-        found["fold"] = _fold(QUICK_ENTRIES if asked.quick else ENTRIES)
-        _show(report.fold(found["fold"]))
+    for name in PARTS if asked.part == "all" else (asked.part,):
+        measure, show = PARTS[name]
+        _say(f"{name} (load {machine.load():.1f})")
+        found[name] = measure(asked.quick)
+        print(f"\n{show(found)}\n", flush=True)
+    found["minutes"] = (time.monotonic() - began) / 60
     if asked.part == "all" and not asked.quick:
-        PAGE.write_text(report.page(found), "utf-8")
+        PAGE.write_text(report.page(found, tuple(PARTS)), "utf-8")
         _say(f"written: docs/{PAGE.name}")
 
 
-def _fold(entries: int) -> dict[str, float]:
+def _layout(name: Any) -> tuple[Callable[[bool], Any], Callable[[dict[str, Any]], str]]:
+    return (
+        lambda quick: pipeline.measure(name, quick=quick, say=_say),
+        lambda found: report.pipeline(name, found[name], int(found["machine"]["Cores"])),
+    )
+
+
+def _fold(quick: bool) -> dict[str, float]:
     """In a process of its own: what this one holds must not count as memory of the fold."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.fold", str(entries)],
+        [sys.executable, "-m", "tests.bench.fold", str(QUICK_ENTRIES if quick else ENTRIES)],
         stdout=subprocess.PIPE, check=True, text=True, timeout=900,
     )  # fmt: skip
     figures: dict[str, float] = json.loads(done.stdout)
@@ -56,8 +64,14 @@ def _say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def _show(text: str) -> None:
-    print(f"\n{text}\n", flush=True)
+PARTS: Final[dict[str, tuple[Callable[[bool], Any], Callable[[dict[str, Any]], str]]]] = {
+    "startup": (lambda _: startup.measure(), lambda found: report.startup(found["startup"])),
+    "idle": (lambda _: idle.measure(), lambda found: report.idle(found["idle"])),
+    "fold": (_fold, lambda found: report.fold(found["fold"])),
+    "shared": _layout("shared"),
+    "partitioned": _layout("partitioned"),
+    "scale": (lambda quick: scale.measure(quick=quick, say=_say), lambda found: report.scale(found["scale"])),
+}
 
 
 if __name__ == "__main__":

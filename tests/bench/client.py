@@ -28,6 +28,8 @@ class Run:
     served: dict[str, float] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+    """MiB of each controller process after the stream."""
 
     def latencies(self) -> list[float]:
         """Create → address, in milliseconds, ascending."""

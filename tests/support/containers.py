@@ -33,7 +33,8 @@ class KafkaBroker:
     """One Kafka node (broker and controller), reached at `bootstrap`, an address that outlives stop and start.
 
     `properties` are further lines of server.properties, as {"message.max.bytes": "1000000"}.
-    `heap` are the JVM's memory options. `start_seconds` bounds each wait for the broker.
+    `heap` are the JVM's memory options. `start_seconds` bounds each wait for the broker. With `beside`, the broker
+    shares the network namespace of that API server and is reached there only, at 127.0.0.1:9092.
     """
 
     def __init__(
@@ -42,9 +43,14 @@ class KafkaBroker:
         properties: Mapping[str, str] | None = None,
         heap: str = "-Xms256m -Xmx256m",
         start_seconds: float = 60.0,
+        beside: KubeApiServer | None = None,
     ) -> None:
-        self._port = free_port()
+        self._port = free_port() if beside is None else 9092
+        self._is_published = beside is None
         self._start_seconds = start_seconds
+        network: dict[str, Any] = {"ports": {9092: self._port}}
+        if beside is not None:
+            network = {"network_mode": beside.network_mode}
         settings = {
             "node.id": "1",
             "process.roles": "broker,controller",
@@ -66,11 +72,11 @@ class KafkaBroker:
         self._container = Container(
             "the Kafka broker",
             image_name("kafka"),
-            ports={9092: self._port},
             environment={
                 **{_kafka_variable(name): value for name, value in settings.items()},
                 "KAFKA_HEAP_OPTS": heap,
             },
+            **network,
         )
 
     @property
@@ -125,7 +131,13 @@ class KafkaBroker:
     def _wait(self) -> None:
         self._container.wait(self._answers, "serving requests", self._start_seconds)
 
+    def pin(self, cores: str) -> None:
+        """Let the broker run on these cores only, such as "0" or "0-1"."""
+        self._container.engine.update(cpuset_cpus=cores)
+
     def _answers(self) -> bool:
+        if not self._is_published:
+            return "Kafka Server started" in self._container.log_tail()
         # The port is open as soon as the container runs, so a connection proves nothing: an ApiVersions request
         # (key 18, version 0, correlation id 7, no client id) is answered only once the broker is up.
         with socket.create_connection(("127.0.0.1", self._port), timeout=2) as connection:
@@ -195,6 +207,17 @@ class KubeApiServer:
         return {"etcd": self._etcd.pid, "kube-apiserver": self._server.pid}
 
     @property
+    def network_mode(self) -> str:
+        """The engine's name for the network namespace of etcd and the API server."""
+        return f"container:{self._etcd.id}"
+
+    def pin(self, cores: str) -> None:
+        """Let etcd and the API server run on these cores only, such as "0" or "0-1"."""
+        for container in (self._etcd, self._server):
+            if container is not None:
+                container.engine.update(cpuset_cpus=cores)
+
+    @property
     def kubeconfig(self) -> str:
         """A kubeconfig (YAML) of an administrator, with certificates and key in it."""
         return self._kubeconfig(
@@ -226,7 +249,7 @@ class KubeApiServer:
                 image_name("kube-apiserver"),
                 [*_server_command(), *self._arguments],
                 files={**_key_files(self._keys), **self._files},
-                network_mode=f"container:{self._etcd.id}",
+                network_mode=self.network_mode,
             )
             self._server.start()
             self._server.wait(self._is_ready, "ready", self._start_seconds)

@@ -1,0 +1,43 @@
+"""What ``ledgerlb run`` on a SQLite log costs while nothing happens: share of a core, and MiB."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.bench import cpu
+from tests.support.pipeline import ServiceProcess, program
+from tests.support.waiting import eventually
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SETTLE_SECONDS: Final = 10.0
+SECONDS: Final = 30.0
+
+
+def measure() -> dict[str, float]:
+    """``share`` of one core over ``SECONDS``, and resident ``mib``, with examples/quickstart as the cluster."""
+    with tempfile.TemporaryDirectory() as name:
+        variables = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGERLB_", "KUBE"))}
+        command = [
+            program("ledgerlb"),
+            "run",
+            "--manifests",
+            str(ROOT / "examples/quickstart"),
+            "--log",
+            "sqlite:///l.db",
+        ]
+        process = ServiceProcess("ledgerlb run", command, variables, Path(name))
+        process.start()
+        try:
+            eventually(lambda: not process.problems(), "ledgerlb run is ready", 60)
+            time.sleep(SETTLE_SECONDS)
+            before = cpu.read({"run": [process.pid]})["run"]
+            time.sleep(SECONDS)
+            spent = cpu.read({"run": [process.pid]})["run"] - before
+            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        finally:
+            process.clean_up()
+    return {"share": spent / SECONDS, "mib": pages * os.sysconf("SC_PAGE_SIZE") / 2**20}

@@ -163,7 +163,10 @@ def one_line(error: BaseException) -> str:
 def say(line: str = "", *, err: bool = False, bold: bool = False) -> None:
     """Print one line. Control characters in it, line breaks too, are shown as escapes."""
     shown = printable(line)
-    typer.echo(f"\x1b[1m{shown}\x1b[0m" if bold and styled() else shown, err=err)
+    if bold and styled():
+        typer.echo(f"\x1b[1m{shown}\x1b[0m", err=err, color=True)
+    else:
+        typer.echo(shown, err=err)
 
 
 def is_terminal() -> bool:

@@ -32,6 +32,7 @@ _URGENCY: Final = {"Pending": 0, "Moving": 1, "Deleted": 2, "Ready": 4, "Ignored
 """The order of the live table: what is wrong comes first. A Ready Service with a reason has rank 3."""
 _TROUBLED: Final = 4
 """The first rank of Services that need no attention."""
+_COUNTABLE: Final = 10**9
 _LIVE_NETWORKS: Final = 4
 """Networks that the live table shows."""
 
@@ -65,7 +66,12 @@ def service_row(line: ServiceLine) -> tuple[Cell, ...]:
 def network_row(line: NetworkLine) -> tuple[Cell, ...]:
     """Return the network as a row under ``NETWORK_COLUMNS``."""
     numbers = (line.size, line.allocated, line.quarantined, line.free)
-    return (line.name, *map(str, numbers), line.trouble)
+    return (line.name, *map(amount, numbers), line.trouble)
+
+
+def amount(number: int) -> str:
+    """Return a number of addresses for people; those of an IPv6 prefix, from a thousand million on, as ``1.8e19``."""
+    return str(number) if number < _COUNTABLE else f"{number:.1e}".replace("e+", "e")
 
 
 def shown_by_default(line: ServiceLine) -> bool:
@@ -136,7 +142,7 @@ def _left_out(lines: Sequence[ServiceLine]) -> list[str]:
 def _fullness(networks: Sequence[NetworkLine]) -> list[str]:
     ordered = sorted(networks, key=lambda line: (not line.problem, line.free, line.name))
     lines = [
-        f"{line.name}: {line.allocated} of {line.size} held"
+        f"{line.name}: {amount(line.allocated)} of {amount(line.size)} held"
         + (f", {line.quarantined} quarantined" if line.quarantined else "")
         + (f" ({line.problem})" if line.problem else "")
         for line in ordered[:_LIVE_NETWORKS]

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from ledgerlb.cli.console import say, timestamp
 from ledgerlb.cli.reading import existing_log, read_all
-from ledgerlb.cli.view import LogView, NetworkLine, ServiceLine
+from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
 
@@ -52,11 +52,6 @@ def known_service(view: LogView, name: str, now: datetime) -> ServiceLine:
     if line.fact is None and not line.holdings:
         raise unknown("Service", name, view.service_names(), "services")
     return line
-
-
-def find_network(view: LogView, name: str) -> NetworkLine | None:
-    """Return the network of that name, None where neither the cluster nor the ledger has one."""
-    return next((line for line in view.networks() if line.name == name), None)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], command: str) -> BadInput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledgerlb.cli.console import timestamp
+from ledgerlb.cli.listing import amount
 from ledgerlb.cli.view import LogView, NetworkLine
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import NetworkDefined, NetworkGone, Prefix, PrefixChangeRefused
@@ -48,10 +49,10 @@ def network_as_text(view: LogView, line: NetworkLine) -> list[str]:
     """Return the explanation for people."""
     lines = [
         f"{line.name}: external network" + ("" if line.exists else " (no longer exists)"),
-        f"  size         {line.size}",
-        f"  held         {line.allocated}",
-        f"  quarantined  {line.quarantined}",
-        f"  free         {line.free}",
+        f"  size         {amount(line.size)}",
+        f"  held         {amount(line.allocated)}",
+        f"  quarantined  {amount(line.quarantined)}",
+        f"  free         {amount(line.free)}",
     ]
     if line.exists and line.trouble:
         lines.append(f"  problem      {line.trouble}")

@@ -5,8 +5,9 @@ The rule, in this order:
 1. Output that is no terminal gets every column, and one line a row however long.
 2. A terminal of fewer than ``NARROW`` columns gets no ``roomy`` column.
 3. While the table does not fit, the column with the lowest ``drop`` leaves (0: never).
-4. A last column of sentences is wrapped between words.
-5. Where even that does not fit, rows get whole lines, as a file does.
+4. A last column of sentences is wrapped between words. Where its longest word does not fit beside the other columns,
+   it leaves the table: each sentence is printed under its row, wrapped and indented.
+5. Where even the other columns do not fit, rows get whole lines, as a file does.
 """
 
 from __future__ import annotations
@@ -72,14 +73,32 @@ def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int
     shown = _columns_for(columns, cells, width)
     kept = [tuple(row[index] for index in shown) for row in cells]
     titles = tuple((columns[index].title,) for index in shown)
-    last = columns[shown[-1]]
-    widths = [_width(column) for column in list(zip(titles, *kept, strict=True))[:-1]]
-    room = None
-    if width is not None and last.sentence:
-        left = width - sum(widths) - _GAP * len(widths)
-        room = left if left >= _least((titles[-1], *(row[-1] for row in kept))) else None
-    rows_of_lines = tuple(tuple(_row_lines(row, widths, room)) for row in kept)
-    return Table(_row_lines(titles, widths, room)[0], rows_of_lines)
+    widths = [_width(column) for column in zip(titles, *kept, strict=True)]
+    if width is None or not columns[shown[-1]].sentence:
+        return _table(titles, kept, widths)
+    used = sum(widths[:-1]) + _GAP * len(widths[:-1])
+    if width - used >= _least((titles[-1], *(row[-1] for row in kept))):
+        return _table(titles, [(*row[:-1], _wrapped_cell(row[-1], width - used)) for row in kept], widths)
+    if width >= used - _GAP:
+        return _with_sentences_below(titles, kept, widths, width)
+    return _table(titles, kept, widths)
+
+
+def _table(titles: _Row, rows: Sequence[_Row], widths: Sequence[int]) -> Table:
+    return Table(_row_lines(titles, widths)[0], tuple(tuple(_row_lines(row, widths)) for row in rows))
+
+
+def _with_sentences_below(titles: _Row, rows: Sequence[_Row], widths: Sequence[int], width: int) -> Table:
+    """Lay out all columns but the last, whose sentences go under their rows."""
+    lines = []
+    for row in rows:
+        below = _wrapped_cell(row[-1], width - _GAP) if any(row[-1]) else ()
+        lines.append((*_row_lines(row[:-1], widths), *(" " * _GAP + line for line in below)))
+    return Table(_row_lines(titles[:-1], widths)[0], tuple(lines))
+
+
+def _wrapped_cell(cell: tuple[str, ...], width: int) -> tuple[str, ...]:
+    return tuple(part for line in cell for part in wrapped(line, width))
 
 
 def _columns_for(columns: Sequence[Column], rows: Sequence[_Row], width: int | None) -> list[int]:
@@ -89,10 +108,9 @@ def _columns_for(columns: Sequence[Column], rows: Sequence[_Row], width: int | N
         return shown
     if width < NARROW:
         shown = [index for index in shown if not columns[index].roomy]
-    needs = [
-        (_least if column.sentence else _width)([(column.title,), *(row[index] for row in rows)])
-        for index, column in enumerate(columns)
-    ]
+    needs = [_width([(column.title,), *(row[index] for row in rows)]) for index, column in enumerate(columns)]
+    if columns[-1].sentence:
+        needs[-1] = min(needs[-1], SENTENCE)
     leaving = sorted((index for index in shown if columns[index].drop), key=lambda index: columns[index].drop)
     while leaving and sum(needs[index] + _GAP for index in shown) - _GAP > width:
         shown.remove(leaving.pop(0))
@@ -114,18 +132,13 @@ def _least(cells: Iterable[tuple[str, ...]]) -> int:
     return max(longest_word, min(SENTENCE, max(map(text_width, lines), default=0)))
 
 
-def _row_lines(row: _Row, widths: Sequence[int], room: int | None) -> list[str]:
-    *cells, last = row
-    if room is not None:
-        last = tuple(part for line in last for part in wrapped(line, room))
-    height = max(len(cell) for cell in (*row[:-1], last))
+def _row_lines(row: _Row, widths: Sequence[int]) -> list[str]:
     lines = []
-    for number in range(height):
+    for number in range(max(map(len, row))):
         parts = [
-            _padded(cell[number] if number < len(cell) else "", width)
-            for cell, width in zip(cells, widths, strict=True)
+            _padded(cell[number] if number < len(cell) else "", width) for cell, width in zip(row, widths, strict=False)
         ]
-        lines.append((" " * _GAP).join([*parts, last[number] if number < len(last) else ""]).rstrip(" "))
+        lines.append((" " * _GAP).join(parts).rstrip(" "))
     return lines
 
 

@@ -188,6 +188,13 @@ class LogView:
         for name in sorted({*known, *holders}):
             yield self._network(name, known.get(name))
 
+    def network(self, name: str) -> NetworkLine | None:
+        """One external network, also one that is gone and is in the ledger; None where the log never had it."""
+        known = networks(self.cluster, self.settings, {holding.network for holding in self.ledger.holdings()}).get(name)
+        if known is None and not self.ledger.network(name).seq:
+            return None
+        return self._network(name, known)
+
     def _network(self, name: str, network: ExternalNetwork | None) -> NetworkLine:
         state = self.ledger.network(name)
         size = state.size() if state.plan and not state.gone else 0

@@ -26,7 +26,7 @@ from ledgerlb.cli.console import (
     timestamp,
 )
 from ledgerlb.cli.listing import next_hops
-from ledgerlb.cli.lookup import checked_name, find_network, load, unknown, warn_if_stale
+from ledgerlb.cli.lookup import checked_name, load, unknown, warn_if_stale
 from ledgerlb.cli.network_text import network_as_json, network_as_text
 from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
@@ -61,7 +61,7 @@ async def explain(
     if kind != "network" and (line := _service(view, name, now)) is not None:
         decided = decisions(view, name)
         _print(as_json(view, line, decided), as_text(view, line, decided), output)
-    elif kind != "service" and (network := find_network(view, name)) is not None:
+    elif kind != "service" and (network := view.network(name)) is not None:
         _print(network_as_json(view, network), network_as_text(view, network), output)
     else:
         known = [] if kind == "network" else view.service_names()

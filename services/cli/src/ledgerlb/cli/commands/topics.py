@@ -28,7 +28,7 @@ topics = typer.Typer(
 )
 
 
-@topics.command("apply", epilog=exit_statuses())
+@topics.command("apply", short_help="Create missing topics, correct wrong settings", epilog=exit_statuses())
 @guarded
 async def apply_topics(
     log: LogOption = DEFAULT_LOG,
@@ -45,7 +45,11 @@ async def apply_topics(
         say(line)
 
 
-@topics.command("check", epilog=exit_statuses("a topic is missing, or its settings endanger the log"))
+@topics.command(
+    "check",
+    short_help="Compare the topics with their declaration",
+    epilog=exit_statuses("a topic is missing, or its settings endanger the log"),
+)
 @guarded
 async def check_topics(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.text) -> int:
     """Report every topic that is missing or whose settings differ from its declaration."""

@@ -58,7 +58,7 @@ def reasons() -> str:
     """Every reason word."""
     return table(
         ("Reason", "About", "What it means", "What to do"),
-        ((code(r.word), r.subject, r.meaning, r.remedy or "-") for r in REASONS.values()),
+        ((code(r.reason), r.subject, r.meaning, r.remedy or "-") for r in REASONS.values()),
     )
 
 

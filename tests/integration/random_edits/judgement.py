@@ -13,7 +13,7 @@ from ledgerlb.core.cn2.view import Looked, ObjectsView
 from ledgerlb.core.facts import ServiceFact, decode_fact
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork
-from ledgerlb.core.reasons import INVALID_ANNOTATION, REASONS, is_warning
+from ledgerlb.core.reasons import REASONS, Reason, is_warning
 from ledgerlb.core.selection import Choice, SelectionContext, anchor_of, select
 from ledgerlb.core.services import basis_of, families_of, is_ours
 from ledgerlb.core.settings import DomainSettings
@@ -139,7 +139,7 @@ class Judgement:
                 yield f"{case.name} keeps {case.sticky.network}, fresh {_told(case.fresh)}; shows no drift"
             if network is None:
                 yield f"{case.name} keeps {case.sticky.network}, which is gone"
-            elif network.problem != INVALID_ANNOTATION and not _serves(network, case.fact):
+            elif network.problem != Reason.INVALID_ANNOTATION and not _serves(network, case.fact):
                 yield f"{case.name} keeps {network.name}, which has only {network.families}"
             kept = [holding for holding in case.holdings if holding.network == case.sticky.network]
             if (

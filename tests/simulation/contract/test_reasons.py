@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ledgerlb.core import reasons
+from ledgerlb.core.reasons import Reason
 from tests.simulation.contract.play import Case, case, condition, ingress, pending, play, ready, table, told
 from tests.simulation.contract.world import (
     ADDRESSES,
@@ -113,4 +113,4 @@ def test_no_reason_is_left_out() -> None:
         "UnsupportedProtocol",
     ]
     assert named == set(documented)
-    assert named <= {value for key, value in vars(reasons).items() if key.isupper() and isinstance(value, str)}
+    assert named <= set(Reason)

@@ -1,35 +1,56 @@
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
-from ledgerlb.core import reasons
-from ledgerlb.core.reasons import REASONS
+from ledgerlb.core.reasons import REASONS, Reason, is_warning
 
-WORDS = sorted(
-    value
-    for name, value in vars(reasons).items()
-    if name.isupper() and not name.startswith("_") and isinstance(value, str)
-)
+ROOT = Path(__file__).parents[3]
+EVENT_TYPES = {"services/cli/src/ledgerlb/cli/commands/tail.py": {"PrefixChangeRefused"}}
+"""Modules that name a type of ledger event which has the name of a reason."""
 
 
-def test_every_word_has_an_entry_and_every_entry_a_word():
-    assert sorted(REASONS) == WORDS
+def test_every_reason_is_explained():
+    assert sorted(REASONS) == sorted(Reason)
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_words_are_fit_for_conditions_and_explained(word):
-    assert re.fullmatch(r"[A-Z][A-Za-z]+", word)
-    assert REASONS[word].meaning.endswith(".")
-    assert "\n" not in REASONS[word].meaning
-    assert REASONS[word].remedy.endswith(".") or not REASONS[word].remedy
+@pytest.mark.parametrize("reason", Reason)
+def test_reasons_are_fit_for_conditions_and_explained(reason):
+    assert re.fullmatch(r"[A-Z][A-Za-z]+", reason)
+    assert REASONS[reason].meaning.endswith(".")
+    assert "\n" not in REASONS[reason].meaning
+    assert REASONS[reason].remedy.endswith(".") or not REASONS[reason].remedy
 
 
-def test_what_must_be_mended_has_a_remedy():
-    assert [w for w in WORDS if REASONS[w].warning and not REASONS[w].remedy] == ["AdoptionRefused"]
+def test_every_warning_has_a_remedy():
+    assert [r for r in Reason if REASONS[r].warning and not REASONS[r].remedy] == [Reason.ADOPTION_REFUSED]
 
 
-def test_an_unknown_word_is_taken_for_a_warning():
-    assert reasons.is_warning("SomethingNew")
-    assert not reasons.is_warning("AddressAllocated")
+def test_an_unknown_reason_counts_as_a_warning():
+    assert is_warning("SomethingNew")
+    assert not is_warning("AddressAllocated")
+
+
+def test_code_uses_the_enum_instead_of_the_values():
+    found = [
+        f"{path.relative_to(ROOT)}:{line} {text!r}"
+        for part in ("libs", "services")
+        for path in sorted((ROOT / part).rglob("*.py"))
+        if path.name != "reasons.py"
+        for line, text in _literals(path)
+        if (word := text.partition(":")[0]) in REASONS
+        and word not in EVENT_TYPES.get(str(path.relative_to(ROOT)), set())
+    ]
+    assert found == [], "use ledgerlb.core.reasons.Reason"
+
+
+def _literals(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return ((node.lineno, node.value) for node in ast.walk(tree) if _is_text(node))
+
+
+def _is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

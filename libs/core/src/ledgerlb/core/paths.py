@@ -16,7 +16,7 @@ from ledgerlb.core.backend_facts import BackendFacts, Lookups
 from ledgerlb.core.backends import Backend, address_order, backends_of
 from ledgerlb.core.facts import NodeFact, ServiceFact
 from ledgerlb.core.pathset import Frontend, NextHop, PathSet
-from ledgerlb.core.reasons import INVALID_SOURCE_RANGE
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS, source_ranges_problem
 
 MAX_NEXT_HOPS: Final = 1024
@@ -174,7 +174,7 @@ def _frontends(services: Iterable[ServiceFact]) -> tuple[Frontend, ...]:
 
 def _unsupported(service: ServiceFact) -> set[str]:
     return {
-        f"UnsupportedProtocol: Service {service.full_name}, port {port.port}/{port.protocol}: "
+        f"{Reason.UNSUPPORTED_PROTOCOL}: Service {service.full_name}, port {port.port}/{port.protocol}: "
         "only TCP, UDP and SCTP are forwarded"
         for port in service.ports
         if port.protocol not in SUPPORTED_PROTOCOLS
@@ -269,7 +269,7 @@ def _source_ranges(services: Sequence[ServiceFact], family: Family) -> tuple[tup
         if not service.source_ranges:
             continue
         if problem := source_ranges_problem(service):
-            notes.add(f"{INVALID_SOURCE_RANGE}: Service {service.full_name}, {problem}")
+            notes.add(f"{Reason.INVALID_SOURCE_RANGE}: Service {service.full_name}, {problem}")
         ranges = tuple(one for one in source_ranges(service.source_ranges).admitted if one.family == family)
         admitted = ranges if admitted is None else common(admitted, ranges)
     return tuple(one.text for one in admitted) if admitted is not None else None, notes

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from ledgerlb.core import reasons
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.records import Holding, Refusal
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import (
     SUPPORTED_PROTOCOLS,
     families_of,
@@ -32,9 +32,9 @@ State = Literal["Ready", "Moving", "Pending", "Ignored", "Deleted"]
 """``Ready``: holds every address it wants. ``Moving``: holds some, but not yet what it wants now. ``Pending``: holds
 none. ``Ignored``: not ours. ``Deleted``: on its way out."""
 
-NETWORK_SELECTED: Final = f"{OWN_CONDITIONS}NetworkSelected"
-ADDRESS_ALLOCATED: Final = f"{OWN_CONDITIONS}AddressAllocated"
-SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}SelectionDrifted"
+NETWORK_SELECTED: Final = f"{OWN_CONDITIONS}{Reason.NETWORK_SELECTED}"
+ADDRESS_ALLOCATED: Final = f"{OWN_CONDITIONS}{Reason.ADDRESS_ALLOCATED}"
+SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}{Reason.SELECTION_DRIFTED}"
 
 SELECTION_CURRENT: Final = "SelectionCurrent"
 PORTS_SUPPORTED: Final = "PortsSupported"
@@ -255,9 +255,9 @@ def _verdict(
 def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placement) -> tuple[str | None, str]:
     """What there is to say about a Service that holds what it wants."""
     if problem := source_ranges_problem(service):
-        return reasons.INVALID_SOURCE_RANGE, problem
+        return Reason.INVALID_SOURCE_RANGE, problem
     if bad := unsupported_ports(service):
-        return reasons.UNSUPPORTED_PROTOCOL, f"spec.ports: {', '.join(bad)} is not forwarded; use TCP, UDP or SCTP"
+        return Reason.UNSUPPORTED_PROTOCOL, f"spec.ports: {', '.join(bad)} is not forwarded; use TCP, UDP or SCTP"
     families, _ = families_of(service)
     missing = [family for family in families if family not in {h.family for h in placement.published}]
     if not missing:
@@ -292,12 +292,12 @@ def _conditions(
     if selection is not None and (selection.drift or selection.drift_reason):
         instead = f"take {selection.drift}" if selection.drift else f"find none ({selection.drift_reason})"
         text = f"keeps {publication.wanted}; a fresh choice would {instead}"
-        found.append(Condition(type=SELECTION_DRIFTED, status="True", reason=reasons.SELECTION_DRIFTED, message=text))
+        found.append(Condition(type=SELECTION_DRIFTED, status="True", reason=Reason.SELECTION_DRIFTED, message=text))
     elif SELECTION_DRIFTED in shown:
         found.append(Condition(type=SELECTION_DRIFTED, status="False", reason=SELECTION_CURRENT))
     if bad := unsupported_ports(service):
         text = f"not forwarded: {', '.join(bad)}; TCP, UDP and SCTP are supported"
-        found.append(Condition(type=PORTS_ERROR, status="True", reason=reasons.UNSUPPORTED_PROTOCOL, message=text))
+        found.append(Condition(type=PORTS_ERROR, status="True", reason=Reason.UNSUPPORTED_PROTOCOL, message=text))
     elif PORTS_ERROR in shown:
         found.append(Condition(type=PORTS_ERROR, status="False", reason=PORTS_SUPPORTED))
     return tuple(sorted(found, key=lambda condition: condition.type))
@@ -305,29 +305,29 @@ def _conditions(
 
 def _network_selected(selection: Selection | None) -> Condition:
     if selection is None:
-        return Condition(type=NETWORK_SELECTED, status="Unknown", reason=reasons.WAITING_FOR_SELECTION)
+        return Condition(type=NETWORK_SELECTED, status="Unknown", reason=Reason.WAITING_FOR_SELECTION)
     if selection.network is None:
-        reason = selection.reason or reasons.WAITING_FOR_SELECTION
+        reason = selection.reason or Reason.WAITING_FOR_SELECTION
         return Condition(type=NETWORK_SELECTED, status="False", reason=reason, message=selection.message)
     text = f"{selection.network}, chosen by {selection.rung}" if selection.rung else selection.network
-    return Condition(type=NETWORK_SELECTED, status="True", reason=reasons.NETWORK_SELECTED, message=text)
+    return Condition(type=NETWORK_SELECTED, status="True", reason=Reason.NETWORK_SELECTED, message=text)
 
 
 def _address_allocated(publication: Publication, published: Sequence[Holding]) -> Condition:
     shows = f"{', '.join(publication.addresses)} of {publication.network}" if published else ""
     if publication.state == "Ready":
         adopted = all(holding.adopted for holding in published)
-        done = reasons.ADDRESS_ADOPTED if adopted else reasons.ADDRESS_ALLOCATED
+        done = Reason.ADDRESS_ADOPTED if adopted else Reason.ADDRESS_ALLOCATED
         text = f"{shows}; {publication.message}" if publication.message else shows
         return Condition(type=ADDRESS_ALLOCATED, status="True", reason=publication.reason or done, message=text)
     text = f"{publication.message}; keeps {shows}" if shows else publication.message
     if publication.awaiting:
-        return Condition(type=ADDRESS_ALLOCATED, status="True", reason=reasons.ADDRESS_MOVING, message=text)
+        return Condition(type=ADDRESS_ALLOCATED, status="True", reason=Reason.ADDRESS_MOVING, message=text)
     waiting = publication.reason is None
     return Condition(
         type=ADDRESS_ALLOCATED,
         status="Unknown" if waiting else "False",
-        reason=publication.reason or reasons.WAITING_FOR_ALLOCATION,
+        reason=publication.reason or Reason.WAITING_FOR_ALLOCATION,
         message=text,
     )
 

@@ -26,6 +26,7 @@ from ledgerlb.cli.console import Output, guarded, one_line, say
 from ledgerlb.cli.follower import Follower
 from ledgerlb.cli.pipeline import BackendName, open_pipeline
 from ledgerlb.core.errors import InvalidManifest
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
@@ -48,7 +49,7 @@ EXPECTED: Final[dict[str, dict[str, Any]]] = {
         "addresses": ["192.168.102.50"],
         "weights": {"node-1": 2, "node-3": 1},
     },
-    "shop/billing": {"state": "Pending", "network": None, "reason": "NetworkNotFound", "addresses": []},
+    "shop/billing": {"state": "Pending", "network": None, "reason": Reason.NETWORK_NOT_FOUND, "addresses": []},
     "shop/portal": {
         "state": "Ready",
         "network": "custom-namespace/dual-stack",

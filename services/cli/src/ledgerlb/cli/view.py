@@ -22,7 +22,7 @@ from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.pathset import PathSet, decode_path_set, decode_report
 from ledgerlb.core.publication import Publication, publish
-from ledgerlb.core.reasons import PREFIX_CHANGE_REFUSED
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
 from ledgerlb.eventlog.port import Record
@@ -205,7 +205,7 @@ class LogView:
         problem = network.problem if network is not None else None
         message = network.message if network is not None else "no longer exists"
         if problem is None and state.change_refused is not None:
-            problem = PREFIX_CHANGE_REFUSED
+            problem = Reason.PREFIX_CHANGE_REFUSED
             holders = ", ".join(f"{address} {service}" for address, service in state.change_refused.holders)
             message = f"the new prefixes would cut off {holders}"
         conflict = network.conflict if network is not None else None

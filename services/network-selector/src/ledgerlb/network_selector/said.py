@@ -22,7 +22,7 @@ from ledgerlb.core.intents import (
     decode_intent,
     intent_key,
 )
-from ledgerlb.core.reasons import NETWORK_NOT_FOUND
+from ledgerlb.core.reasons import Reason
 
 Word = AddressIntent | Withdrawal
 _NOBODY: Final[Mapping[str, Word]] = MappingProxyType({})
@@ -92,7 +92,7 @@ class Said:
         return [
             name
             for name, verdict in self.selections.items()
-            if NETWORK_NOT_FOUND in {verdict.reason, verdict.drift_reason}
+            if Reason.NETWORK_NOT_FOUND in {verdict.reason, verdict.drift_reason}
         ]
 
     def next_revision(self, key: str, known: int = 0) -> int:

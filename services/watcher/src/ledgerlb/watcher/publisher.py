@@ -27,7 +27,7 @@ from typing import Final, Literal, Protocol
 from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.core.facts import OWN_CONDITIONS, Condition, ServiceFact
 from ledgerlb.core.publication import Publication, publish
-from ledgerlb.core.reasons import STATUS_REFUSED
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
@@ -328,7 +328,7 @@ class Publisher:
         _log.error("Service %s: %s", name, refused)
         fact = self._state.services.get(name)
         if fact is not None and (before is None or before.said != said):
-            self._announcer.event(about(fact), STATUS_REFUSED, str(refused), warning=True, identity=due.step)
+            self._announcer.event(about(fact), Reason.STATUS_REFUSED, str(refused), warning=True, identity=due.step)
 
     def _watch_over(self, name: str, publication: Publication) -> None:
         """Remember what must be looked at again without a record."""

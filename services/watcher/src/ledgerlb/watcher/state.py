@@ -31,6 +31,7 @@ from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.pathset import Report, decode_report
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
@@ -238,7 +239,7 @@ class PublisherState:
                             entry.network,
                             entry.seq,
                             entry.decided_at,
-                            "AdoptionRefused",
+                            Reason.ADOPTION_REFUSED,
                             text,
                             event.service,
                             event.uid,
@@ -247,7 +248,9 @@ class PublisherState:
                 case PrefixChangeRefused():
                     holders = ", ".join(f"{address} ({holder})" for address, holder in event.holders)
                     text = f"the new prefixes would cut off {holders}; the old ones stay in force for them"
-                    self.notices.append(Notice(entry.network, entry.seq, entry.decided_at, "PrefixChangeRefused", text))
+                    self.notices.append(
+                        Notice(entry.network, entry.seq, entry.decided_at, Reason.PREFIX_CHANGE_REFUSED, text)
+                    )
                 case NetworkDefined() | NetworkGone():
                     # What was refused no longer stands, and the object may be another one by now.
                     self.notices = [one for one in self.notices if one.service or one.network != entry.network]

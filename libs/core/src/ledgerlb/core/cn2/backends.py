@@ -16,7 +16,7 @@ from ledgerlb.core.backends import Backend, backends_of
 from ledgerlb.core.cn2.model import Note
 from ledgerlb.core.cn2.view import Looked
 from ledgerlb.core.facts import EndpointPort, ServiceFact, ServicePort, VirtualMachineInterfaceFact
-from ledgerlb.core.reasons import TARGET_PORTS_DIFFER
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import SUPPORTED_PROTOCOLS
 from ledgerlb.core.text import load_json
 
@@ -86,7 +86,7 @@ def _agreed(
         f"resolve a named target port differently and get no traffic through it: {shown}; "
         "let every pod use the same container port"
     )
-    return numbers, (Note(TARGET_PORTS_DIFFER, text),)
+    return numbers, (Note(Reason.TARGET_PORTS_DIFFER, text),)
 
 
 def _stated(port: ServicePort) -> int:

@@ -18,6 +18,7 @@ from ledgerlb.core.ledger.intervals import contains
 from ledgerlb.core.ledger.plan import OUTSIDE, refusal_of
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.reasons import Reason
 
 
 class Choice(NamedTuple):
@@ -30,7 +31,7 @@ class Choice(NamedTuple):
 def choose(state: NetworkState, intent: AddressIntent, family: Family) -> Choice | Refused:
     """The address that the Service gets in a family for which it requested none."""
     return next(_candidates(state, intent, family), None) or Refused(
-        "NetworkFull",
+        Reason.NETWORK_FULL,
         f"network {state.network} has no free IPv{family} address left; "
         "enlarge the network or delete a Service that uses it",
     )
@@ -66,7 +67,7 @@ def grant(state: NetworkState, intent: AddressIntent, address: str) -> Choice | 
         if record.former == intent.service:
             return Choice(address, "requested")
         return Refused(
-            "RequestedAddressQuarantined",
+            Reason.REQUESTED_ADDRESS_QUARANTINED,
             f"address {address} was released by {record.former} and is in quarantine until "
             f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
         )
@@ -91,13 +92,13 @@ def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> 
     )
     if not same_key:
         return Refused(
-            "RequestedAddressInUse",
+            Reason.REQUESTED_ADDRESS_IN_USE,
             f"address {record.address} of network {state.network} is held by {holders}; request another one",
         )
     taken = clash(record, intent)
     if taken:
         return Refused(
-            "SharingConflict",
+            Reason.SHARING_CONFLICT,
             f"address {record.address} is shared under key {intent.sharing_key!r} by {holders}, and {taken} is taken; "
             "use another port or another key",
         )

@@ -9,7 +9,7 @@ from ledgerlb.core.intents import AddressIntent, ServiceIntent
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.records import Refusal
-from ledgerlb.core.reasons import NETWORK_FULL
+from ledgerlb.core.reasons import Reason
 
 _FREEING: Final = (
     ev.AddressReleased,
@@ -47,6 +47,6 @@ def _may_change(refusal: Refusal, intent: ServiceIntent | None) -> bool:
 
     It cannot for the many Services that wait for any address of one family in a full network, so these stay asleep.
     """
-    if refusal.reason != NETWORK_FULL or not isinstance(intent, AddressIntent):
+    if refusal.reason != Reason.NETWORK_FULL or not isinstance(intent, AddressIntent):
         return True
     return len(intent.families) > 1 or bool(intent.sharing_key)

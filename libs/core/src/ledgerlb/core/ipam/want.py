@@ -13,6 +13,7 @@ from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.plan import refusal_of
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.reasons import Reason
 
 _DECIDED_BY_NETWORK = "the network {network} can give out nothing new: {message}"
 
@@ -119,7 +120,7 @@ def _pick(
         return closed
     if family not in state.families():
         return Refused(
-            "FamilyUnavailable",
+            Reason.FAMILY_UNAVAILABLE,
             f"network {state.network} has no IPv{family} prefix; add one, or ask for the other family only",
         )
     requested = _requested(intent, family)
@@ -136,12 +137,14 @@ def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Refused
     """Why the network is closed to this newcomer as a whole."""
     offer = terms.offer
     if offer is None or offer.gone or state.gone:
-        return Refused("NetworkNotFound", f"network {state.network} does not exist; create it or choose another one")
+        return Refused(
+            Reason.NETWORK_NOT_FOUND, f"network {state.network} does not exist; create it or choose another one"
+        )
     if offer.problem is not None:
         return Refused(offer.problem, _DECIDED_BY_NETWORK.format(network=state.network, message=offer.message))
     if offer.allowed_namespaces and not parse_selector_text(offer.allowed_namespaces).matches(intent.namespace_labels):
         return Refused(
-            "NetworkNotAllowed",
+            Reason.NETWORK_NOT_ALLOWED,
             f"namespace {namespace_of(intent.service)} is not allowed on network {state.network} "
             f"(ledgerlb.io/allowed-namespaces: {offer.allowed_namespaces})",
         )
@@ -155,7 +158,7 @@ def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, mor
         return None
     also = f" and would get {more} more" if more else ""
     return Refused(
-        "QuotaExceeded",
+        Reason.QUOTA_EXCEEDED,
         f"namespace {namespace} holds {state.namespace_count(namespace)} addresses of network {state.network}{also}, "
         f"its quota is {quota} (ledgerlb.io/quota-per-namespace)",
     )
@@ -175,7 +178,7 @@ def _adoption_problem(state: NetworkState, address: str) -> Refused | None:
         return Refused(problem, f"address {address} is not one that network {state.network} gives out")
     record = state.records.get(address)
     if record is not None and record.status in {"held", "releasing", "quarantined"}:
-        return Refused("RequestedAddressInUse", f"address {address} is {record.status} by another Service")
+        return Refused(Reason.REQUESTED_ADDRESS_IN_USE, f"address {address} is {record.status} by another Service")
     return None
 
 
@@ -195,7 +198,7 @@ def _adoptions_refused(
             problem = answer
         elif problem is None:
             problem = Refused(
-                "RequestedAddressInUse" if not intent.requested else "AddressRequested",
+                Reason.REQUESTED_ADDRESS_IN_USE if not intent.requested else "AddressRequested",
                 f"address {address} is not what the Service asks for",
             )
         events.append(ev.AdoptionRefused(address, intent.service, intent.uid, problem.reason, problem.message))
@@ -251,7 +254,7 @@ def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
     """A request in a family that the Service does not have is refused, whatever else could be served."""
     return {
         family: Refused(
-            "FamilyUnavailable",
+            Reason.FAMILY_UNAVAILABLE,
             f"address {address} is requested, but Service {intent.service} has no IPv{family} family; "
             "correct ledgerlb.io/addresses (or spec.loadBalancerIP), or change spec.ipFamilies",
         )
@@ -270,7 +273,7 @@ def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, R
         missing = {
             family
             for family, answer in refused.items()
-            if answer.reason == "FamilyUnavailable" and family in intent.families
+            if answer.reason == Reason.FAMILY_UNAVAILABLE and family in intent.families
         }
         if missing != set(intent.families):
             refused = {family: answer for family, answer in refused.items() if family not in missing}

@@ -14,9 +14,10 @@ from typing import Final
 from ledgerlb.core.addresses import BITS, Family, cidr_of, family_of, to_int
 from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.intervals import Interval, contains, intersect, normalise, subtract
+from ledgerlb.core.reasons import Reason
 
-OUTSIDE: Final = "RequestedAddressOutsideNetwork"
-RESERVED: Final = "RequestedAddressReserved"
+OUTSIDE: Final = Reason.REQUESTED_ADDRESS_OUTSIDE_NETWORK
+RESERVED: Final = Reason.REQUESTED_ADDRESS_RESERVED
 
 
 @lru_cache(maxsize=4096)

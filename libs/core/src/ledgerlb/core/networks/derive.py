@@ -21,7 +21,7 @@ from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.reachability import RouteTargets
-from ledgerlb.core.reasons import INVALID_ANNOTATION, MULTUS_REQUIRES_NAD
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.text import MAX_LINE, load_json, shortened
 from ledgerlb.core.view import ClusterView
@@ -143,12 +143,12 @@ class _Draft:
 
     def _verdict(self, owner: Fact) -> tuple[str | None, str]:
         if self._settings.multus and self._nad is None:
-            return MULTUS_REQUIRES_NAD, (
+            return Reason.MULTUS_REQUIRES_NAD, (
                 f"VirtualNetwork {owner.full_name} cannot be an external network: with Multus only "
                 "NetworkAttachmentDefinitions define them; create a NetworkAttachmentDefinition for it"
             )
         if self._problems:
-            return INVALID_ANNOTATION, shortened("; also: ".join(str(problem) for problem in self._problems))
+            return Reason.INVALID_ANNOTATION, shortened("; also: ".join(str(problem) for problem in self._problems))
         return None, ""
 
     # -- the NAD's annotation ----------------------------------------------------------------------------------------

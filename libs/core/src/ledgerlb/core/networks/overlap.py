@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from ledgerlb.core.addresses import BITS, Family, cidr_of
 from ledgerlb.core.networks.model import ExternalNetwork
-from ledgerlb.core.reasons import MULTUS_REQUIRES_NAD, NETWORK_CONFLICT
+from ledgerlb.core.reasons import Reason
 
 _Place = tuple[Family, int, int]
 """Family, prefix length, the network's leading bits of that length."""
@@ -53,7 +53,11 @@ def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str]
     takes part only while it has holders: otherwise nothing of it is ever given out.
     """
     ranked = sorted(
-        (network for network in found.values() if network.problem != MULTUS_REQUIRES_NAD or network.name in holders),
+        (
+            network
+            for network in found.values()
+            if network.problem != Reason.MULTUS_REQUIRES_NAD or network.name in holders
+        ),
         key=lambda network: (network.name not in holders, *network.age),
     )
     exact: dict[_Place, _Filed] = {}
@@ -103,7 +107,7 @@ def _marked(network: ExternalNetwork, older: ExternalNetwork | None) -> External
     return replace(
         network,
         conflict=older.name,
-        problem=network.problem or NETWORK_CONFLICT,
+        problem=network.problem or Reason.NETWORK_CONFLICT,
         message=network.message
         or f"network {network.name} ({mine}) overlaps with the older network {older.name} ({theirs}); "
         "change one of the prefixes, or give both networks route targets that have nothing in common",

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents import CandidateResult
 from ledgerlb.core.networks import ExternalNetwork
-from ledgerlb.core.reasons import FAMILY_UNAVAILABLE, NETWORK_NOT_ALLOWED
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.text import MAX_LINE, shortened
 
 MAX_LOOKS: Final = 50
@@ -44,7 +44,7 @@ def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
     allowed = network.allowed_namespaces
     if allowed is not None and not allowed.matches(needs.namespace_labels):
         return Obstacle(
-            NETWORK_NOT_ALLOWED,
+            Reason.NETWORK_NOT_ALLOWED,
             f"namespace {needs.namespace} is not allowed on network {network.name} "
             f"(ledgerlb.io/allowed-namespaces: {allowed}); label the namespace so, or choose another network",
         )
@@ -52,7 +52,7 @@ def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
     if missing:
         lacks = " and ".join(f"IPv{family}" for family in missing)
         return Obstacle(
-            FAMILY_UNAVAILABLE,
+            Reason.FAMILY_UNAVAILABLE,
             f"network {network.name} has no {lacks} prefix; add one, or change the Service's "
             "ipFamilies or ipFamilyPolicy",
         )

@@ -11,13 +11,7 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.intents import CandidateResult, RungResult
 from ledgerlb.core.networks import ExternalNetwork, why_absent
-from ledgerlb.core.reasons import (
-    INVALID_ANNOTATION,
-    NETWORK_NOT_FOUND,
-    NO_DEFAULT_NETWORK,
-    NO_NETWORK_MATCHES,
-    SELECTOR_NOT_FOUND,
-)
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
 from ledgerlb.core.selection.choice import Choice, Verdict
 from ledgerlb.core.selection.context import SelectionContext
@@ -48,7 +42,7 @@ def select(context: SelectionContext, service: ServiceFact, anchor: Anchor | Non
         check_reselect(service)
     except BadInput as problem:
         requested = ()
-        verdict = replace(verdict, network=None, reason=INVALID_ANNOTATION, message=str(problem))
+        verdict = replace(verdict, network=None, reason=Reason.INVALID_ANNOTATION, message=str(problem))
         anchor = None
     choice = Choice(
         service=service.full_name,
@@ -74,7 +68,7 @@ def _still_serves(context: SelectionContext, anchor: Anchor, needs: Needs) -> bo
     if network is None:
         return False
     # What a network has cannot be told while its annotations do not parse: holders keep what they have.
-    return network.problem == INVALID_ANNOTATION or not missing_families(network, needs)
+    return network.problem == Reason.INVALID_ANNOTATION or not missing_families(network, needs)
 
 
 def _kept(choice: Choice, anchor: Anchor) -> Choice:
@@ -134,7 +128,7 @@ def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung:
             return Verdict(
                 None,
                 None,
-                NO_DEFAULT_NETWORK,
+                Reason.NO_DEFAULT_NETWORK,
                 f"nothing chooses a network for Service {service.full_name}: no annotation, and no selector "
                 f"default-external in {context.source}; annotate the Service or its Namespace, or define it",
             )
@@ -147,14 +141,14 @@ def _by_name(context: SelectionContext, service: ServiceFact, needs: Needs, rung
         problem = BadInput(
             carrier, f"annotation {rung.key}", f"{value!r} names no network", "write namespace/name, or a name alone"
         )
-        return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
+        return Verdict(None, rung.name, Reason.INVALID_ANNOTATION, str(problem), objects=objects)
     home = context.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
     name = value if "/" in value else f"{home}/{value}"
     network = context.networks.get(name)
     if network is None:
         message = f"{why_absent(context.view, name)}, but {carrier} names it (annotation {rung.key}); "
         return Verdict(
-            None, rung.name, NETWORK_NOT_FOUND, message + _remedy_for_missing(context, name), objects=objects
+            None, rung.name, Reason.NETWORK_NOT_FOUND, message + _remedy_for_missing(context, name), objects=objects
         )
     found = obstacle(network, needs)
     objects = (*objects, *network.objects)
@@ -181,16 +175,16 @@ def _by_selector(context: SelectionContext, service: ServiceFact, needs: Needs, 
         problem = BadInput(
             carrier, f"annotation {rung.key}", f"{value!r} names no selector", "write the name of a defined selector"
         )
-        return Verdict(None, rung.name, INVALID_ANNOTATION, str(problem), objects=objects)
+        return Verdict(None, rung.name, Reason.INVALID_ANNOTATION, str(problem), objects=objects)
     selector = context.selector(value)
     if selector is None:
         message = (
             f"there is no selector {value!r} in {context.source}, but {carrier} names it (annotation {rung.key}); "
             f"define it, or name one of: {_known(context)}"
         )
-        return Verdict(None, rung.name, SELECTOR_NOT_FOUND, message, objects=objects)
+        return Verdict(None, rung.name, Reason.SELECTOR_NOT_FOUND, message, objects=objects)
     if isinstance(selector, BadInput):
-        return Verdict(None, rung.name, INVALID_ANNOTATION, str(selector), objects=objects)
+        return Verdict(None, rung.name, Reason.INVALID_ANNOTATION, str(selector), objects=objects)
     matches = context.matches(selector, service.namespace)
     if not matches.networks:
         more = f" ({matches.elsewhere} elsewhere match)" if matches.elsewhere else ""
@@ -198,7 +192,7 @@ def _by_selector(context: SelectionContext, service: ServiceFact, needs: Needs, 
             f"selector {value} ({context.source}) matches no network: none in {matches.scope} has labels "
             f"{str(selector.networks) or '{}'}{more}; label a network so, or correct the selector"
         )
-        return Verdict(None, rung.name, NO_NETWORK_MATCHES, message, objects=objects)
+        return Verdict(None, rung.name, Reason.NO_NETWORK_MATCHES, message, objects=objects)
     taken, first, looks = first_usable(matches.networks, needs)
     if taken is None:
         assert first is not None, "every candidate was passed over for some reason"

@@ -26,7 +26,7 @@ from ledgerlb.core.cn2.model import CARRIED_ANNOTATION, DEFAULT_VERSION, GROUP, 
 from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.core.facts import AnyFact, CN2ObjectFact, SubnetFact, VirtualNetworkFact
 from ledgerlb.core.index import Index
-from ledgerlb.core.reasons import FOREIGN_CHANGE_REVERTED, OBJECT_NOT_OURS, OBJECT_REFUSED
+from ledgerlb.core.reasons import Reason
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
 from ledgerlb.runtime.due import is_due
@@ -170,7 +170,7 @@ class Keeper:
         self.counts["reverted"] += 1
         what = "was deleted by somebody else and is made again" if current is None else "was changed by somebody else"
         text = f"{_said(key)} {what}" + ("" if current is None else "; the change is reverted")
-        say(FOREIGN_CHANGE_REVERTED, text, f"{_said(key)} {now.isoformat()}")
+        say(Reason.FOREIGN_CHANGE_REVERTED, text, f"{_said(key)} {now.isoformat()}")
         del self._in_step[key]  # told once
         if count <= _FREE_REVERTS:
             return True
@@ -240,7 +240,7 @@ class Keeper:
         text = (
             f"{_said(key)} exists already and has no label {MANAGED_BY_LABEL}={MANAGED_BY}: it is left alone; remove it"
         )
-        say(OBJECT_NOT_OURS, text, _said(key))
+        say(Reason.OBJECT_NOT_OURS, text, _said(key))
 
     def refused(self, key: Key, current: AnyFact, refused: ClusterRefused, say: Say, owner: str) -> None:
         """A write that the caller made itself was refused: tell, and stop until something changes."""
@@ -253,7 +253,7 @@ class Keeper:
         self.counts["refused"] += 1
         self._stop(key, wanted, current, RETRY)
         _log.error("%s: %s", _said(key), refused)
-        say(OBJECT_REFUSED, str(refused), "")
+        say(Reason.OBJECT_REFUSED, str(refused), "")
 
     def _stop(self, key: Key, wanted: Wanted | None, current: AnyFact | None, seconds: float) -> None:
         self._stopped[key] = _Stopped(wanted, current, self._clock() + timedelta(seconds=seconds))

@@ -146,6 +146,29 @@ class TestUntilSettled:
         assert result.exit_code == 1
         assert "not settled after 1 s" in result.stderr
 
+    def test_a_service_that_cannot_move_is_settled(self, manifests: Path, settle: Settle) -> None:
+        write(manifests / "more.yaml", service("a/mover"))
+        shown(settle())
+        write(manifests / "more.yaml", service("a/mover", {NETWORK: "net/none"}))
+        mover = shown(settle())["services"]["a/mover"]
+        assert (mover["state"], mover["reason"]) == ("Moving", "NetworkNotFound")
+        assert mover["addresses"]
+        result = settle("--require-ready")
+        assert result.exit_code == 1
+        assert "not ready: a/mover is Moving: NetworkNotFound" in result.stderr
+
+    def test_require_ready_fails_where_a_service_is_pending(self, manifests: Path, settle: Settle) -> None:
+        assert settle("--require-ready").exit_code == 0
+        write(manifests / "more.yaml", service("a/lost", {NETWORK: "net/none"}))
+        result = settle("--require-ready")
+        assert result.exit_code == 1
+        assert "not ready: a/lost is Pending: NetworkNotFound" in result.stderr
+
+    def test_require_ready_alone_is_bad_input(self, manifests: Path, invoke: Invoke) -> None:
+        result = invoke("run", "--manifests", str(manifests), "--log", url(manifests), "--require-ready")
+        assert result.exit_code == 2
+        assert "needs --until-settled" in result.stderr
+
     def test_settings_count(self, tmp_path: Path, settle: Settle) -> None:
         settings = tmp_path / "settings.yaml"
         settings.write_text("loadBalancerClass: example.com/x\n")

@@ -1,4 +1,4 @@
-"""Follows a running pipeline's log into a view, and tells when everything is at rest."""
+"""Folds a running pipeline's log into a view, and reports when everything is at rest."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ledgerlb.runtime.health import Health
 QUIET: Final = 0.6
 """Seconds without any change after which nothing more is expected."""
 POLL: Final = 0.1
+MAX_DEAD_LETTERS: Final = 1000
+"""Dead letters kept for the report at the end; the topic has them all."""
 
 
 class Follower:
@@ -27,7 +29,7 @@ class Follower:
     def __init__(self, settings: DomainSettings, source_ready: Callable[[], bool]) -> None:
         self.view = LogView(settings)
         self.dead_letters: list[str] = []
-        """What was wrong with records that went to dead letters since the start."""
+        """Problems of the records that went to dead letters since the start, at most ``MAX_DEAD_LETTERS``."""
         self.changed = asyncio.Event()
         self._source_ready = source_ready
         self._caught_up = False
@@ -47,23 +49,24 @@ class Follower:
 
     def _take(self, record: Record) -> None:
         if record.topic == DEAD_LETTERS.name:
-            self.dead_letters.append(_letter(record))
+            if len(self.dead_letters) < MAX_DEAD_LETTERS:
+                self.dead_letters.append(_letter(record))
         else:
             try:
                 self.view.take(record)
             except BadInput:
-                return  # the service that needs it says so, in dead letters
+                return  # the service that needs the record writes a dead letter
         if not (record.topic == REPORTS.name and record.key.startswith("heartbeat/")):
             self._changed_at = time.monotonic()
             self.changed.set()
 
     def lines(self) -> list[ServiceLine]:
-        """Every Service that is ours, or holds something."""
+        """Return every Service that LedgerLB serves, or that holds an address."""
         now = datetime.now(UTC)
         return [line for line in self.view.services(now) if line.publication.state != "Ignored" or line.holdings]
 
     def unsettled(self) -> list[str]:
-        """Say what is still under way, a line each; [] when every Service has its verdict and nothing moves."""
+        """Return what is still under way, a line each; [] when every Service has its verdict and nothing moves."""
         if not self._caught_up:
             return ["the log is being read"]
         if not self._source_ready():
@@ -78,7 +81,7 @@ class Follower:
         shown = line.publication
         if shown.state == "Ignored":
             return ""
-        if shown.state in {"Deleted", "Moving"}:
+        if shown.state == "Deleted" or (shown.state == "Moving" and not is_blocked(line)):
             return f"is {shown.state}" + (f" ({shown.message})" if shown.message else "")
         if line.fact is not None and line.fact.ingress != shown.addresses:
             return "its status is being written"
@@ -95,14 +98,31 @@ class Follower:
         agents = self.view.agents
         return agents.programmed(address, datetime.now(UTC), self.view.settings.agent_timeout)
 
+    def not_ready(self) -> list[str]:
+        """Return every served Service that does not have what it wants, a line each with the reason."""
+        return [
+            f"{line.name} is {line.publication.state}: {line.publication.reason or line.publication.message}"
+            for line in self.lines()
+            if line.publication.state not in {"Ready", "Ignored"}
+        ]
+
     async def settled(self, within: float) -> list[str]:
-        """Wait until everything is at rest; returns what was still under way after ``within`` seconds."""
+        """Wait until everything is at rest; return what was still under way after ``within`` seconds."""
         deadline = time.monotonic() + within
         while waiting := self.unsettled():
             if time.monotonic() > deadline:
                 return waiting
             await asyncio.sleep(POLL)
         return []
+
+
+def is_blocked(line: ServiceLine) -> bool:
+    """Return whether a Service that moves waits for a person: it has its verdict, and keeps its old address until then.
+
+    A move that goes on has no reason, or addresses that some node does not forward yet.
+    """
+    shown = line.publication
+    return shown.state == "Moving" and shown.decided and bool(shown.reason) and not shown.awaiting
 
 
 def _letter(record: Record) -> str:

@@ -26,7 +26,9 @@ class Entry:
 
 COMMANDS: Final = (
     Entry(
-        "run", "Run all services in one process", "--until-settled ran out of time, or a service ended with an error"
+        "run",
+        "Run all services in one process",
+        "--until-settled ran out of time, --require-ready is not met, or a service failed",
     ),
     Entry("services", "Show Services: state, addresses, next hops, reasons"),
     Entry("networks", "Show external networks and how full they are"),

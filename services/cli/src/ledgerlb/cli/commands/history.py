@@ -116,6 +116,7 @@ def _names(entry: Entry, field: str, value: str) -> bool:
 def as_json(tenure: Tenure) -> dict[str, Any]:
     """Return the tenure as plain JSON data."""
     return {
+        "address": tenure.address,
         "service": tenure.service,
         "uid": tenure.uid,
         "network": tenure.network,

@@ -1,4 +1,4 @@
-"""``ledgerlb run``: every service in one process."""
+"""``ledgerlb run``: all services in one process."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ from ledgerlb.cli.follower import Follower
 from ledgerlb.cli.listing import live_lines, print_standing
 from ledgerlb.cli.pipeline import BackendName, open_pipeline
 from ledgerlb.cli.view import ServiceLine
+from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import ExtraTask
 from ledgerlb.runtime.settings import process_settings
 
 REFRESH: Final = 0.25
-"""Seconds between two looks of the live table."""
+"""Seconds between two pictures of the live table."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -54,6 +55,10 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     ] = BackendName.record,
     until_settled: Annotated[
         bool, typer.Option("--until-settled", help="End once every Service has its verdict and nothing moves.")
+    ] = False,
+    require_ready: Annotated[
+        bool,
+        typer.Option("--require-ready", help="With --until-settled: exit status 1 unless every Service is Ready."),
     ] = False,
     within: Annotated[
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long --until-settled may take.")
@@ -71,6 +76,8 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     output: OutputOption = Output.text,
 ) -> int:
     """Run all services in one process, against an API server or a folder of manifests."""
+    if require_ready and not until_settled:
+        raise InvalidSetting("option --require-ready", "", "needs --until-settled", "give both, or neither")
     domain = settings_from(settings)
     live = sys.stdout.isatty() and output is Output.text
     level = {"log_level": "warning"} if live else {}
@@ -80,7 +87,7 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     async with open_pipeline(domain, manifests=manifests, kubeconfig=kubeconfig, backend=backend) as pipeline:
         follower = pipeline.follower
         shown = _live_table(follower) if live else _log_lines(follower)
-        # Not a part of what is served: a log that does not answer counts towards its time.
+        # Starts before the services, so that the time which a silent log takes counts towards --timeout.
         watching = asyncio.create_task(_until_settled(follower, within, outcome, stop)) if until_settled else None
         status = await pipeline.serve(process, shown, stop=stop)
         if watching is not None:
@@ -89,9 +96,12 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
         report(follower, output)
     for line in outcome.unsettled:
         say(f"not settled after {within:g} s: {line}", err=True)
+    unready = follower.not_ready() if require_ready and not outcome.unsettled else []
+    for line in unready:
+        say(f"not ready: {line}", err=True)
     for line in follower.dead_letters:
         say(f"dead letter: {line}", err=True)
-    return status or (FINDINGS if outcome.unsettled else 0)
+    return status or (FINDINGS if outcome.unsettled or unready else 0)
 
 
 class _Outcome:
@@ -117,7 +127,7 @@ def _live_table(follower: Follower) -> ExtraTask:
         del log
         terminal = Console(highlight=False, markup=False)
         with Live(console=terminal, auto_refresh=False, transient=True) as display:
-            # The log's handler was made before the display took standard error over: now lines go above the table.
+            # The display has taken standard error over: send log lines through it, so that they appear above the table.
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.StreamHandler):
                     handler.setStream(sys.stderr)
@@ -144,7 +154,7 @@ def _picture(follower: Follower, health: Health, terminal: Console) -> Renderabl
 
 
 def _log_lines(follower: Follower) -> ExtraTask:
-    """One log line whenever a Service stands differently than before."""
+    """Write a log line whenever a Service changes its state, network, addresses or reason."""
 
     async def log_lines(log: EventLog, health: Health, stop: asyncio.Event) -> None:
         del log, health
@@ -187,5 +197,5 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 def report(follower: Follower, output: Output) -> None:
-    """Print where everything stands."""
+    """Print every Service and network."""
     print_standing(follower.lines(), list(follower.view.networks()), output)

@@ -70,7 +70,7 @@ class Judgement:
         fact = self._snapshot.view.service(name)
         assert fact is not None
         holdings = self._snapshot.fold.holdings_of(name)
-        anchor = anchor_of(fact, holdings, self._snapshot.said.words_of(name))
+        anchor = anchor_of(fact, holdings, self._snapshot.intents.intents_of(name))
         fresh, sticky = select(self.context, fact), select(self.context, fact, anchor)
         return Case(name, shown, fact, holdings, fresh, sticky)
 
@@ -146,7 +146,7 @@ class Judgement:
                 all(holding.basis != basis_of(case.fact) for holding in kept)
                 and case.sticky.network != case.fresh.network
             ):
-                word = self._snapshot.said.words_of(case.name).get(case.sticky.network)
+                word = self._snapshot.intents.intents_of(case.name).get(case.sticky.network)
                 if getattr(word, "basis", None) != basis_of(case.fact):
                     yield f"{case.name} keeps {case.sticky.network} although its own wishes changed"
 
@@ -227,7 +227,7 @@ class Judgement:
         for holding in self._snapshot.fold.holdings():
             if holding.service not in standing:
                 yield f"{holding.service} is gone, and holds {holding.address} of {holding.network}"
-        for name in self._snapshot.said.services():
+        for name in self._snapshot.intents.services():
             if name not in standing and (said := self._snapshot.selection(name)) is not None:
                 yield f"{name} is not ours, and {said} is said of it"
 

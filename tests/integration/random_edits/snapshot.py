@@ -10,6 +10,7 @@ from typing import Final
 
 from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.facts import decode_fact
+from ledgerlb.core.intent_fold import IntentFold
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.pathset import PathSet, decode_path_set, decode_report
@@ -17,7 +18,6 @@ from ledgerlb.core.view import ClusterView
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
-from ledgerlb.network_selector.said import Said
 from tests.support.kube_objects import Cluster, Object
 from tests.support.logview import LogView
 
@@ -38,7 +38,7 @@ class Snapshot:
     """InstanceIPs and FloatingIPs; None where the kinds are not served."""
     records: dict[str, list[Record]]
     view: ClusterView = field(default_factory=ClusterView)
-    said: Said = field(default_factory=Said)
+    intents: IntentFold = field(default_factory=IntentFold)
     fold: LedgerFold = field(default_factory=LedgerFold)
     agents: AgentTable = field(default_factory=AgentTable)
     path_sets: dict[str, PathSet] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Snapshot:
         for record in self.records[FACTS.name]:
             self.view.take(record.key, decode_fact(record.key, record.value))
         for record in self.records[INTENTS.name]:
-            self.said.read(record.key, record.value, record.offset)
+            self.intents.take(record.key, record.value, record.offset)
         for record in self.records[LEDGER.name]:
             self.fold.take(record.key, record.value)
         for record in self.records[REPORTS.name]:
@@ -67,7 +67,7 @@ class Snapshot:
                 yield f"{metadata['namespace']}/{metadata['name']}", obj
 
     def selection(self, name: str) -> Selection | None:
-        return self.said.selections.get(name)
+        return self.intents.selections.get(name)
 
 
 def take(cluster: Cluster, log: LogView) -> Snapshot:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from prometheus_client.registry import Collector
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.processor import Processor
+from ledgerlb.runtime.projection import Projection
 
 Clock = Callable[[], datetime]
 """Returns the present moment (aware UTC)."""
@@ -38,9 +39,13 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What a service needs from outside. Services that need more than a clock extend this class."""
+    """What a service needs from outside. Services that need more extend this class.
+
+    Parts that share a reader share a ``projection``; by default a service has one for itself.
+    """
 
     clock: Clock = utc_now
+    projection: Projection = field(default_factory=Projection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,21 +13,32 @@ from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
-from ledgerlb.eventlog.topics import DEAD_LETTERS, REPORTS
+from ledgerlb.eventlog.topics import DEAD_LETTERS, REPORTS, Topic
 from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.projection import Projection
 
 QUIET: Final = 0.6
 """Seconds without any change after which nothing more is expected."""
 POLL: Final = 0.1
 MAX_DEAD_LETTERS: Final = 1000
 """Dead letters kept for the report at the end; the topic has them all."""
+LETTERS_POLL: Final = 0.5
+"""The longest wait for dead letters: bounds how late a stop is noticed."""
 
 
 class Follower:
-    """See module. ``source_ready`` says whether the cluster's objects are all in the log. One task runs ``run``."""
+    """A Processor that writes nothing; see module. ``source_ready`` tells whether the cluster's objects are all in the
+    log. A task runs ``run``, which reads the dead letters.
+    """
 
-    def __init__(self, settings: DomainSettings, source_ready: Callable[[], bool]) -> None:
-        self.view = LogView(settings)
+    name = "follower"
+    reads: tuple[Topic, ...] = LogView.READS
+    unhurried = True
+
+    def __init__(
+        self, settings: DomainSettings, source_ready: Callable[[], bool], projection: Projection | None = None
+    ) -> None:
+        self.view = LogView(settings, projection)
         self.dead_letters: list[str] = []
         """Problems of the records that went to dead letters since the start, at most ``MAX_DEAD_LETTERS``."""
         self.changed = asyncio.Event()
@@ -37,28 +48,41 @@ class Follower:
         self._health: Health | None = None
 
     async def run(self, log: EventLog, health: Health, stop: asyncio.Event) -> None:
-        """Follow until ``stop``."""
+        """Collect dead letters until ``stop``."""
         self._health = health
         start = {DEAD_LETTERS.name: await log.end(DEAD_LETTERS)}
-        async with await log.open([*LogView.READS, DEAD_LETTERS], start) as reader:
+        async with await log.open([DEAD_LETTERS], start) as reader:
             while not stop.is_set():
-                for record in await reader.poll(POLL):
-                    self._take(record)
-                self._caught_up = reader.caught_up
+                for record in await reader.poll(LETTERS_POLL):
+                    if len(self.dead_letters) < MAX_DEAD_LETTERS:
+                        self.dead_letters.append(_letter(record))
+                    self._note_change()
                 await asyncio.sleep(0)
 
-    def _take(self, record: Record) -> None:
-        if record.topic == DEAD_LETTERS.name:
-            if len(self.dead_letters) < MAX_DEAD_LETTERS:
-                self.dead_letters.append(_letter(record))
-        else:
-            try:
-                self.view.take(record)
-            except BadInput:
-                return  # the service that needs the record writes a dead letter
+    def reset(self) -> None:
+        """See Processor."""
+        self.view.reset()
+        self._caught_up = False
+
+    def take(self, record: Record) -> None:
+        """See Processor."""
+        try:
+            self.view.take(record)
+        except BadInput:
+            return  # the service that needs the record writes the dead letter
         if not (record.topic == REPORTS.name and record.key.startswith("heartbeat/")):
-            self._changed_at = time.monotonic()
-            self.changed.set()
+            self._note_change()
+
+    async def settle(self, log: EventLog) -> float | None:
+        """See Processor."""
+        del log
+        self._caught_up = True
+        await asyncio.sleep(0)
+        return None
+
+    def _note_change(self) -> None:
+        self._changed_at = time.monotonic()
+        self.changed.set()
 
     def lines(self) -> list[ServiceLine]:
         """Return every Service that LedgerLB serves, or that holds an address."""

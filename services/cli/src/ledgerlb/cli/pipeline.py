@@ -23,6 +23,7 @@ from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.network_selector import assemble as selector
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import ExtraTask, Parts, Ports
+from ledgerlb.runtime.projection import Projection
 from ledgerlb.runtime.serve import serve
 from ledgerlb.runtime.settings import ProcessSettings
 from ledgerlb.watcher import assemble as watcher
@@ -55,7 +56,7 @@ class Pipeline:
     ) -> int:
         """Run everything until stopped; returns the exit status."""
         prepare_log(process.log)
-        parts = [*self.parts, Parts(tasks=(self.follower.run, *more))]
+        parts = [*self.parts, Parts(processors=(self.follower,), tasks=(self.follower.run, *more))]
         return await serve(NAME, parts, process, health=health, stop=stop)
 
 
@@ -109,16 +110,19 @@ def assembled(
 ) -> Pipeline:
     """Put together the parts of every service on one cluster."""
     listening = _Listening(source)
-    watched = watcher.assemble(domain, watching, watcher.WatcherPorts(source=listening, writer=writer))
+    # All parts share a reader, so that they share what it tells.
+    log = Projection()
+    ports = watcher.WatcherPorts(source=listening, writer=writer, projection=log)
+    watched = watcher.assemble(domain, watching, ports)
     observer = watched.observer
     return Pipeline(
         parts=(
-            selector.assemble(domain, Ports()),
-            ipam.assemble(domain, ipam.IpamPorts()),
-            programmer.assemble(domain, programming, programmer.ProgrammerPorts()),
+            selector.assemble(domain, Ports(projection=log)),
+            ipam.assemble(domain, ipam.IpamPorts(projection=log)),
+            programmer.assemble(domain, programming, programmer.ProgrammerPorts(projection=log)),
             watched,
         ),
-        follower=Follower(domain, lambda: listening.heard_everything() and not observer.pending),
+        follower=Follower(domain, lambda: listening.heard_everything() and not observer.pending, log),
     )
 
 

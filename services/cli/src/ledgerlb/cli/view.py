@@ -11,22 +11,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.facts import ServiceFact, decode_fact
-from ledgerlb.core.intent_fold import IntentFold
+from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import Prefix
-from ledgerlb.core.ledger.fold import Accepted, Holding, LedgerFold
+from ledgerlb.core.ledger.fold import Accepted, Holding
 from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
-from ledgerlb.core.pathset import PathSet, decode_path_set, decode_report
+from ledgerlb.core.pathset import PathSet
 from ledgerlb.core.publication import Publication, publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
+from ledgerlb.runtime.projection import Projection
 
 
 @dataclass(frozen=True)
@@ -111,38 +109,44 @@ class LogView:
 
     READS: Final = (FACTS, INTENTS, LEDGER, PATHS, REPORTS)
 
-    def __init__(self, settings: DomainSettings) -> None:
+    def __init__(self, settings: DomainSettings, projection: Projection | None = None) -> None:
         self.settings = settings
-        self.cluster = ClusterView()
-        self.ledger = LedgerFold()
-        self.agents = AgentTable()
-        self.intents = IntentFold()
+        self._projection = projection or Projection()
+        self.accepted: list[tuple[Entry, str]] | None = None
+        """Set to a list to keep every accepted entry with its hash."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was folded."""
+        self._projection.reset()
+        self.cluster = self._projection.cluster
+        self.ledger = self._projection.ledger
+        self.agents = self._projection.agents
+        self.intents = self._projection.intents
         self.path_sets: dict[str, PathSet] = {}
         self.newest = 0
         """The newest timestamp of a record, in milliseconds since the epoch by the log's clock; 0: none yet."""
-        self.accepted: list[tuple[Entry, str]] | None = None
-        """Set to a list to keep every accepted entry with its hash."""
 
     def take(self, record: Record) -> None:
         """Fold one record."""
         self.newest = max(self.newest, record.timestamp)
         match record.topic:
             case FACTS.name:
-                self.cluster.take(record.key, decode_fact(record.key, record.value))
+                self._projection.fact(record)
             case INTENTS.name:
-                self.intents.take(record.key, record.value, record.offset)
+                self._projection.intent(record)
             case LEDGER.name:
-                outcome = self.ledger.take(record.key, record.value)
+                outcome = self._projection.entry(record)
                 if isinstance(outcome, Accepted) and self.accepted is not None:
                     self.accepted.append((outcome.entry, outcome.digest))
             case PATHS.name:
-                path_set = decode_path_set(record.key, record.value)
+                path_set = self._projection.path_set(record)
                 if path_set is None:
                     self.path_sets.pop(record.key, None)
                 else:
                     self.path_sets[record.key] = path_set
             case REPORTS.name:
-                self.agents.take(record.key, decode_report(record.key, record.value))
+                self._projection.report(record)
 
     @property
     def as_of(self) -> datetime | None:

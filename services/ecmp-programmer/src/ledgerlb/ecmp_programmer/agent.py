@@ -24,8 +24,6 @@ from ledgerlb.core.pathset import (
     Heartbeat,
     PathSet,
     Report,
-    decode_path_set,
-    decode_report,
     encode_report,
     report_key,
 )
@@ -33,6 +31,7 @@ from ledgerlb.ecmp_programmer.backends.base import Backend, Outcome
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import PATHS, REPORTS, Topic
 from ledgerlb.runtime.due import is_due
+from ledgerlb.runtime.projection import Projection
 
 FIRST_RETRY: Final = 1.0
 LONGEST_RETRY: Final = 60.0
@@ -55,11 +54,13 @@ class Agent:
         name: str,
         clock: Callable[[], datetime],
         *,
+        projection: Projection | None = None,
         heartbeat_seconds: float = 5.0,
         reconcile_seconds: float = 30.0,
     ) -> None:
         self.name = f"agent/{name}"
         self.agent = name
+        self._projection = projection or Projection()
         self._backend = backend
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
@@ -72,6 +73,7 @@ class Agent:
 
     def reset(self) -> None:
         """See Processor."""
+        self._projection.reset()
         self._wanted: dict[str, PathSet] = {}
         self._digests: dict[str, str] = {}
         self._reported: dict[str, Report] = {}
@@ -85,7 +87,7 @@ class Agent:
     def take(self, record: Record) -> None:
         """See Processor."""
         if record.topic == PATHS.name:
-            path_set = decode_path_set(record.key, record.value)
+            path_set = self._projection.path_set(record)
             self._retries.forget(record.key)
             self._changed[record.key] = None
             if path_set is None:
@@ -98,7 +100,7 @@ class Agent:
             address, _, agent = record.key.rpartition("/")
             if agent != self.agent or address == "heartbeat":
                 return
-            report = decode_report(record.key, record.value)
+            report = self._projection.report(record)
             # What this process wrote is known already; an echo of it must not hide what it wrote later.
             written = self._written.get(address, -1)
             if record.offset == written:

@@ -31,13 +31,14 @@ class ProgrammerParts(Parts):
 
 def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: ProgrammerPorts) -> ProgrammerParts:
     """Return the parts of the roles that the settings name."""
-    planners = (Planner(domain),) if "planner" in settings.roles else ()
+    planners = (Planner(domain, ports.projection),) if "planner" in settings.roles else ()
     if "agent" not in settings.roles:
         return ProgrammerParts(processors=planners, settings=(ProgrammerSettings,))
     agent = Agent(
         ports.backend or settings.make_backend(),
         settings.name_of_agent(),
         ports.clock,
+        projection=ports.projection,
         heartbeat_seconds=settings.heartbeat_interval,
         reconcile_seconds=settings.reconcile_interval,
     )

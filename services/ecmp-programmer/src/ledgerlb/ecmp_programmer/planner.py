@@ -12,16 +12,15 @@ import asyncio
 from typing import Final
 
 from ledgerlb.core.backend_facts import touched_by
-from ledgerlb.core.facts import decode_fact
 from ledgerlb.core.index import Dependencies
-from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths import plan_from
 from ledgerlb.core.pathset import encode_path_set
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS, Topic
 from ledgerlb.runtime.fitting import Fitting
+from ledgerlb.runtime.projection import Projection
 
 BATCH: Final = 500
 """Path sets appended at a time."""
@@ -34,15 +33,17 @@ class Planner:
     reads: tuple[Topic, ...] = (FACTS, LEDGER, PATHS)
     unhurried = True
 
-    def __init__(self, settings: DomainSettings) -> None:
+    def __init__(self, settings: DomainSettings, projection: Projection | None = None) -> None:
+        self._projection = projection or Projection()
         self.settings = settings
         self._fitting = Fitting(PATHS)
         self.reset()
 
     def reset(self) -> None:
         """See Processor."""
-        self._facts = ClusterView()
-        self._ledger = LedgerFold()
+        self._projection.reset()
+        self._facts = self._projection.cluster
+        self._ledger = self._projection.ledger
         self._published: dict[str, bytes] = {}
         self._written: dict[str, int] = {}
         self._made_from: Dependencies[str, str] = Dependencies()
@@ -51,11 +52,11 @@ class Planner:
     def take(self, record: Record) -> None:
         """See Processor."""
         if record.topic == FACTS.name:
-            change = self._facts.take(record.key, decode_fact(record.key, record.value))
+            change = self._projection.fact(record).change
             for key in touched_by(change):
                 self.pending.update(self._made_from.dependents_on(key))
         elif record.topic == LEDGER.name:
-            taken = self._ledger.take(record.key, record.value)
+            taken = self._projection.entry(record)
             if isinstance(taken, Accepted):
                 addresses = (getattr(event, "address", None) for event in taken.entry.events)
                 self.pending.update(address for address in addresses if address is not None)

@@ -30,4 +30,4 @@ class IpamPorts(Ports):
 
 def assemble(settings: DomainSettings, ports: IpamPorts) -> Parts:
     """Return the parts of IPAM: one processor."""
-    return Parts(processors=(Ipam(settings, ports.clock, ports.decider),))
+    return Parts(processors=(Ipam(settings, ports.clock, ports.decider, ports.projection),))

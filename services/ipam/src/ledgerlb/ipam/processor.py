@@ -18,17 +18,16 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.errors import EventLogError
-from ledgerlb.core.intent_fold import IntentFold
 from ledgerlb.core.intents import AddressIntent, NetworkOffer, Withdrawal
 from ledgerlb.core.ipam import TICK, NetworkQueue, Proposal, Terms, next_look, propose, woken_by
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
-from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.pathset import Heartbeat, Report, decode_report
+from ledgerlb.core.ledger.fold import Accepted
+from ledgerlb.core.pathset import Heartbeat, Report
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS, Topic
+from ledgerlb.runtime.projection import Projection
 
 ENTRIES: Final = Counter("ledgerlb_ipam_entries", "Own ledger entries by fate", ["fate"])
 EVENTS: Final = Counter("ledgerlb_ipam_events", "Events of accepted ledger entries by type", ["type"])
@@ -43,7 +42,14 @@ class Ipam:
     reads: tuple[Topic, ...] = (INTENTS, LEDGER, REPORTS)
     unhurried = False
 
-    def __init__(self, settings: DomainSettings, clock: Callable[[], datetime], decider: str) -> None:
+    def __init__(
+        self,
+        settings: DomainSettings,
+        clock: Callable[[], datetime],
+        decider: str,
+        projection: Projection | None = None,
+    ) -> None:
+        self._projection = projection or Projection()
         self._settings = settings
         self._clock = clock
         self._decider = decider
@@ -51,9 +57,10 @@ class Ipam:
 
     def reset(self) -> None:
         """Forget everything that was folded."""
-        self.fold = LedgerFold()
-        self.intents = IntentFold()
-        self.agents = AgentTable()
+        self._projection.reset()
+        self.fold = self._projection.ledger
+        self.intents = self._projection.intents
+        self.agents = self._projection.agents
         self.queues: dict[str, NetworkQueue] = {}
         self._touched: dict[str, None] = {}
         self._due: dict[str, datetime] = {}
@@ -81,8 +88,8 @@ class Ipam:
         return queue
 
     def _take_intent(self, record: Record) -> None:
-        change = self.intents.take(record.key, record.value, record.offset)
-        if change is None or change.outdated:
+        change = self._projection.intent(record).change
+        if change.outdated:
             return
         match change.record:
             case NetworkOffer(network=network):
@@ -93,7 +100,7 @@ class Ipam:
                 pass
 
     def _take_entry(self, record: Record) -> None:
-        outcome = self.fold.take(record.key, record.value)
+        outcome = self._projection.entry(record)
         entry = outcome.entry
         queue = self._touch(entry.network)
         accepted = isinstance(outcome, Accepted)
@@ -110,8 +117,7 @@ class Ipam:
         queue.add(woken_by(entry, refusals, self.intents.intents_for(entry.network)))
 
     def _take_report(self, record: Record) -> None:
-        report = decode_report(record.key, record.value)
-        self.agents.take(record.key, report)
+        report = self._projection.report(record)
         if isinstance(report, Report):
             for holding in self.fold.holding(report.address):
                 self._touch(holding.network).add((holding.service,))

@@ -9,4 +9,4 @@ from ledgerlb.runtime.parts import Parts, Ports
 
 def assemble(settings: DomainSettings, ports: Ports) -> Parts:
     """Return the parts of the network-selector: one processor."""
-    return Parts(processors=(NetworkSelector(settings, ports.clock),))
+    return Parts(processors=(NetworkSelector(settings, ports.clock, ports.projection),))

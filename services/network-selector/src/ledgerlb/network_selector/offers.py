@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ledgerlb.core.intent_fold import IntentFold
 from ledgerlb.core.intents import NetworkOffer
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.networks import ExternalNetwork, OrphanedAddress, gone_offer, to_offer, without_orphaned
-from ledgerlb.network_selector.said import Said
 
 
 def offers_of(
     networks: Mapping[str, ExternalNetwork],
     orphans: Sequence[OrphanedAddress],
-    said: Said,
+    intents: IntentFold,
     fold: LedgerFold,
     revisions: Mapping[str, int],
 ) -> list[NetworkOffer]:
@@ -23,19 +23,19 @@ def offers_of(
     """
 
     def revision(name: str) -> int:
-        return said.next_revision(f"{name}|", revisions.get(name, 0))
+        return intents.next_revision(f"{name}|", revisions.get(name, 0))
 
     offers: list[NetworkOffer] = []
     for name, network in networks.items():
-        old = said.offers.get(name)
+        old = intents.offers.get(name)
         offered = without_orphaned(network, orphans)
         if old is None or to_offer(offered, old.revision, old.problem_since) != old:
             fresh = revision(name)
             problem = (offered.problem, offered.message, offered.carrier)
             lasts = old is not None and (old.problem, old.message, old.carrier) == problem
             offers.append(to_offer(offered, fresh, old.problem_since if old is not None and lasts else fresh))
-    for name in sorted({*said.offers, *fold.networks} - networks.keys()):
-        old = said.offers.get(name)
+    for name in sorted({*intents.offers, *fold.networks} - networks.keys()):
+        old = intents.offers.get(name)
         known_as_gone = old.gone if old is not None else fold.networks[name].gone
         if not known_as_gone:
             offers.append(gone_offer(name, revision(name), old.uid if old is not None else ""))

@@ -1,6 +1,6 @@
 """The network-selector: facts in, intents out.
 
-It folds the facts (those kinds that a choice depends on), what it said itself, the ledger and the agents'
+It asks its projection about the facts (those kinds that a choice depends on), the intents, the ledger and the agents'
 reports, and says what follows, once every kind of fact has been listed: an offer per network, a verdict and a
 wish per Service. A record is written only where it says something new, so restarts, repetitions and second
 replicas write nothing.
@@ -17,8 +17,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.facts import NamespaceFact, ServiceFact, Synced, decode_fact, fact_key
+from ledgerlb.core.facts import NamespaceFact, ServiceFact, Synced, fact_key
 from ledgerlb.core.intents import (
     Dropped,
     FactPosition,
@@ -31,7 +30,7 @@ from ledgerlb.core.intents import (
 )
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
-from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.networks import (
     ExternalNetwork,
     OrphanedAddress,
@@ -39,18 +38,19 @@ from ledgerlb.core.networks import (
     orphaned_addresses,
     with_conflicts,
 )
-from ledgerlb.core.pathset import Heartbeat, Report, decode_report
+from ledgerlb.core.pathset import Heartbeat, Report
+from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection import SelectionContext, anchor_of, select
 from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import Change, ClusterView
+from ledgerlb.core.view import Change
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.network_selector.offers import offers_of
-from ledgerlb.network_selector.said import Said
 from ledgerlb.network_selector.wishes import NOT_OURS, SERVICE_DELETED, Situation, ToSay, ending, following
 from ledgerlb.runtime.due import is_due
 from ledgerlb.runtime.fitting import Fitting
+from ledgerlb.runtime.projection import Projection
 
 _NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet")
 _KINDS: Final = ("Service", "Namespace", "Kubemanager", "Synced", *_NETWORK_KINDS)
@@ -71,7 +71,10 @@ class NetworkSelector:
     reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
     unhurried = False
 
-    def __init__(self, settings: DomainSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: DomainSettings, clock: Callable[[], datetime], projection: Projection | None = None
+    ) -> None:
+        self._projection = projection or Projection()
         self._settings = settings
         self._clock = clock
         self._fitting = Fitting(INTENTS)
@@ -79,10 +82,11 @@ class NetworkSelector:
 
     def reset(self) -> None:
         """Forget everything that was folded."""
-        self.view = ClusterView()
-        self.said = Said()
-        self.fold = LedgerFold()
-        self.agents = AgentTable()
+        self._projection.reset()
+        self.view = self._projection.cluster
+        self.intents = self._projection.intents
+        self.fold = self._projection.ledger
+        self.agents = self._projection.agents
         self._positions: dict[str, int] = {}
         self._served: dict[str, str] = {}
         self._offer_revisions: dict[str, int] = {}
@@ -98,6 +102,8 @@ class NetworkSelector:
         self._moving: dict[str, None] = {}
         self._look_again: datetime | None = None
         self._disputed: dict[str, None] = {}
+        self._restate = False
+        """Whether to write again what an older record of another replica has overwritten in the log."""
         self._set_right: datetime | None = None
 
     # -- folding ---------------------------------------------------------------------------------------------------
@@ -116,8 +122,8 @@ class NetworkSelector:
     def _take_fact(self, record: Record) -> None:
         if not record.key.startswith(_KIND_PREFIXES):
             return
-        fact = decode_fact(record.key, record.value)
-        change = self.view.take(record.key, fact)
+        news = self._projection.fact(record)
+        fact, change = news.fact, news.change
         if change.kind == "Synced":
             # Whether the cluster has NADs at all tells what a VirtualNetwork without its NAD is.
             if isinstance(fact, Synced) and fact.of in _NETWORK_KINDS:
@@ -166,17 +172,14 @@ class NetworkSelector:
             self._everything = True
 
     def _take_intent(self, record: Record) -> None:
-        intent = self.said.read(record.key, record.value, record.offset)
-        match intent:
-            case None | IntentsSynced():
-                pass
-            case NetworkOffer() | Dropped(service=""):
-                self._disputed[""] = None
-            case _:
-                self._disputed[intent.service] = None
+        news = self._projection.intent(record)
+        intent = news.change.record
+        if news.own or isinstance(intent, IntentsSynced):
+            return
+        self._disputed["" if isinstance(intent, NetworkOffer) else intent.service] = None
 
     def _take_entry(self, record: Record) -> None:
-        outcome = self.fold.take(record.key, record.value)
+        outcome = self._projection.entry(record)
         if isinstance(outcome, Accepted):
             self._follow(outcome.entry)
 
@@ -201,8 +204,7 @@ class NetworkSelector:
                 self._conflicts_due = True
 
     def _take_report(self, record: Record) -> None:
-        report = decode_report(record.key, record.value)
-        self.agents.take(record.key, report)
+        report = self._projection.report(record)
         if not self._moving:
             return
         if isinstance(report, Report):
@@ -222,7 +224,10 @@ class NetworkSelector:
         context = self._look_around()
         await self._say_offers(log, context)
         await self._say_of_services(log, context, now)
-        if not self.said.synced:
+        if self._restate:
+            await self._append(log, self.intents.restatements())
+            self._restate = False
+        if not self.intents.synced:
             await self._append(log, (IntentsSynced(),))
         self._look_again = now + timedelta(seconds=_LOOK_AGAIN) if self._moving else None
         return self._wake_up(now)
@@ -233,11 +238,13 @@ class NetworkSelector:
             self._dirty.update(self._moving)
         if self._everything:
             self._disputed.clear()  # what stood in the log at the start is looked at with everything else
+            self._restate = True
             self._offers_due = True
         elif self._set_right is not None and is_due(self._set_right, now, _SET_RIGHT):
             self._offers_due = self._offers_due or "" in self._disputed
             self._dirty.update((service, None) for service in self._disputed if service)
             self._disputed.clear()
+            self._restate = True
         if not self._disputed:
             self._set_right = None
         elif self._set_right is None:
@@ -256,7 +263,7 @@ class NetworkSelector:
             self._derived = derive_all(self.view, self._settings)
             self._conflicts_due = True
             # Why there is no such network is told from the objects, and may read otherwise though no network changed.
-            self._dirty.update(dict.fromkeys(self.said.missing_their_network()))
+            self._dirty.update(dict.fromkeys(self._missing_their_network()))
         if self._conflicts_due:
             found = with_conflicts(self._derived, self._holders)
             if found != self._networks:
@@ -273,7 +280,7 @@ class NetworkSelector:
         if not self._offers_due:
             return
         self._orphans = orphaned_addresses(context.networks, self.fold.holdings())
-        offers = offers_of(context.networks, self._orphans, self.said, self.fold, self._offer_revisions)
+        offers = offers_of(context.networks, self._orphans, self.intents, self.fold, self._offer_revisions)
         await self._append(log, offers)
         self._offers_due = False
 
@@ -307,9 +314,17 @@ class NetworkSelector:
         shows_one_from_before = bool(service.ingress) and self._served.get(name) != service.uid
         return (1 if shows_one_from_before else 2, service.created, name)
 
+    def _missing_their_network(self) -> list[str]:
+        """Return the Services whose choice, the one in force or a fresh one, names a network that does not exist."""
+        return [
+            name
+            for name, verdict in self.intents.selections.items()
+            if Reason.NETWORK_NOT_FOUND in {verdict.reason, verdict.drift_reason}
+        ]
+
     def _everybody(self) -> Iterable[str]:
         yield from (service.full_name for service in self.view.services())
-        yield from self.said.services()
+        yield from self.intents.services()
         yield from (holding.service for holding in self.fold.holdings())
 
     def _look_at(self, name: str, context: SelectionContext, now: datetime) -> ToSay:
@@ -336,12 +351,12 @@ class NetworkSelector:
         def revision(network: str) -> int:
             state = self.fold.networks.get(network)
             known = state.revisions.get(name, 0) if state is not None else 0
-            return self.said.next_revision(f"{network}|{name}", known)
+            return self.intents.next_revision(f"{network}|{name}", known)
 
         return Situation(
             service=name,
-            words=self.said.words_of(name),
-            selection=self.said.selections.get(name),
+            words=self.intents.intents_of(name),
+            selection=self.intents.selections.get(name),
             holdings=self.fold.holdings_of(name),
             refusals=self.fold.refusals_of(name),
             revision=revision,
@@ -378,7 +393,7 @@ class NetworkSelector:
             piece = fitting[start : start + _RECORDS_PER_APPEND]
             offsets = await log.append(INTENTS, [written for _, written in piece])
             for (record, _), offset in zip(piece, offsets, strict=True):
-                self.said.note(record, offset)
+                self._projection.note(record, offset)
 
 
 _KIND_PREFIXES: Final = tuple(f"{kind}/" for kind in _KINDS)

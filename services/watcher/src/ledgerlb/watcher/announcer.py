@@ -43,7 +43,7 @@ class Announcer:
     def status(self, state: PublisherState, before: ServiceFact, after: Iterable[Condition]) -> None:
         """What a status that was written changed about the conditions of the Service."""
         holdings = state.fold.holdings_of(before.full_name)
-        selection = state.selections.get(before.full_name)
+        selection = state.intents.selections.get(before.full_name)
         # Names what led to it, so that saying it again after a crash is the same Event, and a later return is another.
         identity = " ".join(
             [str(selection.revision if selection else 0), *(holding.allocation for holding in holdings)]
@@ -53,7 +53,7 @@ class Announcer:
 
     def offer(self, state: PublisherState, network: str, *, first: bool) -> None:
         """The problem of a network: once for each, however many revisions of its offer name it."""
-        offer = state.offers.get(network)
+        offer = state.intents.offers.get(network)
         if offer is None or not offer.problem:
             self._said_of_networks.pop(network, None)
             return

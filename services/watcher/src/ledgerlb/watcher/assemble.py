@@ -58,6 +58,7 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         on_object=observer.observe,
         on_reset=observer.recheck,
         limits=ports.limits or Limits(concurrency=settings.write_concurrency),
+        projection=ports.projection,
     )
     observer.let_claim(publisher.claim)
     objects = object_processors(

@@ -41,6 +41,7 @@ from ledgerlb.kube.writer import (
     status_write,
 )
 from ledgerlb.runtime.due import is_due
+from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.announcer import Announcer, about
 from ledgerlb.watcher.state import PublisherState
 from ledgerlb.watcher.work import Limits, WorkQueue
@@ -110,7 +111,9 @@ class Publisher:
         on_object: OnObject | None = None,
         on_reset: Callable[[], None] = lambda: None,
         limits: Limits | None = None,
+        projection: Projection | None = None,
     ) -> None:
+        self._projection = projection or Projection()
         self.counts: Counter[str] = Counter()
         self.queue = WorkQueue(self._work, limits)
         self._announcer = Announcer(self.queue, writer, clock, self.counts)
@@ -120,7 +123,7 @@ class Publisher:
         self._on_object = on_object
         self._on_reset = on_reset
         self._began = False
-        self._state = PublisherState(settings)
+        self._state = PublisherState(settings, self._projection)
         self._refused: dict[tuple[str, Step], _Refused] = {}
         self._undecided: dict[str, datetime] = {}
         self._look_at: datetime | None = None
@@ -130,7 +133,8 @@ class Publisher:
     def reset(self) -> None:
         """See Processor."""
         self._began = False
-        self._state = PublisherState(self._settings)
+        self._projection.reset()
+        self._state = PublisherState(self._settings, self._projection)
         self.queue.clear()
         self._refused.clear()
         self._undecided.clear()
@@ -217,7 +221,7 @@ class Publisher:
         state = self._state
         return publish(
             fact,
-            state.selections.get(name),
+            state.intents.selections.get(name),
             state.fold.holdings_of(name),
             state.fold.refusals_of(name),
             state.agents,

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.cn2.model import owners_of
 from ledgerlb.core.facts import (
     CN2ObjectFact,
@@ -15,27 +14,20 @@ from ledgerlb.core.facts import (
     NetworkAttachmentDefinitionFact,
     ServiceFact,
     VirtualNetworkFact,
-    decode_fact,
 )
 from ledgerlb.core.index import Dependencies
-from ledgerlb.core.intents import (
-    AddressIntent,
-    Dropped,
-    IntentRecord,
-    NetworkOffer,
-    Selection,
-    Withdrawal,
-    decode_intent,
-)
+from ledgerlb.core.intent_fold import IntentChange
+from ledgerlb.core.intents import Dropped, Intent, NetworkOffer, Selection, Withdrawal
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
-from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.pathset import Report, decode_report
+from ledgerlb.core.ledger.fold import Accepted
+from ledgerlb.core.pathset import Report
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
+from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.handovers import Handovers
 
 _READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/", "InstanceIP/", "FloatingIP/")
@@ -62,21 +54,21 @@ class PublisherState:
     decision.
     """
 
-    def __init__(self, settings: DomainSettings) -> None:
+    def __init__(self, settings: DomainSettings, projection: Projection) -> None:
         self._settings = settings
+        self._projection = projection
+        self.intents = projection.intents
+        self.fold = projection.ledger
+        self.agents = projection.agents
         self.services: dict[str, ServiceFact] = {}
         self.versions: dict[str, int] = {}
         """Which fact of each Service came last, by a number that no other fact ever has: whether one came while a write
         was under way, also of an object that was made anew meanwhile."""
         self._facts = 0
-        self.selections: dict[str, Selection] = {}
-        self.offers: dict[str, NetworkOffer] = {}
         self.problem_at: dict[str, datetime] = {}
         """When the log first told of the problem that each network has."""
         self.objects: dict[tuple[str, str], str] = {}
         """uid of each NetworkAttachmentDefinition and VirtualNetwork, by (kind, full name)."""
-        self.fold = LedgerFold()
-        self.agents = AgentTable()
         self.awaiting: Dependencies[str, str] = Dependencies()
         """Which addresses the move of each Service waits for."""
         self.changed: dict[str, None] = {}
@@ -84,7 +76,6 @@ class PublisherState:
         self.notices: list[Notice] = []
         self._made_for: Dependencies[tuple[str, str], str] = Dependencies()
         """Services for which each InstanceIP or FloatingIP of ours exists, by (kind, name)."""
-        self._wants: dict[str, dict[str, None]] = {}
         self._served: dict[str, str] = {}
         self._handovers = Handovers(settings)
         self._buried: dict[str, str] = {}
@@ -93,7 +84,7 @@ class PublisherState:
 
     def wanting(self, service: str) -> bool:
         """Whether an intent of the Service still wants addresses."""
-        return bool(self._wants.get(service))
+        return self.intents.wants(service)
 
     def has_objects(self, service: str) -> bool:
         """Whether an InstanceIP or FloatingIP of ours still stands for the Service."""
@@ -112,7 +103,7 @@ class PublisherState:
         if self._handovers.done(fact):
             return False
         name = fact.full_name
-        selection = self.selections.get(name)
+        selection = self.intents.selections.get(name)
         return (
             name in self._spoken
             or self._served.get(name) == fact.uid
@@ -136,16 +127,15 @@ class PublisherState:
         """Fold one record. Raises UndecodableRecord; nothing changed then."""
         if record.topic == FACTS.name:
             if record.key.startswith(_READ_KINDS):
-                self._take_fact(decode_fact(record.key, record.value))
+                self._take_fact(self._projection.fact(record).fact)
         elif record.topic == INTENTS.name:
-            self._take_intent(decode_intent(record.key, record.value), record.timestamp)
+            self._take_intent(self._projection.intent(record).change, record.timestamp)
         elif record.topic == LEDGER.name:
-            taken = self.fold.take(record.key, record.value)
+            taken = self._projection.entry(record)
             if isinstance(taken, Accepted):
                 self._take_entry(taken.entry)
         else:
-            report = decode_report(record.key, record.value)
-            self.agents.take(record.key, report)
+            report = self._projection.report(record)
             if isinstance(report, Report):
                 self.changed.update(dict.fromkeys(self.awaiting.dependents_on(report.address)))
 
@@ -155,7 +145,7 @@ class PublisherState:
                 self._take_service(fact)
             case NetworkAttachmentDefinitionFact() | VirtualNetworkFact():
                 self.objects[fact.kind, fact.full_name] = fact.uid
-                if fact.full_name in self.offers:
+                if fact.full_name in self.intents.offers:
                     self.offered[fact.full_name] = None
             case CN2ObjectFact():
                 self._take_object((fact.kind, fact.full_name), owners_of(fact) if fact.ours else ())
@@ -190,40 +180,25 @@ class PublisherState:
         if fact.has_finalizer and is_ours(fact, self._settings):
             self._served[name] = fact.uid
 
-    def _take_intent(self, intent: IntentRecord, timestamp: int) -> None:
-        match intent:
-            case NetworkOffer():
-                self._take_offer(intent, timestamp)
-            case Selection():
-                self.selections[intent.service] = intent
-                self.changed[intent.service] = None
-            case AddressIntent():
-                self._wants.setdefault(intent.service, {})[intent.network] = None
-            case Withdrawal() | Dropped(service=str()) if intent.service:
-                self._dropped(intent)
-            case Dropped():
-                self.offers.pop(intent.network, None)
-                self.problem_at.pop(intent.network, None)
+    def _take_intent(self, change: IntentChange, timestamp: int) -> None:
+        if change.outdated:
+            return
+        match change.record:
+            case NetworkOffer() as offer:
+                self._take_offer(offer, change.before, timestamp)
+            case Dropped(service=""):
+                self.problem_at.pop(change.record.network, None)
+            case Selection() | Withdrawal() | Dropped():
+                self.changed[change.record.service] = None
             case _:
                 pass
 
-    def _take_offer(self, offer: NetworkOffer, timestamp: int) -> None:
-        before = self.offers.get(offer.network)
+    def _take_offer(self, offer: NetworkOffer, before: Intent | None, timestamp: int) -> None:
         if not offer.problem:
             self.problem_at.pop(offer.network, None)
-        elif before is None or problem_of(before) != problem_of(offer):
+        elif not isinstance(before, NetworkOffer) or problem_of(before) != problem_of(offer):
             self.problem_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
-        self.offers[offer.network] = offer
         self.offered[offer.network] = None
-
-    def _dropped(self, intent: Withdrawal | Dropped) -> None:
-        if not intent.network:
-            self.selections.pop(intent.service, None)
-        elif (wants := self._wants.get(intent.service)) is not None:
-            wants.pop(intent.network, None)
-            if not wants:
-                del self._wants[intent.service]
-        self.changed[intent.service] = None
 
     def _take_entry(self, entry: Entry) -> None:
         for event in entry.events:

@@ -89,16 +89,20 @@ class Engine:
         self._observing = False
         """Whether the observer has read what the log says."""
         self._reader: Reader | None = None
-        ports = Ports(clock=self.clock)
-        ipam_ports = ipam.IpamPorts(clock=self.clock, decider=_DECIDER)
-        self._selector = self._process("network-selector", lambda: selector.assemble(settings, ports))
-        self._ipam = self._process("ipam", lambda: ipam.assemble(settings, ipam_ports))
+        self._selector = self._process("network-selector", self._assemble_selector)
+        self._ipam = self._process("ipam", self._assemble_ipam)
         self._planner = self._process("planner", lambda: self._programmer(roles=("planner",)))
         self._watcher = Process(self._assemble_watcher, self._log_of("watcher"), self._world, _finish_writes)
         self._agents: dict[str, Process[programmer.ProgrammerParts]] = {}
 
     def _process(self, name: str, make: Callable[[], _P]) -> Process[_P]:
         return Process(make, self._log_of(name), self._world)
+
+    def _assemble_selector(self) -> Parts:
+        return selector.assemble(self._settings, Ports(clock=self.clock))
+
+    def _assemble_ipam(self) -> Parts:
+        return ipam.assemble(self._settings, ipam.IpamPorts(clock=self.clock, decider=_DECIDER))
 
     def _assemble_watcher(self) -> watcher.WatcherParts:
         self._observing = False

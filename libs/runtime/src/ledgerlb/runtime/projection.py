@@ -1,0 +1,138 @@
+"""What the log tells, folded once for all processors of a process that share a reader.
+
+A processor asks the projection for the change that a record makes. The first processor that asks decodes and folds the
+record; the others get the same answer, or the same error. So each record is decoded once, and no processor keeps a
+fold of its own. A record that no processor asks about (a Pod where only the network-selector runs) is never decoded.
+
+Processors that share a projection must get every record in the same order, one record at a time, as ``loop`` and the
+simulator hand them out. A processor that is built without a projection has one for itself.
+
+Concurrency: plain data without locks; one event loop changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.facts import FactRecord, decode_fact
+from ledgerlb.core.intent_fold import IntentChange, IntentFold
+from ledgerlb.core.intents import IntentRecord, decode_intent
+from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
+from ledgerlb.core.pathset import PathSet, ReportRecord, decode_path_set, decode_report
+from ledgerlb.core.view import Change, ClusterView
+from ledgerlb.eventlog.port import Record
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class FactNews:
+    """A decoded record of the facts topic, and the change that it made to the cluster's view."""
+
+    fact: FactRecord
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class IntentNews:
+    """The change that a record of the intents topic made. ``own``: this process wrote the record, or has written a
+    newer one under its key, and folded that one when it was appended.
+    """
+
+    change: IntentChange
+    own: bool
+
+
+class Projection:
+    """See module. The folds are read-only for processors; all methods raise UndecodableRecord, and the folds are
+    unchanged then.
+    """
+
+    cluster: ClusterView
+    intents: IntentFold
+    ledger: LedgerFold
+    agents: AgentTable
+
+    def __init__(self) -> None:
+        self._fresh = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything. Every processor that shares the projection may call this: the folds are replaced only
+        where something was folded since the last reset.
+        """
+        if self._fresh:
+            return
+        self._fresh = True
+        self.cluster = ClusterView()
+        self.intents = IntentFold()
+        self.ledger = LedgerFold()
+        self.agents = AgentTable()
+        self._answers: dict[str, tuple[Record, Any, Exception | None]] = {}
+        """The last record of each topic, with the answer or the error that it led to."""
+        self._noted: dict[int, IntentChange] = {}
+        """Changes by records of our own that were not read yet, by offset; the oldest first."""
+
+    def fact(self, record: Record) -> FactNews:
+        """Return what a record of the facts topic changes."""
+        return self._once(record, self._fold_fact)
+
+    def intent(self, record: Record) -> IntentNews:
+        """Return what a record of the intents topic changes."""
+        return self._once(record, self._fold_intent)
+
+    def entry(self, record: Record) -> Accepted | Rejected:
+        """Return what a record of the ledger topic changes."""
+        return self._once(record, lambda record: self.ledger.take(record.key, record.value))
+
+    def report(self, record: Record) -> ReportRecord | None:
+        """Return the decoded record of the reports topic; None for a tombstone."""
+        return self._once(record, self._fold_report)
+
+    def path_set(self, record: Record) -> PathSet | None:
+        """Return the decoded record of the paths topic, which is not folded here; None for a tombstone."""
+        return self._once(record, lambda record: decode_path_set(record.key, record.value))
+
+    def note(self, intent: IntentRecord, offset: int) -> None:
+        """Fold an intent of this process as soon as it was appended at ``offset``. Other processors are told of the
+        change when the record is read.
+        """
+        self._fresh = False
+        self._noted[offset] = self.intents.note(intent, offset)
+
+    def _once(self, record: Record, fold: Callable[[Record], _T]) -> _T:
+        last: tuple[Record, Any, Exception | None] | None = self._answers.get(record.topic)
+        if last is None or last[0] is not record:
+            self._fresh = False
+            try:
+                last = (record, fold(record), None)
+            except Exception as error:  # noqa: BLE001 - raised again below, for each processor that asks
+                last = (record, None, error)
+            self._answers[record.topic] = last
+        if last[2] is not None:
+            raise last[2]
+        return last[1]
+
+    def _fold_fact(self, record: Record) -> FactNews:
+        fact = decode_fact(record.key, record.value)
+        return FactNews(fact, self.cluster.take(record.key, fact))
+
+    def _fold_intent(self, record: Record) -> IntentNews:
+        change = self.intents.take(record.key, record.value, record.offset)
+        noted = self._noted.pop(record.offset, None)
+        while self._noted and (oldest := next(iter(self._noted))) < record.offset:
+            del self._noted[oldest]  # compacted before it was read
+        if change is not None:
+            return IntentNews(change, own=False)
+        if noted is None:
+            # Another process wrote it just before this one wrote a newer record under the key.
+            noted = IntentChange(decode_intent(record.key, record.value), None, outdated=True)
+        return IntentNews(noted, own=True)
+
+    def _fold_report(self, record: Record) -> ReportRecord | None:
+        report = decode_report(record.key, record.value)
+        self.agents.take(record.key, report)
+        return report

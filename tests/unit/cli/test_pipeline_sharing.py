@@ -1,0 +1,74 @@
+"""``ledgerlb run``: one reader and one projection for all services, each record decoded once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from ledgerlb.cli.pipeline import assembled
+from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.facts import decode_fact
+from ledgerlb.core.intent_fold import IntentFold
+from ledgerlb.core.ledger.fold import LedgerFold
+from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.view import ClusterView
+from ledgerlb.ecmp_programmer.settings import programmer_settings
+from ledgerlb.eventlog.embedded import MemoryLog
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
+from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.writer_memory import MemoryWriter
+from ledgerlb.runtime import projection
+from ledgerlb.runtime import serve as serving
+from ledgerlb.runtime.settings import process_settings
+from ledgerlb.watcher.settings import watcher_settings
+from tests.support.ledger import START
+
+
+class CountingLog(MemoryLog):
+    """Counts the readers of several topics: those that single commands open read one topic to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared: list[set[str]] = []
+
+    async def open(self, topics, start=None):
+        if len(topics) > 1:
+            self.shared.append({topic.name for topic in topics})
+        return await super().open(topics, start)
+
+
+def folds(pipeline) -> Counter:
+    """How many different objects of each fold the processors hold."""
+    processors = [one for part in pipeline.parts for one in part.processors]
+    holders = [*processors, pipeline.follower.view, pipeline.parts[-1].publisher._state]
+    held = {id(value): type(value) for one in holders for value in vars(one).values()}
+    return Counter(kind for kind in held.values() if kind in {ClusterView, IntentFold, LedgerFold, AgentTable})
+
+
+async def test_all_services_share_a_reader_and_decode_each_record_once(monkeypatch, tmp_path):
+    (tmp_path / "web.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: a}\n"
+        "spec: {type: LoadBalancer, ports: [{port: 80}]}\n"
+    )
+    log, stop, decoded = CountingLog(), asyncio.Event(), Counter()
+
+    def counted(key, value):
+        decoded[key, value] += 1
+        return decode_fact(key, value)
+
+    monkeypatch.setattr(projection, "decode_fact", counted)
+    monkeypatch.setattr(serving, "connect", lambda _: log)
+    cluster = MemoryCluster(lambda: START)
+    source = ManifestSource(ManifestFolder(tmp_path, cluster))
+    settings = watcher_settings(cn2_objects="off", nad_objects="off")
+    pipeline = assembled(DomainSettings(), settings, programmer_settings(), source, MemoryWriter(cluster))
+    assert folds(pipeline) == dict.fromkeys((ClusterView, IntentFold, LedgerFold, AgentTable), 1)
+    running = asyncio.create_task(pipeline.serve(process_settings(log="memory:", http_port=0), stop=stop))
+    assert await pipeline.follower.settled(20) == []
+    stop.set()
+    assert await running == 0
+    everything = {topic.name for topic in (FACTS, INTENTS, LEDGER, PATHS, REPORTS)}
+    assert log.shared.count(everything) == 1
+    assert decoded
+    assert set(decoded.values()) == {1}

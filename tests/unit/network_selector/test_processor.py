@@ -247,6 +247,25 @@ async def test_a_record_of_another_writer_is_set_right_also_where_the_clock_was_
     assert (want.type, want.revision) == ("want", 10)
 
 
+async def test_a_late_record_with_an_older_revision_does_not_outlive_the_newer_one():
+    stage = await started(service("a/s"))
+    current = await stage.said(f"{DEFAULT}|a/s")
+    await move_to(stage, ONE)
+    await stage.put(service("a/s", {NETWORK: ONE}, ingress=("192.168.103.2",)))
+    await stage.run()
+    newest = await stage.said(f"{DEFAULT}|a/s")
+    assert (newest.type, newest.revision > current.revision) == ("withdraw", True)
+    late = NewRecord(f"{DEFAULT}|a/s", encode_intent(current))
+    await stage.log.append(INTENTS, [late])
+    await stage.run()
+    # The log keeps the last record of a key.
+    kept = await stage.said(f"{DEFAULT}|a/s")
+    assert kept == newest.model_copy(update={"revision": newest.revision + 1})
+    size = await stage.log.end(INTENTS)
+    await stage.advance(10)
+    assert await stage.log.end(INTENTS) == size
+
+
 async def test_replicas_with_different_settings_disagree_slowly():
     stage = await started(service("a/s"), ipam=False)
     rival = Part(stage.log, NetworkSelector(DomainSettings(multus=True), lambda: stage.now))
@@ -436,6 +455,21 @@ async def test_an_agent_that_dies_does_not_hold_up_a_move_for_ever():
     await stage.run()
     assert set(await stage.held("a/s")) == {DEFAULT, ONE}
     await stage.advance(301)
+    assert set(await stage.held("a/s")) == {ONE}
+
+
+async def test_other_records_do_not_postpone_the_look_at_a_move():
+    stage = await started(service("a/s"))
+    await stage.beat("agent-1")
+    await move_to(stage, ONE)
+    await stage.put(service("a/s", {NETWORK: ONE}, ingress=("192.168.103.2",)))
+    await stage.run()
+    stage.now += timedelta(seconds=299.5)
+    for turn in range(6):
+        # The selector settles more than once a second, as it does in a busy cluster.
+        stage.now += timedelta(seconds=0.4)
+        await stage.put(namespace("elsewhere", {"turn": str(turn)}))
+        await stage.run()
     assert set(await stage.held("a/s")) == {ONE}
 
 
@@ -702,9 +736,9 @@ async def test_a_burst_of_services_wants_once_each():
 async def test_a_change_of_one_service_looks_at_that_service_alone(monkeypatch):
     stage = await started(*(service(f"a/s{i}") for i in range(50)), ipam=False)
     looked = []
-    real = stage.selector.processor._look_at
+    real = stage.selector.processor._plan_for
     monkeypatch.setattr(
-        stage.selector.processor, "_look_at", lambda name, *rest: looked.append(name) or real(name, *rest)
+        stage.selector.processor, "_plan_for", lambda name, *rest: looked.append(name) or real(name, *rest)
     )
     await stage.put(service("a/s7", {NETWORK: ONE}))
     await stage.run(stage.selector)
@@ -714,9 +748,9 @@ async def test_a_change_of_one_service_looks_at_that_service_alone(monkeypatch):
 async def test_what_the_status_shows_is_looked_at_only_where_it_counts(monkeypatch):
     stage = await started(service("a/s"))
     looked = []
-    real = stage.selector.processor._look_at
+    real = stage.selector.processor._plan_for
     monkeypatch.setattr(
-        stage.selector.processor, "_look_at", lambda name, *rest: looked.append(name) or real(name, *rest)
+        stage.selector.processor, "_plan_for", lambda name, *rest: looked.append(name) or real(name, *rest)
     )
     await stage.put(service("a/s", ingress=("198.51.100.1",)))
     await stage.run()

@@ -1,19 +1,19 @@
-"""The network-selector: facts in, intents out.
+"""The network-selector: reads facts, writes intents.
 
-It asks its projection about the facts (those kinds that a choice depends on), the intents, the ledger and the agents'
-reports, and says what follows, once every kind of fact has been listed: an offer per network, a verdict and a
-wish per Service. A record is written only where it says something new, so restarts, repetitions and second
-replicas write nothing.
+It asks its projection about the facts that a choice depends on, the intents (its own and those of other replicas), the
+ledger and the agents' reports. Once every kind of fact has been listed, it writes one offer per network, and one
+Selection and the intents of each Service. It writes a record only if that says something new, so restarts,
+repetitions and second replicas write nothing.
 
-What a record touches is looked at again, and nothing else: a Service's fact or ledger entry that Service, a
-Namespace's its Services, a network or the Kubemanager all Services. Which networks and labels there are is
-worked out once for all of them (``SelectionContext``).
+Each record leads to what it concerns and no further: a Service's fact or ledger entry to that Service, a Namespace to
+its Services, a network or the Kubemanager to all Services. ``Agenda`` holds what is to be looked at, and
+``DerivedNetworks`` what all choices share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -24,48 +24,55 @@ from ledgerlb.core.intents import (
     IntentRecord,
     IntentsSynced,
     NetworkOffer,
-    Selection,
     encode_intent,
     intent_key,
 )
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
 from ledgerlb.core.ledger.fold import Accepted
-from ledgerlb.core.networks import (
-    ExternalNetwork,
-    OrphanedAddress,
-    derive_all,
-    orphaned_addresses,
-    with_conflicts,
-)
+from ledgerlb.core.networks import OrphanedAddress, orphaned_addresses
 from ledgerlb.core.pathset import Heartbeat, Report
 from ledgerlb.core.reasons import Reason
-from ledgerlb.core.selection import SelectionContext, anchor_of, select
+from ledgerlb.core.selection import (
+    DerivedNetworks,
+    IntentPlan,
+    SelectionContext,
+    ServiceContext,
+    WithdrawalCause,
+    anchor_of,
+    not_ours,
+    plan_end,
+    plan_intents,
+    plan_offers,
+    select,
+)
 from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import Change
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
-from ledgerlb.network_selector.offers import offers_of
-from ledgerlb.network_selector.wishes import NOT_OURS, SERVICE_DELETED, Situation, ToSay, ending, following
-from ledgerlb.runtime.due import is_due
+from ledgerlb.network_selector.agenda import Agenda
 from ledgerlb.runtime.fitting import Fitting
 from ledgerlb.runtime.projection import Projection
 
+OFFERS: Final = ""
+"""The offers of all networks, as one name on the agenda; the other names are Services."""
+
 _NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet")
 _KINDS: Final = ("Service", "Namespace", "Kubemanager", "Synced", *_NETWORK_KINDS)
+_KIND_PREFIXES: Final = tuple(f"{kind}/" for kind in _KINDS)
 _SERVICES_PER_APPEND: Final = 200
 _RECORDS_PER_APPEND: Final = 500
-_LOOK_AGAIN: Final = 1.0
-"""Seconds after which Services that move are looked at again without a record: agents may have died meanwhile."""
-_SET_RIGHT: Final = 5.0
-"""Seconds after which what another replica said is looked at: two that disagree (while settings are rolled out)
-then write slowly.
+_MOVE_CHECK: Final = 1.0
+"""Seconds after which a Service that moves is looked at again without a record: an agent may have died meanwhile."""
+_DISPUTE_CHECK: Final = 5.0
+"""Seconds after which a record of another replica is checked: two replicas that disagree, for example while settings
+are rolled out, then write slowly.
 """
 
 
 class NetworkSelector:
-    """See module. ``clock`` tells aware UTC; it decides nothing but which agents still live."""
+    """See module. ``clock`` returns aware UTC; it decides only which agents are alive and when to look again."""
 
     name = "network-selector"
     reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
@@ -81,30 +88,22 @@ class NetworkSelector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was folded."""
+        """See Processor."""
         self._projection.reset()
         self.view = self._projection.cluster
         self.intents = self._projection.intents
         self.fold = self._projection.ledger
         self.agents = self._projection.agents
+        self._networks = DerivedNetworks(self.view, self._settings)
+        self._agenda = Agenda()
         self._positions: dict[str, int] = {}
-        self._served: dict[str, str] = {}
-        self._offer_revisions: dict[str, int] = {}
-        self._holders: set[str] = set()
-        self._derived: dict[str, ExternalNetwork] | None = None
-        self._networks: dict[str, ExternalNetwork] = {}
-        self._landscape: SelectionContext | None = None
-        self._orphans: tuple[OrphanedAddress, ...] = ()
-        self._conflicts_due = True
-        self._offers_due = True
-        self._everything = True
-        self._dirty: dict[str, None] = {}
+        """Offset of each fact, by record key."""
+        self._owned: dict[str, str] = {}
+        """uid of each Service that a network ever gave an address to."""
         self._moving: dict[str, None] = {}
-        self._look_again: datetime | None = None
-        self._disputed: dict[str, None] = {}
-        self._restate = False
-        """Whether to write again what an older record of another replica has overwritten in the log."""
-        self._set_right: datetime | None = None
+        self._orphans: tuple[OrphanedAddress, ...] = ()
+        self._looked_at = (0, 0)
+        """The network objects and the context (as ``DerivedNetworks`` counts them) that were last acted on."""
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
@@ -115,7 +114,9 @@ class NetworkSelector:
         elif record.topic == INTENTS.name:
             self._take_intent(record)
         elif record.topic == LEDGER.name:
-            self._take_entry(record)
+            outcome = self._projection.entry(record)
+            if isinstance(outcome, Accepted):
+                self._take_entry(outcome.entry)
         else:
             self._take_report(record)
 
@@ -125,83 +126,65 @@ class NetworkSelector:
         news = self._projection.fact(record)
         fact, change = news.fact, news.change
         if change.kind == "Synced":
-            # Whether the cluster has NADs at all tells what a VirtualNetwork without its NAD is.
+            # What a VirtualNetwork without its NAD means depends on whether the cluster has NADs at all.
             if isinstance(fact, Synced) and fact.of in _NETWORK_KINDS:
-                self._derived = None
+                self._networks.objects_changed()
             return
         if change.new is None:
             self._positions.pop(record.key, None)
         else:
             self._positions[record.key] = record.offset
         if not change.same:
-            self._touch(change)
+            self._note(change)
 
-    def _touch(self, change: Change) -> None:
-        """Note what has to be looked at again because of a changed fact."""
+    def _note(self, change: Change) -> None:
+        """Put what a changed fact concerns on the agenda."""
         if change.kind == "Service":
-            if not self._shows_only(change):
-                self._dirty[change.name] = None
+            if not self._is_status_only(change):
+                self._agenda.add((change.name,))
         elif change.kind == "Namespace":
-            self._touch_namespace(change)
+            self._agenda.add(self.view.services_in(change.name))
+            if change.name == self._settings.contrail_namespace or self._may_match_otherwise(change):
+                self._networks.surroundings_changed()
         elif change.kind in _NETWORK_KINDS:
-            self._derived = None
+            self._networks.objects_changed()
         else:
-            self._landscape = None
-            self._everything = True
+            self._networks.surroundings_changed()
 
-    def _shows_only(self, change: Change) -> bool:
-        """Whether nothing changed but what the status shows, which concerns nobody but Services that move, and those
-        that no network gave an address yet.
+    def _is_status_only(self, change: Change) -> bool:
+        """Return whether only the status changed, and the Service is none to which its status matters: one that moves,
+        or that no network gave an address yet.
         """
         old, new = change.old, change.new
         if not isinstance(old, ServiceFact) or not isinstance(new, ServiceFact):
             return False
-        if change.name in self._moving or self._served.get(change.name) != new.uid:
+        if change.name in self._moving or self._owned.get(change.name) != new.uid:
             return False
         return old.model_copy(update={"ingress": new.ingress, "conditions": new.conditions}) == new
 
-    def _touch_namespace(self, change: Change) -> None:
-        self._dirty.update(dict.fromkeys(self.view.services_in(change.name)))
-        if change.name == self._settings.contrail_namespace:
-            self._everything = True
-        if _labels(change.old) != _labels(change.new) and any(
-            network.namespace == change.name for network in self._networks.values()
-        ):
-            # Selectors may match its networks now, or no longer.
-            self._landscape = None
-            self._everything = True
+    def _may_match_otherwise(self, change: Change) -> bool:
+        """Return whether selectors may now match other networks of the Namespace."""
+        return _labels(change.old) != _labels(change.new) and any(
+            network.namespace == change.name for network in self._networks.last.values()
+        )
 
     def _take_intent(self, record: Record) -> None:
         news = self._projection.intent(record)
         intent = news.change.record
-        if news.own or isinstance(intent, IntentsSynced):
-            return
-        self._disputed["" if isinstance(intent, NetworkOffer) else intent.service] = None
+        if not news.own and not isinstance(intent, IntentsSynced):
+            self._agenda.later(OFFERS if isinstance(intent, NetworkOffer) else intent.service, _DISPUTE_CHECK)
 
-    def _take_entry(self, record: Record) -> None:
-        outcome = self._projection.entry(record)
-        if isinstance(outcome, Accepted):
-            self._follow(outcome.entry)
-
-    def _follow(self, entry: Entry) -> None:
+    def _take_entry(self, entry: Entry) -> None:
         for event in entry.events:
             service = getattr(event, "service", None)
             if service is not None:
-                self._dirty[service] = None
+                self._agenda.add((service,))
             if isinstance(event, AddressAllocated | AddressAdopted):
-                self._served[event.service] = event.uid
-        for cause in entry.cause:
-            if cause.intent == "network":
-                known = self._offer_revisions.get(entry.network, 0)
-                self._offer_revisions[entry.network] = max(known, cause.revision)
-        if entry.network not in self._networks or any(orphan.network == entry.network for orphan in self._orphans):
-            self._offers_due = True  # an address that others had to leave out may have been released
-        holds = self.fold.networks[entry.network].allocated() > 0
-        if holds != (entry.network in self._holders):
-            (self._holders.add if holds else self._holders.discard)(entry.network)
-            # Holders decide which of two overlapping networks counts as the older, and nothing else.
-            if any(network.conflict for network in self._networks.values()):
-                self._conflicts_due = True
+                self._owned[event.service] = event.uid
+        if entry.network not in self._networks.last or any(one.network == entry.network for one in self._orphans):
+            # An orphaned address, which other networks had to leave out, may have been released.
+            self._agenda.add((OFFERS,))
+        self._networks.set_holding(entry.network, holds=self.fold.networks[entry.network].allocated() > 0)
 
     def _take_report(self, record: Record) -> None:
         report = self._projection.report(record)
@@ -209,143 +192,106 @@ class NetworkSelector:
             return
         if isinstance(report, Report):
             holders = (holding.service for holding in self.fold.holding(report.address))
-            self._dirty.update((service, None) for service in holders if service in self._moving)
+            self._agenda.add(service for service in holders if service in self._moving)
         elif isinstance(report, Heartbeat) and report.stopped:
-            self._dirty.update(self._moving)
+            self._agenda.add(self._moving)
 
-    # -- saying ----------------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------------
 
     async def settle(self, log: EventLog) -> float | None:
-        """Say what is new; returns in how many seconds to look again where something waits for time to pass."""
+        """See Processor."""
         if not self.view.synced():
             return None
         now = self._clock()
-        self._what_is_due(now)
+        self._agenda.advance(now)
         context = self._look_around()
-        await self._say_offers(log, context)
-        await self._say_of_services(log, context, now)
-        if self._restate:
-            await self._append(log, self.intents.restatements())
-            self._restate = False
+        await self._write_offers(log, context)
+        await self._write_intents(log, context, now)
+        # A record that came late with an older revision must not win when the log is compacted.
+        await self._append(log, self.intents.restatements())
         if not self.intents.synced:
             await self._append(log, (IntentsSynced(),))
-        self._look_again = now + timedelta(seconds=_LOOK_AGAIN) if self._moving else None
-        return self._wake_up(now)
-
-    def _what_is_due(self, now: datetime) -> None:
-        """Put on the list what waited for time to pass."""
-        if self._look_again is not None and is_due(self._look_again, now, _LOOK_AGAIN):
-            self._dirty.update(self._moving)
-        if self._everything:
-            self._disputed.clear()  # what stood in the log at the start is looked at with everything else
-            self._restate = True
-            self._offers_due = True
-        elif self._set_right is not None and is_due(self._set_right, now, _SET_RIGHT):
-            self._offers_due = self._offers_due or "" in self._disputed
-            self._dirty.update((service, None) for service in self._disputed if service)
-            self._disputed.clear()
-            self._restate = True
-        if not self._disputed:
-            self._set_right = None
-        elif self._set_right is None:
-            self._set_right = now + timedelta(seconds=_SET_RIGHT)
-
-    def _wake_up(self, now: datetime) -> float | None:
-        """In how many seconds something is due."""
-        if self._dirty:
-            return 0.0
-        due = [at for at in (self._look_again, self._set_right) if at is not None]
-        return max(0.0, (min(due) - now).total_seconds()) if due else None
+        return self._agenda.wake_up(now)
 
     def _look_around(self) -> SelectionContext:
-        """The networks and selectors as they are now; if they changed, everything is looked at again."""
-        if self._derived is None:
-            self._derived = derive_all(self.view, self._settings)
-            self._conflicts_due = True
-            # Why there is no such network is told from the objects, and may read otherwise though no network changed.
-            self._dirty.update(dict.fromkeys(self._missing_their_network()))
-        if self._conflicts_due:
-            found = with_conflicts(self._derived, self._holders)
-            if found != self._networks:
-                self._networks = found
-                self._landscape = None
-                self._offers_due = True
-                self._everything = True
-            self._conflicts_due = False
-        if self._landscape is None:
-            self._landscape = SelectionContext(self.view, self._settings, self._networks)
-        return self._landscape
+        """Return the context; what its changes concern goes on the agenda."""
+        context = self._networks.context
+        seen = (self._networks.objects, self._networks.version)
+        if seen[0] != self._looked_at[0]:
+            # The message about a missing network describes the objects, so it may change although no network did.
+            self._agenda.add(self._missing_their_network())
+        if seen[1] != self._looked_at[1]:
+            self._agenda.add((OFFERS,))
+            self._agenda.add(self._all_services())
+        self._looked_at = seen
+        return context
 
-    async def _say_offers(self, log: EventLog, context: SelectionContext) -> None:
-        if not self._offers_due:
+    def _missing_their_network(self) -> Iterable[str]:
+        for name, verdict in self.intents.selections.items():
+            if Reason.NETWORK_NOT_FOUND in {verdict.reason, verdict.drift_reason}:
+                yield name
+
+    def _all_services(self) -> Iterable[str]:
+        yield from (service.full_name for service in self.view.services())
+        yield from self.intents.services()
+        yield from (holding.service for holding in self.fold.holdings())
+
+    async def _write_offers(self, log: EventLog, context: SelectionContext) -> None:
+        if not self._agenda.is_dirty(OFFERS):
             return
         self._orphans = orphaned_addresses(context.networks, self.fold.holdings())
-        offers = offers_of(context.networks, self._orphans, self.intents, self.fold, self._offer_revisions)
-        await self._append(log, offers)
-        self._offers_due = False
+        await self._append(log, plan_offers(context.networks, self._orphans, self.intents, self.fold))
+        self._agenda.done(OFFERS)
 
-    async def _say_of_services(self, log: EventLog, context: SelectionContext, now: datetime) -> None:
-        if self._everything:
-            self._dirty.update(dict.fromkeys(self._everybody()))
-            self._everything = False
+    async def _write_intents(self, log: EventLog, context: SelectionContext, now: datetime) -> None:
         again: list[str] = []
-        names = iter(sorted(self._dirty, key=self._turn))
-        # A Service leaves the list only when what is to be said of it stands in the log.
+        names = iter(sorted(self._agenda.dirty(), key=self._turn))
+        # A Service leaves the agenda only when its records are in the log.
         while batch := tuple(islice(names, _SERVICES_PER_APPEND)):
-            found = [(name, self._look_at(name, context, now)) for name in batch]
-            await self._append(log, [record for _, to_say in found for record in to_say.records])
-            for name, to_say in found:
-                del self._dirty[name]
-                again += [name] if to_say.again else []
-                if to_say.moving:
-                    self._moving[name] = None
-                else:
-                    self._moving.pop(name, None)
-        self._dirty.update(dict.fromkeys(again))
+            plans = [(name, self._plan_for(name, context, now)) for name in batch]
+            await self._append(log, [record for _, plan in plans for record in plan.records])
+            for name, plan in plans:
+                self._agenda.done(name)
+                again += [name] if plan.again else []
+                self._note_move(name, moving=plan.moving)
+        self._agenda.add(again)
+
+    def _note_move(self, name: str, *, moving: bool) -> None:
+        if moving:
+            self._moving[name] = None
+            self._agenda.later(name, _MOVE_CHECK)
+        else:
+            self._moving.pop(name, None)
 
     def _turn(self, name: str) -> tuple[int, str, str]:
-        """When it is a Service's turn, of many that take several appends, between which IPAM may decide: first those
-        that are gone (they free), then those that show an address that may be theirs to keep, then the rest; the
+        """Return the order of Services that take several appends, between which IPAM may decide: first those that are
+        gone (they free addresses), then those whose status shows an address that they may keep, then the rest; the
         oldest first.
         """
         service = self.view.service(name)
         if service is None:
             return (0, "", name)
-        shows_one_from_before = bool(service.ingress) and self._served.get(name) != service.uid
-        return (1 if shows_one_from_before else 2, service.created, name)
+        may_keep = bool(service.ingress) and self._owned.get(name) != service.uid
+        return (1 if may_keep else 2, service.created, name)
 
-    def _missing_their_network(self) -> list[str]:
-        """Return the Services whose choice, the one in force or a fresh one, names a network that does not exist."""
-        return [
-            name
-            for name, verdict in self.intents.selections.items()
-            if Reason.NETWORK_NOT_FOUND in {verdict.reason, verdict.drift_reason}
-        ]
-
-    def _everybody(self) -> Iterable[str]:
-        yield from (service.full_name for service in self.view.services())
-        yield from self.intents.services()
-        yield from (holding.service for holding in self.fold.holdings())
-
-    def _look_at(self, name: str, context: SelectionContext, now: datetime) -> ToSay:
+    def _plan_for(self, name: str, context: SelectionContext, now: datetime) -> IntentPlan:
         service = self.view.service(name)
-        situation = self._situation(name, service, now)
+        about = self._service_context(name, service, now)
         if service is None:
-            if not situation.holdings:
-                self._served.pop(name, None)
-            return ending(situation, SERVICE_DELETED)
+            if not about.holdings:
+                self._owned.pop(name, None)
+            return plan_end(about, WithdrawalCause.SERVICE_DELETED)
         if service.deleting:
-            return ending(situation, SERVICE_DELETED, service.uid, finalizer=service.has_finalizer)
+            return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, finalizer=service.has_finalizer)
         if not is_ours(service, self._settings):
-            verdict = self._not_ours(service, situation)
-            return ending(situation, NOT_OURS, service.uid, verdict=verdict, finalizer=service.has_finalizer)
-        anchor = anchor_of(service, situation.holdings, situation.words)
-        choice = select(context, service, anchor)
+            verdict = not_ours(service, about, self._settings.load_balancer_class)
+            finalizer = service.has_finalizer
+            return plan_end(about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, finalizer=finalizer)
+        choice = select(context, service, anchor_of(service, about.holdings, about.intents))
         facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)
-        verdict = choice.to_selection(situation.revision(""), facts)
-        return following(situation, service, choice, verdict)
+        return plan_intents(about, service, choice, choice.to_selection(about.revision(""), facts))
 
-    def _situation(self, name: str, service: ServiceFact | None, now: datetime) -> Situation:
+    def _service_context(self, name: str, service: ServiceFact | None, now: datetime) -> ServiceContext:
         timeout = self._settings.agent_timeout
 
         def revision(network: str) -> int:
@@ -353,9 +299,9 @@ class NetworkSelector:
             known = state.revisions.get(name, 0) if state is not None else 0
             return self.intents.next_revision(f"{network}|{name}", known)
 
-        return Situation(
+        return ServiceContext(
             service=name,
-            words=self.intents.intents_of(name),
+            intents=self.intents.intents_of(name),
             selection=self.intents.selections.get(name),
             holdings=self.fold.holdings_of(name),
             refusals=self.fold.refusals_of(name),
@@ -363,7 +309,7 @@ class NetworkSelector:
             programmed=lambda held: self.agents.programmed(held.address, now, timeout, allocation=held.allocation),
             namespace_labels=self.view.namespace_labels(name.partition("/")[0]),
             facts=self._facts(f"Service/{name}"),
-            new_to_ledger=service is not None and self._served.get(name) != service.uid,
+            new_to_ledger=service is not None and self._owned.get(name) != service.uid,
         )
 
     def _facts(self, *keys: str) -> tuple[FactPosition, ...]:
@@ -371,22 +317,8 @@ class NetworkSelector:
             FactPosition(topic=FACTS.name, offset=self._positions[key]) for key in keys if key in self._positions
         )
 
-    def _not_ours(self, service: ServiceFact, situation: Situation) -> Selection | None:
-        """Of a LoadBalancer of another class it is said that it is not ours; of other types nothing."""
-        if service.type != "LoadBalancer":
-            return None
-        theirs = service.load_balancer_class
-        return Selection(
-            service=service.full_name,
-            revision=situation.revision(""),
-            uid=service.uid,
-            ours=False,
-            message=f"loadBalancerClass {theirs!r} is not the one served here ({self._settings.load_balancer_class!r})",
-            facts=situation.facts,
-        )
-
     async def _append(self, log: EventLog, records: Sequence[IntentRecord]) -> None:
-        """Write, in bounded pieces, and take note of each piece that stands."""
+        """Write in bounded pieces, and fold each piece as soon as it is in the log."""
         new = ((record, NewRecord(intent_key(record), _value(record))) for record in records)
         fitting = [(record, written) for record, written in new if self._fitting.fits(written.key, written.value)]
         for start in range(0, len(fitting), _RECORDS_PER_APPEND):
@@ -394,9 +326,6 @@ class NetworkSelector:
             offsets = await log.append(INTENTS, [written for _, written in piece])
             for (record, _), offset in zip(piece, offsets, strict=True):
                 self._projection.note(record, offset)
-
-
-_KIND_PREFIXES: Final = tuple(f"{kind}/" for kind in _KINDS)
 
 
 def _labels(fact: object) -> dict[str, str]:

@@ -71,6 +71,8 @@ class LedgerFold:
         for cause in entry.cause:
             if cause.revision and cause.service:
                 state.revisions[cause.service] = max(cause.revision, state.revisions.get(cause.service, 0))
+            elif cause.intent == "network":
+                state.offer_revision = max(cause.revision, state.offer_revision)
         head = Head(entry.seq, digest(value))
         state.advance(head)
         self.accepted += 1

@@ -44,6 +44,8 @@ class NetworkState:
         self.change_refused: ev.PrefixChangeRefused | None = None
         self.contradictions = 0
         self.revisions: dict[str, int] = {}
+        self.offer_revision = 0
+        """The highest revision of an offer that an entry of this network followed."""
         self.refusals: dict[str, Refusal] = {}
         self.records: dict[str, AddressRecord] = {}
         self._journal: list[tuple[str, object]] | None = None

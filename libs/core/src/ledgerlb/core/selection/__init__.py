@@ -1,14 +1,12 @@
-"""Which external network serves a Service, and why.
+"""Which external network serves a Service, why, and what IPAM is told about it.
 
-- ``rungs``: the priority order, as data.
-- ``context``: everything that a choice depends on besides the Service (networks, selectors, namespaces).
-- ``candidates``: whether a network can serve a Service, and which of several does.
-- ``decide``: ``select``, which walks the rungs and keeps holders where they are.
-- ``stick``: the network that a holder stays with.
-- ``explain``: a choice in words.
+``select`` walks the priority order (``RUNGS``). The first rung that is present decides, even if its value cannot be
+used: falling through to the next one could expose a Service on the wrong network. A Service that holds an address
+keeps its network (its ``Anchor``) until its own annotations change or the network no longer serves it.
 
-A rung that is present decides, also when what it says cannot be used: falling through to the next one could
-expose a Service on the wrong network.
+``SelectionContext`` holds what all choices share: networks, selectors, Namespaces. ``DerivedNetworks`` keeps it up to
+date. ``plan_offers`` turns networks into offers; ``plan_intents`` and ``plan_end`` turn a ``Choice`` and a
+``ServiceContext`` into the intents of one Service. ``explain`` puts a choice into words.
 """
 
 from __future__ import annotations
@@ -16,8 +14,35 @@ from __future__ import annotations
 from ledgerlb.core.selection.choice import Choice
 from ledgerlb.core.selection.context import SelectionContext
 from ledgerlb.core.selection.decide import select
+from ledgerlb.core.selection.derived import DerivedNetworks
 from ledgerlb.core.selection.explain import explain
+from ledgerlb.core.selection.offers import plan_offers
+from ledgerlb.core.selection.plan import (
+    IntentPlan,
+    ServiceContext,
+    WithdrawalCause,
+    not_ours,
+    plan_end,
+    plan_intents,
+)
 from ledgerlb.core.selection.rungs import RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor, anchor_of
 
-__all__ = ["RUNGS", "Anchor", "Choice", "Rung", "SelectionContext", "anchor_of", "explain", "select"]
+__all__ = [
+    "RUNGS",
+    "Anchor",
+    "Choice",
+    "DerivedNetworks",
+    "IntentPlan",
+    "Rung",
+    "SelectionContext",
+    "ServiceContext",
+    "WithdrawalCause",
+    "anchor_of",
+    "explain",
+    "not_ours",
+    "plan_end",
+    "plan_intents",
+    "plan_offers",
+    "select",
+]

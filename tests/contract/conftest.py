@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from ledgerlb.eventlog import connect
 from ledgerlb.eventlog.embedded import MemoryLog, MemoryStore
 from ledgerlb.eventlog.kafka import admin
+from ledgerlb.eventlog.kafka.access import loopback
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.eventlog.topics import LEDGER, Topic
 from tests.support.containers import KafkaBroker
@@ -34,7 +35,7 @@ class Harness:
     async def topic(self, like: Topic = LEDGER) -> Topic:
         made = replace(like, name=f"contract.{self._run}.{next(self._names)}")
         if self.kind == "kafka":
-            async with admin.connect([self.bootstrap]) as client:
+            async with admin.connect(loopback([self.bootstrap])) as client:
                 await admin.provision(client, [made], 1)
         return made
 

@@ -17,6 +17,7 @@ from aiokafka.admin.new_topic import NewTopic
 from ledgerlb.core.errors import EventLogError, LogUnavailable, TopicMisconfigured
 from ledgerlb.eventlog import connect
 from ledgerlb.eventlog.kafka import admin
+from ledgerlb.eventlog.kafka.access import loopback
 from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Reader
 from ledgerlb.eventlog.topics import ALL_TOPICS, FACTS, LEDGER, Topic
 from tests.contract.conftest import Harness
@@ -60,7 +61,7 @@ async def append_until_it_works(log: EventLog, topic: Topic, value: str, seconds
 
 
 async def set_config(kafka: Harness, topic: str, **settings: str) -> None:
-    async with admin.connect([kafka.bootstrap]) as client:
+    async with admin.connect(loopback([kafka.bootstrap])) as client:
         config = {key.replace("_", "."): value for key, value in settings.items()}
         for response in await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)]):
             assert [entry[0] for entry in response.resources] == [0]
@@ -72,7 +73,7 @@ async def test_a_missing_topic_is_told_and_not_made_by_asking(kafka: Harness) ->
         for call in (log.append(missing, records("a")), log.end(missing), log.open([missing])):
             with pytest.raises(TopicMisconfigured, match=r"contract\.never-made.*LEDGERLB_LOG_PROVISION"):
                 await call
-    async with admin.connect([kafka.bootstrap]) as client:
+    async with admin.connect(loopback([kafka.bootstrap])) as client:
         assert missing.name not in await client.list_topics()
         assert (await admin.check(client, [missing]))[0].startswith("contract.never-made: the topic is missing")
 
@@ -97,7 +98,7 @@ async def test_settings_that_lose_records_are_reported_and_mended(kafka: Harness
         changed = await log.provision()
         assert f"{LEDGER.name}: retention.ms set to -1 (was 1000)" in changed
         assert await log.check() == []
-    async with admin.connect([kafka.bootstrap]) as client:
+    async with admin.connect(loopback([kafka.bootstrap])) as client:
         resource = ConfigResource(ConfigResourceType.TOPIC, LEDGER.name, {"segment.ms": ""})
         [response] = await client.describe_configs([resource])
         assert response.resources[0][4][0][1] == "60000"  # somebody else's setting survived
@@ -105,7 +106,7 @@ async def test_settings_that_lose_records_are_reported_and_mended(kafka: Harness
 
 async def test_a_topic_with_several_partitions_is_reported(kafka: Harness) -> None:
     wrong = Topic("contract.three-partitions", "", "delete", "", "")
-    async with admin.connect([kafka.bootstrap]) as client:
+    async with admin.connect(loopback([kafka.bootstrap])) as client:
         await client.create_topics([NewTopic(wrong.name, 3, 1, topic_configs=admin.wanted_settings(wrong, 1))])
         problems: list[str] = []
         async with asyncio.timeout(10):
@@ -188,7 +189,7 @@ async def test_a_position_before_the_first_record_is_lost_and_the_beginning_is_w
     topic = await kafka.topic()
     async with kafka.connect() as log:
         await log.append(topic, records(*map(str, range(10))))
-        async with admin.connect([kafka.bootstrap]) as client:
+        async with admin.connect(loopback([kafka.bootstrap])) as client:
             await client.delete_records({TopicPartition(topic.name, 0): RecordsToDelete(before_offset=6)})
         with pytest.raises(PositionLost):
             await log.open([topic], {topic.name: 3})
@@ -205,7 +206,7 @@ async def test_a_reader_whose_position_is_removed_says_so(kafka: Harness) -> Non
         await log.append(topic, [NewRecord("k", noise.randbytes(300_000)) for _ in range(60)])
         async with await log.open([topic, trigger]) as reader:
             await reader.poll(5.0, max_records=1)  # what is not fetched yet goes away under the reader
-            async with admin.connect([kafka.bootstrap]) as client:
+            async with admin.connect(loopback([kafka.bootstrap])) as client:
                 await client.delete_records({TopicPartition(topic.name, 0): RecordsToDelete(before_offset=59)})
             with pytest.raises(PositionLost):
                 await read_to_end(reader)
@@ -223,6 +224,6 @@ async def test_a_cluster_that_cannot_be_reached_is_told_with_its_address() -> No
 async def test_every_declared_topic_has_one_partition_after_provisioning(kafka: Harness) -> None:
     async with kafka.connect() as log:
         await log.provision()
-    async with admin.connect([kafka.bootstrap]) as client:
+    async with admin.connect(loopback([kafka.bootstrap])) as client:
         found = {entry["topic"]: len(entry["partitions"]) for entry in await client.describe_topics()}
     assert {topic.name: found.get(topic.name) for topic in ALL_TOPICS} == {topic.name: 1 for topic in ALL_TOPICS}

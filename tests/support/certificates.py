@@ -1,4 +1,4 @@
-"""The keys and certificates of a throw-away Kubernetes API server."""
+"""The keys and certificates of throw-away servers: a Kubernetes API server, a Kafka broker."""
 
 from __future__ import annotations
 
@@ -33,34 +33,48 @@ class ClusterKeys:
     token_signer: KeyPair
 
 
-def make_cluster_keys(server_names: Iterable[str]) -> ClusterKeys:
-    """Make all keys anew; `server_names` are the DNS names and IP addresses that clients reach the server by."""
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ledgerlb test authority")])
-    authority = (
-        _builder(authority_name, authority_name, authority_key, authority_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
+class Authority:
+    """A certificate authority with a new key. `public` is its certificate (PEM)."""
 
-    def issue(name: x509.Name, usage: x509.ObjectIdentifier, names: Iterable[str] = ()) -> KeyPair:
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ledgerlb test authority")])
+        self.public = _pem(
+            _builder(self._name, self._name, self._key, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def server(self, common: str, names: Iterable[str]) -> KeyPair:
+        """Issue a server's certificate; `names` are the DNS names and IP addresses that clients reach it by."""
+        return self._issue(_name(common), ExtendedKeyUsageOID.SERVER_AUTH, names)
+
+    def client(self, common: str, organisation: str | None = None) -> KeyPair:
+        """Issue a client's certificate."""
+        return self._issue(_name(common, organisation), ExtendedKeyUsageOID.CLIENT_AUTH, ())
+
+    def _issue(self, name: x509.Name, usage: x509.ObjectIdentifier, names: Iterable[str]) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(name, authority_name, key, authority_key).add_extension(
+        builder = _builder(name, self._name, key, self._key).add_extension(
             x509.ExtendedKeyUsage([usage]), critical=False
         )
         builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
         alternatives = [_alternative(each) for each in names]
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        return KeyPair(_private(key), _pem(builder.sign(authority_key, hashes.SHA256())))
+        return KeyPair(_private(key), _pem(builder.sign(self._key, hashes.SHA256())))
 
+
+def make_cluster_keys(server_names: Iterable[str]) -> ClusterKeys:
+    """Make new keys; `server_names` are the DNS names and IP addresses that clients reach the server by."""
+    authority = Authority()
     signer = ec.generate_private_key(ec.SECP256R1())
     return ClusterKeys(
-        authority=_pem(authority),
-        server=issue(_name("kube-apiserver"), ExtendedKeyUsageOID.SERVER_AUTH, server_names),
+        authority=authority.public,
+        server=authority.server("kube-apiserver", server_names),
         # The group system:masters may do everything, without any role being bound to it.
-        admin=issue(_name("admin", "system:masters"), ExtendedKeyUsageOID.CLIENT_AUTH),
+        admin=authority.client("admin", "system:masters"),
         token_signer=KeyPair(
             _private(signer),
             signer.public_key().public_bytes(

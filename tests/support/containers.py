@@ -33,14 +33,18 @@ class KafkaBroker:
     """One Kafka node (broker and controller), reached at `bootstrap`, an address that outlives stop and start.
 
     `properties` are further lines of server.properties, as {"message.max.bytes": "1000000"}.
-    `heap` are the JVM's memory options. `start_seconds` bounds each wait for the broker. With `beside`, the broker
-    shares the network namespace of that API server and is reached there only, at 127.0.0.1:9092.
+    A `{bootstrap}` in a value becomes the address. `files` are copied into the container, by path; `ports` are further
+    ports to publish {container port: port here}. `heap` are the JVM's memory options. `start_seconds` bounds each wait
+    for the broker. With `beside`, the broker shares the network namespace of that API server and is reached there only,
+    at 127.0.0.1:9092.
     """
 
     def __init__(
         self,
         *,
         properties: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
+        ports: Mapping[int, int] | None = None,
         heap: str = "-Xms256m -Xmx256m",
         start_seconds: float = 60.0,
         beside: KubeApiServer | None = None,
@@ -48,7 +52,7 @@ class KafkaBroker:
         self._port = free_port() if beside is None else 9092
         self._is_published = beside is None
         self._start_seconds = start_seconds
-        network: dict[str, Any] = {"ports": {9092: self._port}}
+        network: dict[str, Any] = {"ports": {9092: self._port, **(ports or {})}}
         if beside is not None:
             network = {"network_mode": beside.network_mode}
         settings = {
@@ -72,8 +76,12 @@ class KafkaBroker:
         self._container = Container(
             "the Kafka broker",
             image_name("kafka"),
+            files=dict(files or {}),
             environment={
-                **{_kafka_variable(name): value for name, value in settings.items()},
+                **{
+                    _kafka_variable(name): value.replace("{bootstrap}", self.bootstrap)
+                    for name, value in settings.items()
+                },
                 "KAFKA_HEAP_OPTS": heap,
             },
             **network,

@@ -28,9 +28,48 @@ app.kubernetes.io/component: {{ .component }}
 {{- with $image.registry }}{{ . }}/{{ end }}{{ $image.prefix }}/{{ .image }}:{{ default .root.Chart.AppVersion $image.tag }}
 {{- end -}}
 
+{{/* How every process reaches Kafka. */}}
+{{- define "ledgerlb.kafkaEnvironment" -}}
+- {name: LEDGERLB_LOG, value: {{ printf "kafka://%s" (join "," .Values.kafka.bootstrapServers) | quote }}}
+- {name: LEDGERLB_LOG_INSECURE, value: {{ .Values.kafka.insecure | quote }}}
+{{- if .Values.kafka.tls.secretName }}
+- {name: LEDGERLB_LOG_TLS_CA, value: /etc/ledgerlb-kafka/tls/ca.crt}
+{{- if .Values.kafka.tls.clientCertificate }}
+- {name: LEDGERLB_LOG_TLS_CERT, value: /etc/ledgerlb-kafka/tls/tls.crt}
+- {name: LEDGERLB_LOG_TLS_KEY, value: /etc/ledgerlb-kafka/tls/tls.key}
+{{- end }}
+{{- end }}
+{{- if .Values.kafka.sasl.mechanism }}
+- {name: LEDGERLB_LOG_SASL_MECHANISM, value: {{ .Values.kafka.sasl.mechanism | quote }}}
+- {name: LEDGERLB_LOG_SASL_USERNAME, value: {{ required "kafka.sasl.username is needed with kafka.sasl.mechanism" .Values.kafka.sasl.username | quote }}}
+- {name: LEDGERLB_LOG_SASL_PASSWORD_FILE, value: /etc/ledgerlb-kafka/sasl/password}
+{{- end }}
+{{- end -}}
+
+{{/* The Secrets of the connection to Kafka, as volumes and as mounts; empty where there are none. */}}
+{{- define "ledgerlb.kafkaVolumes" -}}
+{{- if .Values.kafka.tls.secretName }}
+- name: kafka-tls
+  secret: {secretName: {{ .Values.kafka.tls.secretName | quote }}, defaultMode: 0444}
+{{- end }}
+{{- if .Values.kafka.sasl.mechanism }}
+- name: kafka-sasl
+  secret: {secretName: {{ required "kafka.sasl.secretName is needed with kafka.sasl.mechanism" .Values.kafka.sasl.secretName | quote }}, defaultMode: 0444}
+{{- end }}
+{{- end -}}
+
+{{- define "ledgerlb.kafkaMounts" -}}
+{{- if .Values.kafka.tls.secretName }}
+- {name: kafka-tls, mountPath: /etc/ledgerlb-kafka/tls, readOnly: true}
+{{- end }}
+{{- if .Values.kafka.sasl.mechanism }}
+- {name: kafka-sasl, mountPath: /etc/ledgerlb-kafka/sasl, readOnly: true}
+{{- end }}
+{{- end -}}
+
 {{/* Environment that all processes share. */}}
 {{- define "ledgerlb.environment" -}}
-- {name: LEDGERLB_LOG, value: {{ printf "kafka://%s" (join "," .Values.kafka.bootstrapServers) | quote }}}
+{{ include "ledgerlb.kafkaEnvironment" . }}
 - {name: LEDGERLB_LOG_PROVISION, value: "false"}
 - {name: LEDGERLB_LOG_REPLICATION, value: {{ .Values.kafka.replication | quote }}}
 - {name: LEDGERLB_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
@@ -55,6 +94,7 @@ volumes:
     configMap: {name: {{ include "ledgerlb.name" .root }}-settings}
   - name: tmp
     emptyDir: {}
+  {{- include "ledgerlb.kafkaVolumes" .root | nindent 2 }}
 {{- end -}}
 
 {{- define "ledgerlb.podAnnotations" -}}
@@ -70,6 +110,7 @@ prometheus.io/port: {{ .port | default 8080 | quote }}
 {{- define "ledgerlb.mounts" -}}
 - {name: settings, mountPath: /etc/ledgerlb, readOnly: true}
 - {name: tmp, mountPath: /tmp}
+{{ include "ledgerlb.kafkaMounts" . }}
 {{- end -}}
 
 {{/* Alive: answers at all. Ready: has read the log to its end, and follows it. */}}
@@ -152,5 +193,5 @@ spec:
           {{- include "ledgerlb.probes" . | nindent 10 }}
           resources: {{- toYaml .values.resources | nindent 12 }}
           securityContext: {{- include "ledgerlb.containerSecurity" . | nindent 12 }}
-          volumeMounts: {{- include "ledgerlb.mounts" . | nindent 12 }}
+          volumeMounts: {{- include "ledgerlb.mounts" .root | nindent 12 }}
 {{- end -}}

@@ -9,12 +9,13 @@ from ledgerlb.eventlog import connect
 from ledgerlb.eventlog.connect import sqlite_path
 from ledgerlb.eventlog.embedded import MemoryLog, SqliteLog
 from ledgerlb.eventlog.kafka import KafkaLog
+from ledgerlb.eventlog.security import LogSecurity
 
 
 def test_each_scheme_gives_its_log() -> None:
     assert isinstance(connect("memory:"), MemoryLog)
     assert isinstance(connect("sqlite:///var/lib/ledgerlb/ledger.db"), SqliteLog)
-    assert isinstance(connect("kafka://one:9092,two.example:9093"), KafkaLog)
+    assert isinstance(connect("kafka://one:9092,two.example:9093", LogSecurity(insecure=True)), KafkaLog)
     assert isinstance(connect("kafka://[::1]:9092"), KafkaLog)
 
 

@@ -39,7 +39,16 @@ def test_retention_means_nothing_to_a_compacted_topic() -> None:
 
 
 def test_larger_is_fine_where_it_is_safer_and_smaller_is_not() -> None:
-    assert wrong(FACTS, 1, max_message_bytes="99999999", min_compaction_lag_ms="9999999999999") == {}
-    assert set(wrong(FACTS, 1, max_message_bytes="1000", min_compaction_lag_ms="1")) == {
-        "max.message.bytes", "min.compaction.lag.ms",
+    assert (
+        wrong(
+            FACTS,
+            1,
+            max_message_bytes="99999999",
+            min_compaction_lag_ms="9999999999999",
+            delete_retention_ms="9999999999999",
+        )
+        == {}
+    )
+    assert set(wrong(FACTS, 1, max_message_bytes="1000", min_compaction_lag_ms="1", delete_retention_ms="86400000")) == {
+        "max.message.bytes", "min.compaction.lag.ms", "delete.retention.ms",
     }  # fmt: skip

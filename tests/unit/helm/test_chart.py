@@ -174,6 +174,29 @@ class TestPods:
             environment = {item["name"]: item.get("value") for item in spec["containers"][0]["env"]}
             assert environment["LEDGERLB_LOG"] == "kafka://a:9092,b:9093"
 
+    def test_use_the_kafka_security_of_the_values(self):
+        values = (
+            'kafka.tls={"secretName":"kafka-tls","clientCertificate":true}',
+            'kafka.sasl={"mechanism":"SCRAM-SHA-512","username":"lb","secretName":"kafka-password"}',
+            "kafka.insecure=false", "agent.enabled=true",
+        )  # fmt: skip
+        specs = pod_specs(render(*values))
+        assert len(specs) == 6
+        for name, spec in specs.items():
+            (container,) = spec["containers"]
+            environment = {item["name"]: item.get("value") for item in container["env"]}
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            volumes = {volume["name"]: volume for volume in spec["volumes"]}
+            for variable, secret in (
+                ("TLS_CA", "kafka-tls"), ("TLS_CERT", "kafka-tls"), ("TLS_KEY", "kafka-tls"),
+                ("SASL_PASSWORD_FILE", "kafka-password"),
+            ):  # fmt: skip
+                folder = environment[f"LEDGERLB_LOG_{variable}"].rpartition("/")[0]
+                assert volumes[mounts[folder]]["secret"]["secretName"] == secret, (name, variable)
+            assert environment["LEDGERLB_LOG_SASL_MECHANISM"] == "SCRAM-SHA-512"
+            assert environment["LEDGERLB_LOG_SASL_USERNAME"] == "lb"
+            assert environment["LEDGERLB_LOG_INSECURE"] == "false"
+
     def test_planner_and_agent_are_one_image_in_two_roles(self, with_agent):
         specs = pod_specs(with_agent)
         for name, role in (("ledgerlb-planner", "planner"), ("ledgerlb-agent", "agent")):

@@ -15,14 +15,17 @@ from typing import Final
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.eventlog.embedded import MemoryLog, SqliteLog
 from ledgerlb.eventlog.port import EventLog
+from ledgerlb.eventlog.security import LogSecurity
 
 _FORMS: Final = "write kafka://host:port,host:port, sqlite:///path/to/file or memory:"
 _NAME: Final = "log URL (LEDGERLB_LOG, or the option --log)"
 _MAX_PORT: Final = 65535
 
 
-def connect(url: str) -> EventLog:
-    """The log that ``url`` names, not yet connected (enter it with ``async with``); raises InvalidSetting."""
+def connect(url: str, security: LogSecurity | None = None) -> EventLog:
+    """Return the log that ``url`` names, not yet connected: enter it with ``async with``. ``security`` is for Kafka
+    alone. Raises InvalidSetting.
+    """
     scheme, colon, rest = url.strip().partition(":")
     if not colon:
         raise InvalidSetting(_NAME, "", f"{url!r} has no scheme", _FORMS)
@@ -37,7 +40,7 @@ def connect(url: str) -> EventLog:
     if scheme == "kafka":
         from ledgerlb.eventlog.kafka import KafkaLog  # noqa: PLC0415 - the client takes 0.2 s to import: only where used
 
-        return KafkaLog(_bootstrap_servers(url, rest))
+        return KafkaLog(_bootstrap_servers(url, rest), security)
     raise InvalidSetting(_NAME, "", f"{url!r} has the unknown scheme {scheme!r}", _FORMS)
 
 

@@ -14,7 +14,9 @@ ENVELOPE_BYTES: Final = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic. ``cleanup`` is Kafka's ``cleanup.policy``; ``retention_ms`` -1 keeps for ever (meaningless for
-    compacted ones); ``min_compaction_lag_ms`` keeps history for that long; ``max_bytes`` bounds one record's value.
+    compacted ones); ``min_compaction_lag_ms`` keeps history for that long; ``tombstone_ms`` keeps the tombstones of a
+    compacted topic at least that long, so that a reader that was away meanwhile learns of the deletion; ``max_bytes``
+    bounds one record's value.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Topic:
     carries: str
     retention_ms: int = -1
     min_compaction_lag_ms: int = 0
+    tombstone_ms: int = 7 * _DAY_MS
     max_bytes: int = 1024 * 1024
 
     def config(self) -> Mapping[str, str]:
@@ -34,6 +37,8 @@ class Topic:
             "retention.bytes": "-1",
             "max.message.bytes": str(self.max_bytes + ENVELOPE_BYTES),
         }
+        if self.cleanup == "compact":
+            settings["delete.retention.ms"] = str(self.tombstone_ms)
         if self.min_compaction_lag_ms:
             settings["min.compaction.lag.ms"] = str(self.min_compaction_lag_ms)
         return settings

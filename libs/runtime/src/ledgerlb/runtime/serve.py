@@ -27,6 +27,7 @@ import structlog
 
 from ledgerlb.core.errors import LedgerLBError, LogUnavailable
 from ledgerlb.eventlog.connect import connect
+from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health, HealthServer
@@ -64,7 +65,7 @@ async def serve(
     configure(name, settings.log_level, settings.log_format)
     stop = stop if stop is not None else asyncio.Event()
     health = health if health is not None else Health()
-    log = log if log is not None else connect(settings.log)
+    log = log if log is not None else connect(settings.log, settings.log_security)
     async with opened(parts) as whole:
         for unread, nearest in unread_variables(os.environ, (type(settings), *whole.settings)):
             _logger.warning("no part of this process reads this variable", variable=unread, nearest=nearest)
@@ -164,6 +165,8 @@ async def _connect(log: EventLog, settings: ProcessSettings, health: Health, sto
 
 
 async def _prepare(log: EventLog, settings: ProcessSettings, health: Health) -> None:
+    if not settings.log_new_ledger:
+        await require_ledger(log)
     if settings.log_provision:
         for line in await log.provision(replication=settings.log_replication):
             _logger.info("topic provisioned", what=line)

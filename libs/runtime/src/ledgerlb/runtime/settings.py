@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.security import LogSecurity
 from ledgerlb.runtime.files import read_regular
 from ledgerlb.runtime.yaml_reader import KUBERNETES, YamlError, read_yaml
 
@@ -48,8 +49,24 @@ class ProcessSettings(BaseSettings):
 
     log: str = "sqlite:///.ledgerlb/ledger.db"
     """``kafka://host:port,host:port``, ``sqlite:///path`` or ``memory:``."""
+    log_tls_ca: str = ""
+    """PEM file of the certificate authority of the Kafka brokers, or `system`. Turns TLS on."""
+    log_tls_cert: str = ""
+    """PEM file of the client certificate for Kafka (mTLS)."""
+    log_tls_key: str = ""
+    """PEM file of the client certificate's key."""
+    log_sasl_mechanism: str = ""
+    """`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; empty: no SASL."""
+    log_sasl_username: str = ""
+    """User name for SASL."""
+    log_sasl_password_file: str = ""
+    """File with the password for SASL; read again for every new connection."""
+    log_insecure: bool = False
+    """Whether Kafka on other hosts may be used without TLS."""
     log_provision: bool = True
     """Whether missing topics are made, and wrong settings mended, at start."""
+    log_new_ledger: bool = False
+    """Whether to begin a new ledger where the log has lost the one it had: every address may be given out again."""
     log_replication: int = Field(default=1, ge=1, le=9)
     """Copies of each topic that is made (Kafka)."""
     http_host: str = "127.0.0.1"
@@ -74,6 +91,19 @@ class ProcessSettings(BaseSettings):
     def _unset(cls, value: object, info: ValidationInfo) -> object:
         del info
         return value or None
+
+    @property
+    def log_security(self) -> LogSecurity:
+        """The settings of the connection to Kafka; raises InvalidSetting for a combination that cannot work."""
+        return LogSecurity(
+            self.log_tls_ca,
+            self.log_tls_cert,
+            self.log_tls_key,
+            self.log_sasl_mechanism,
+            self.log_sasl_username,
+            self.log_sasl_password_file,
+            self.log_insecure,
+        )
 
 
 def process_settings(**overrides: Any) -> ProcessSettings:

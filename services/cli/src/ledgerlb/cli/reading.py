@@ -14,11 +14,14 @@ from ledgerlb.eventlog.topics import Topic
 @asynccontextmanager
 async def opened_log(url: str) -> AsyncIterator[EventLog]:
     """Connect to a log; raises InvalidSetting, LogUnavailable."""
+    security = None
     if url.startswith("kafka:"):
         from ledgerlb.runtime.logging import hush  # noqa: PLC0415 - loads structlog, which only Kafka's client needs
+        from ledgerlb.runtime.settings import process_settings  # noqa: PLC0415 - loads pydantic
 
         hush()
-    async with connect(url) as log:
+        security = process_settings().log_security
+    async with connect(url, security) as log:
         yield log
 
 

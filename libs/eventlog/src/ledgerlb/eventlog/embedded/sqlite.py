@@ -115,7 +115,7 @@ class SqliteLog:
         """See EventLog.
 
         Compacted topics lose records that a later one of the same key replaced before ``min_compaction_lag_ms`` ago,
-        and tombstones older than that and ``statements.TOMBSTONE_MS``. Topics with a retention time lose older
+        and tombstones older than that and ``tombstone_ms``. Topics with a retention time lose older
         records. Topics kept for ever (the ledger) are never touched, and the last record of a topic always stays:
         offsets are never used twice.
         """

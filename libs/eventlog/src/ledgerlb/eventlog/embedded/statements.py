@@ -17,8 +17,6 @@ APPLICATION_ID: Final = 0x4C4C4231
 SYNCHRONOUS_FULL: Final = 2
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """A read stops after this many bytes of values."""
-TOMBSTONE_MS: Final = 24 * 3600 * 1000
-"""How long a tombstone stays at least, so that a reader that is behind sees it."""
 
 CHECKPOINT_PAGES: Final = 16 * 1024
 """Pages in the write-ahead log at which an append copies them into the file. The log does that in the background long
@@ -185,7 +183,7 @@ def _expire(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int)
 def _compact(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int) -> int:
     # A record goes when its successor is itself older than the lag: until then history shows what was true in between.
     settled = now_ms - topic.min_compaction_lag_ms
-    buried = min(settled, now_ms - TOMBSTONE_MS)
+    buried = min(settled, now_ms - topic.tombstone_ms)
     with _Transaction(database):
         last = bounds(database, topic.name)[1] - 1
         return database.execute(

@@ -17,13 +17,14 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.kafka.access import Access
 from ledgerlb.eventlog.kafka.stop import finish
 from ledgerlb.eventlog.topics import Topic
 
 REQUEST_TIMEOUT_MS: Final = 8000
 _MIN_ISR: Final = "min.insync.replicas"
 _QUORUM_OF: Final = 3
-_AT_LEAST: Final = frozenset({"max.message.bytes", "min.compaction.lag.ms"})
+_AT_LEAST: Final = frozenset({"max.message.bytes", "min.compaction.lag.ms", "delete.retention.ms"})
 """Settings that may be larger than declared."""
 _SET_ON_TOPIC: Final = 1
 """Kafka's ``config_source`` of a setting made on the topic itself."""
@@ -40,9 +41,9 @@ class _Found:
 
 
 @contextlib.asynccontextmanager
-async def connect(servers: Sequence[str]) -> AsyncIterator[AIOKafkaAdminClient]:
+async def connect(access: Access) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client; raises KafkaError where no broker answers."""
-    client = AIOKafkaAdminClient(bootstrap_servers=list(servers), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    client = AIOKafkaAdminClient(**access.options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await client.start()
         yield client

@@ -17,10 +17,12 @@ from aiokafka.errors import KafkaError
 
 from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured
 from ledgerlb.eventlog.kafka import admin
+from ledgerlb.eventlog.kafka.access import Access
 from ledgerlb.eventlog.kafka.producer import Producer
 from ledgerlb.eventlog.kafka.reader import KafkaReader, new_consumer
 from ledgerlb.eventlog.kafka.stop import stop_client
 from ledgerlb.eventlog.port import NewRecord, Reader, check_start, encode_records
+from ledgerlb.eventlog.security import LogSecurity
 from ledgerlb.eventlog.topics import ALL_TOPICS, Topic
 
 CALL_TIMEOUT: Final = 15.0
@@ -28,10 +30,14 @@ CALL_TIMEOUT: Final = 15.0
 
 
 class KafkaLog:
-    """See module. ``servers`` are ``host:port`` of brokers to begin with."""
+    """See module. ``servers`` are ``host:port`` of brokers to begin with. Raises InvalidSetting where ``security``
+    does not protect connections to other hosts.
+    """
 
-    def __init__(self, servers: Sequence[str]) -> None:
-        self._servers = list(servers)
+    def __init__(self, servers: Sequence[str], security: LogSecurity | None = None) -> None:
+        security = security if security is not None else LogSecurity()
+        security.require_safe(servers)
+        self._access = Access(tuple(servers), security)
         self._producer: Producer | None = None
         self._appending: dict[str, asyncio.Lock] = {}
         self._offsets: AIOKafkaConsumer | None = None
@@ -74,7 +80,7 @@ class KafkaLog:
                 lowest = beginnings[topic.name] if topic.cleanup == "delete" else 0
                 position = check_start(topic, wanted.get(topic.name, 0), lowest, ends[topic.name])
                 positions[topic.name] = max(position, beginnings[topic.name])
-            reader = KafkaReader(self._servers, positions, ends, on_close=self._readers.discard)
+            reader = KafkaReader(self._access, positions, ends, on_close=self._readers.discard)
             await reader.start()
         self._readers.add(reader)
         return reader
@@ -88,12 +94,12 @@ class KafkaLog:
 
     async def provision(self, *, replication: int = 1) -> list[str]:
         """See EventLog."""
-        async with self._bounded("provisioning topics", 2 * CALL_TIMEOUT), admin.connect(self._servers) as client:
+        async with self._bounded("provisioning topics", 2 * CALL_TIMEOUT), admin.connect(self._access) as client:
             return await admin.provision(client, ALL_TOPICS, replication)
 
     async def check(self) -> list[str]:
         """See EventLog."""
-        async with self._bounded("checking topics", CALL_TIMEOUT), admin.connect(self._servers) as client:
+        async with self._bounded("checking topics", CALL_TIMEOUT), admin.connect(self._access) as client:
             return await admin.check(client, ALL_TOPICS)
 
     async def maintain(self, limit: int = 10_000) -> int:
@@ -105,19 +111,19 @@ class KafkaLog:
 
     def _current_producer(self) -> Producer:
         if self._producer is None:
-            self._producer = Producer(self._servers)
+            self._producer = Producer(self._access)
         return self._producer
 
     async def _ensure_known(self, topics: Sequence[Topic]) -> None:
         missing = [topic.name for topic in topics if topic.name not in self._known]
         if not missing:
             return
-        async with admin.connect(self._servers) as client:
+        async with admin.connect(self._access) as client:
             self._known |= set(await client.list_topics())
         missing = [name for name in missing if name not in self._known]
         if missing:
             raise TopicMisconfigured(
-                f"{', '.join(missing)}: no such topic on {','.join(self._servers)}; create it by starting a LedgerLB "
+                f"{', '.join(missing)}: no such topic on {self._access.address}; create it by starting a LedgerLB "
                 "process with LEDGERLB_LOG_PROVISION=true"
             )
 
@@ -126,7 +132,7 @@ class KafkaLog:
         partitions = [TopicPartition(topic.name, 0) for topic in topics]
         async with self._asking:
             if self._offsets is None:
-                consumer = new_consumer(self._servers)
+                consumer = new_consumer(self._access)
                 try:
                     await consumer.start()
                 except BaseException:
@@ -151,7 +157,7 @@ class KafkaLog:
         if self._closed:
             raise LogUnavailable(f"{what}: the log is closed; open it again")
         try:
-            with _as_unavailable(what, self._servers):
+            with _as_unavailable(what, self._access):
                 async with asyncio.timeout(seconds):
                     yield
         except LogUnavailable:
@@ -159,9 +165,14 @@ class KafkaLog:
             raise
 
     async def __aenter__(self) -> Self:
-        with _as_unavailable("connecting", self._servers):
-            async with asyncio.timeout(CALL_TIMEOUT), admin.connect(self._servers):
-                pass
+        try:
+            with _as_unavailable("connecting", self._access):
+                async with asyncio.timeout(CALL_TIMEOUT), admin.connect(self._access):
+                    pass
+        except LogUnavailable as error:
+            if reason := await self._access.why_not():
+                raise LogUnavailable(f"connecting to Kafka: {reason}") from error
+            raise
         self._closed = False
         return self
 
@@ -180,11 +191,11 @@ class KafkaLog:
 
 
 @contextlib.contextmanager
-def _as_unavailable(what: str, servers: Sequence[str]) -> Iterator[None]:
+def _as_unavailable(what: str, access: Access) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise LogUnavailable(f"{what}: Kafka at {','.join(servers)} did not answer in time; is it up?") from error
+        raise LogUnavailable(f"{what}: Kafka at {access.address} did not answer in time; is it up?") from error
     except (KafkaError, OSError) as error:
         text = str(error) or type(error).__name__
-        raise LogUnavailable(f"{what}: Kafka at {','.join(servers)}: {text}; is it up?") from error
+        raise LogUnavailable(f"{what}: Kafka at {access.address}: {text}; is it up?") from error

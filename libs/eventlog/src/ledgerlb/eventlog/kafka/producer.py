@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.kafka.access import Access
 from ledgerlb.eventlog.kafka.stop import finish
 from ledgerlb.eventlog.port import MAX_KEY_BYTES
 from ledgerlb.eventlog.topics import ALL_TOPICS, ENVELOPE_BYTES
@@ -31,9 +32,9 @@ class Producer:
     DEADLINE: ClassVar[float] = 20.0
     """Seconds for an append, connecting included."""
 
-    def __init__(self, servers: Sequence[str]) -> None:
+    def __init__(self, access: Access) -> None:
         self._client = AIOKafkaProducer(
-            bootstrap_servers=list(servers),
+            **access.options(),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.kafka.access import Access
 from ledgerlb.eventlog.kafka.stop import stop_client
 from ledgerlb.eventlog.port import PositionLost, Record
 from ledgerlb.eventlog.reader import BaseReader
@@ -29,14 +30,16 @@ UNTAKEN_MS: Final = 1000
 """For how long nothing more is fetched while records of some topic wait to be taken. Past that the other topics are
 fetched without it, and what comes on it meanwhile waits until that fetch is answered: so it is longer than any rest
 between two polls."""
+START_TIMEOUT: Final = 15.0
+"""Seconds for connecting again with new credentials."""
 PARTITION_FETCH_BYTES: Final = 4 * 1024 * 1024
 REQUEST_TIMEOUT_MS: Final = 4000
 
 
-def new_consumer(servers: Sequence[str]) -> AIOKafkaConsumer:
+def new_consumer(access: Access) -> AIOKafkaConsumer:
     """A consumer as every reader and every question about offsets uses it; not started."""
     return AIOKafkaConsumer(
-        bootstrap_servers=list(servers),
+        **access.options(),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -52,13 +55,14 @@ class KafkaReader(BaseReader):
 
     def __init__(
         self,
-        servers: Sequence[str],
+        access: Access,
         positions: Mapping[str, int],
         ends: Mapping[str, int],
         on_close: Callable[[KafkaReader], None],
     ) -> None:
         super().__init__(positions, ends)
-        self._servers = list(servers)
+        self._access = access
+        self._files = access.state_of_files()
         self._partitions = [TopicPartition(name, 0) for name in positions]
         self._on_close = on_close
         self._consumer: AIOKafkaConsumer | None = None
@@ -68,7 +72,8 @@ class KafkaReader(BaseReader):
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""
-        consumer = new_consumer(self._servers)
+        self._files = self._access.state_of_files()
+        consumer = new_consumer(self._access)
         try:
             await consumer.start()
             consumer.assign(self._partitions)
@@ -82,9 +87,9 @@ class KafkaReader(BaseReader):
 
     async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109 - the port's
         """See Reader."""
-        consumer = self._consumer
-        if consumer is None or self._closed:
+        if self._closed:
             raise LogUnavailable("the reader is closed; open a new one")
+        consumer = self._consumer or await self._start_again()
         began = time.monotonic()
         if began - self._polled_at > SILENCE / 2:
             self._resume()  # nobody looked: the silence of that time says nothing
@@ -102,7 +107,7 @@ class KafkaReader(BaseReader):
         await self._advance(consumer)
         self._polled_at = time.monotonic()
         if not found:
-            self._require_answers(consumer)
+            await self._require_answers(consumer)
             return []
         return [_record(message) for messages in found.values() for message in messages]
 
@@ -128,7 +133,18 @@ class KafkaReader(BaseReader):
         self._polled_at = now
         self._answered = dict.fromkeys(self._partitions, now)
 
-    def _require_answers(self, consumer: AIOKafkaConsumer) -> None:
+    async def _start_again(self) -> AIOKafkaConsumer:
+        """Connect with the new certificates or password."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await self.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            reason = await self._access.why_not() or str(error) or type(error).__name__
+            raise LogUnavailable(f"reading {', '.join(self._positions)}: {reason}") from error
+        assert self._consumer is not None
+        return self._consumer
+
+    async def _require_answers(self, consumer: AIOKafkaConsumer) -> None:
         now = time.monotonic()
         for partition in self._partitions:
             fetched_at = consumer.last_poll_timestamp(partition)
@@ -137,8 +153,12 @@ class KafkaReader(BaseReader):
                 self._answered[partition] = now
             silence = now - self._answered[partition]
             if silence > SILENCE:
+                if self._files != self._access.state_of_files():
+                    # The consumer goes on with the credentials that it was made with.
+                    self._consumer = None
+                    await stop_client(consumer)
                 raise LogUnavailable(
-                    f"topic {partition.topic}: no answer from {','.join(self._servers)} for {silence:.0f} s; is it up?"
+                    f"topic {partition.topic}: no answer from {self._access.address} for {silence:.0f} s; is it up?"
                 )
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from ledgerlb.cli.console import (
     say,
 )
 from ledgerlb.cli.reading import existing_log, opened_log
+from ledgerlb.eventlog.lost import require_ledger
 
 topics = typer.Typer(
     no_args_is_help=True,
@@ -34,9 +35,14 @@ async def apply_topics(
     log: LogOption = DEFAULT_LOG,
     output: OutputOption = Output.text,
     replication: Annotated[int, typer.Option("--replication", min=1, max=9, help="Copies of each new topic.")] = 1,
+    new_ledger: Annotated[
+        bool, typer.Option("--new-ledger", help="Begin a new ledger although the other topics show that one is lost.")
+    ] = False,
 ) -> None:
     """Create missing topics with their declared settings, and correct wrong settings."""
     async with opened_log(log) as opened:
+        if not new_ledger:
+            await require_ledger(opened)
         changes = await opened.provision(replication=replication)
     if output is Output.json:
         print_json({"changes": changes})

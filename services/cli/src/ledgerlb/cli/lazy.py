@@ -38,6 +38,8 @@ COMMANDS: Final = (
     Entry("verify", "Check that the ledger keeps every promise", "the ledger breaks a promise"),
     Entry("simulate", "Run a scenario in virtual time, without a cluster", "an expectation is not met"),
     Entry("reselect", "Move a Service to a fresh choice of network", "a fresh choice would find no network"),
+    Entry("backup", "Copy an embedded log while it is in use"),
+    Entry("restore", "Put a backup in the place of an embedded log"),
     Entry("topics", "Provision or check the topics of a log"),
     Entry("version", "Show the version"),
 )

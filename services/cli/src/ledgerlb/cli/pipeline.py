@@ -127,14 +127,17 @@ def assembled(
 
 
 def prepare_log(url: str) -> None:
-    """Make the file of an embedded log, and its folder; raises InvalidSetting where it cannot be written."""
+    """Make the folder of an embedded log; raises InvalidSetting where the file cannot be written."""
     if not url.startswith("sqlite:"):
         return
     path = sqlite_path(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
         with path.open("ab"):
             pass
+        if is_new:
+            path.unlink()  # an empty file is not a log
     except OSError as error:
         raise InvalidSetting(
             "option --log",

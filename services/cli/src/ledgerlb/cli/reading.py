@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from ledgerlb.core.errors import BadInput, InvalidSetting
 from ledgerlb.eventlog.connect import connect, sqlite_path
+from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog, Record, read_to_end
 from ledgerlb.eventlog.topics import Topic
 
@@ -27,7 +29,9 @@ async def opened_log(url: str) -> AsyncIterator[EventLog]:
 
 @asynccontextmanager
 async def existing_log(url: str) -> AsyncIterator[EventLog]:
-    """Connect to a log that exists: a question must not create a file. Raises InvalidSetting, LogUnavailable."""
+    """Connect to a log that exists: a question must not create a file. Raises InvalidSetting, LogUnavailable, and
+    TopicMisconfigured where the log has lost its ledger.
+    """
     if url.startswith("sqlite:"):
         path = sqlite_path(url)
         if not path.is_file():
@@ -35,7 +39,17 @@ async def existing_log(url: str) -> AsyncIterator[EventLog]:
                 "option --log", "", f"there is no file {path}", "start ledgerlb run first, or name its log with --log"
             )
     async with opened_log(url) as log:
+        await require_ledger(log)
         yield log
+
+
+def embedded_file(url: str) -> Path:
+    """Return the file of an embedded log; raises InvalidSetting for any other log."""
+    if not url.startswith("sqlite:"):
+        raise InvalidSetting(
+            "option --log", "", f"{url!r} is not an embedded log", "use the tools of Kafka for its topics"
+        )
+    return sqlite_path(url)
 
 
 async def read_all(log: EventLog, topics: Sequence[Topic], take: Callable[[Record], None]) -> int:

@@ -25,6 +25,10 @@ CALL_TIMEOUT: Final = 20.0
 PREPARE_PAUSES: Final = (0.02, 0.1, 0.5)
 """Seconds between tries to set up a file that another process is setting up too: SQLite does not wait for all of it."""
 
+SETUP_TIMEOUT: Final = 2.0
+"""Seconds that another process gets for making the tables of a new file."""
+SETUP_PAUSE: Final = 0.05
+
 T = TypeVar("T")
 
 
@@ -75,6 +79,7 @@ class Connection:
         thread.shutdown(wait=False)
 
     def _connect(self) -> sqlite3.Connection:
+        is_new = not self._path.exists()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
@@ -83,6 +88,8 @@ class Connection:
                 f"{self._path} cannot be opened: {error}; make its folder writable for this user"
             ) from error
         try:
+            if not is_new:
+                self._require_content(database)
             self._prepare(database)
         except sqlite3.OperationalError as error:
             database.close()
@@ -94,6 +101,20 @@ class Connection:
             database.close()
             raise
         return database
+
+    def _require_content(self, database: sqlite3.Connection) -> None:
+        """Refuse a file without a table: taken for a new log, it would give out every address again. Another process
+        that is just making the file gets ``SETUP_TIMEOUT`` seconds for it.
+        """
+        deadline = time.monotonic() + SETUP_TIMEOUT
+        while statements.is_blank(database):
+            if time.monotonic() > deadline:
+                size = self._path.stat().st_size
+                raise TopicMisconfigured(
+                    f"{self._path} exists ({size} bytes) but holds no log: it was cut off, or copied without its -wal "
+                    "file; restore a backup (ledgerlb restore), or delete the file to begin a new log"
+                )
+            time.sleep(SETUP_PAUSE)
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         for pause in PREPARE_PAUSES:

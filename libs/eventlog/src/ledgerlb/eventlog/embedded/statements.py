@@ -36,11 +36,7 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     """Set up the connection, and the file where it is new; raises TopicMisconfigured for one of another kind or
     version.
     """
-    application, version, tables = _what_it_is(database)
-    if tables and application != APPLICATION_ID:
-        raise TopicMisconfigured(f"{path} is a database of another application; name another file")
-    if version > SCHEMA_VERSION:
-        raise TopicMisconfigured(f"{path} was written by a newer LedgerLB (format {version}); upgrade this one")
+    version = _version(database, path)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
     database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
@@ -52,8 +48,31 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
             database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
+def require_log(database: sqlite3.Connection, path: Path) -> None:
+    """Raise TopicMisconfigured where the file is not a log of a version that this code knows."""
+    if _version(database, path) == 0:
+        raise TopicMisconfigured(
+            f"{path} holds no log: it is empty, or was copied without its -wal file; name another file"
+        )
+
+
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """The format of the log, 0 for a file without any table; raises TopicMisconfigured for anything else."""
+    application, version, tables = _what_it_is(database)
+    if tables and application != APPLICATION_ID:
+        raise TopicMisconfigured(f"{path} is a database of another application; name another file")
+    if version > SCHEMA_VERSION:
+        raise TopicMisconfigured(f"{path} was written by a newer LedgerLB (format {version}); upgrade this one")
+    return version
+
+
+def is_blank(database: sqlite3.Connection) -> bool:
+    """Whether the file has no table at all."""
+    return _what_it_is(database)[2] == 0
+
+
 def _what_it_is(database: sqlite3.Connection) -> tuple[int, int, int]:
-    """(application_id, user_version, number of tables), all as of one moment: another process may be setting up the
+    """Return (application_id, user_version, number of tables) as of one moment: another process may be setting up the
     same new file.
     """
     database.execute("BEGIN")

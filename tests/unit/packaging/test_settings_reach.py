@@ -85,6 +85,14 @@ def _of_backend(name: str) -> Callable[[Served], list[Any]]:
 FABRIC = {"LEDGERLB_BACKEND": "fabric-linux"}
 PROCESS = {
     "LEDGERLB_LOG": ("memory:", "memory:", _of_process("log")),
+    "LEDGERLB_LOG_TLS_CA": ("system", "system", _of_process("log_tls_ca")),
+    "LEDGERLB_LOG_TLS_CERT": ("c.pem", "c.pem", _of_process("log_tls_cert")),
+    "LEDGERLB_LOG_TLS_KEY": ("k.pem", "k.pem", _of_process("log_tls_key")),
+    "LEDGERLB_LOG_SASL_MECHANISM": ("PLAIN", "PLAIN", _of_process("log_sasl_mechanism")),
+    "LEDGERLB_LOG_SASL_USERNAME": ("u", "u", _of_process("log_sasl_username")),
+    "LEDGERLB_LOG_SASL_PASSWORD_FILE": ("p", "p", _of_process("log_sasl_password_file")),
+    "LEDGERLB_LOG_INSECURE": ("true", True, _of_process("log_insecure")),
+    "LEDGERLB_LOG_NEW_LEDGER": ("true", True, _of_process("log_new_ledger")),
     "LEDGERLB_LOG_PROVISION": ("false", False, _of_process("log_provision")),
     "LEDGERLB_LOG_REPLICATION": ("3", 3, _of_process("log_replication")),
     "LEDGERLB_HTTP_HOST": ("127.0.0.9", "127.0.0.9", _of_process("http_host")),

@@ -174,3 +174,15 @@ async def test_an_empty_file_and_one_without_tables_are_not_new_logs(
         with pytest.raises(TopicMisconfigured, match="holds no log"):
             await SqliteLog(tmp_path / name).__aenter__()
         assert (tmp_path / name).stat().st_size == size
+
+
+async def test_a_file_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    blank = sqlite3.connect(path)
+    blank.execute("PRAGMA journal_mode=WAL")
+    blank.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    shutil.copy(path, tmp_path / "killed.db")
+    shutil.copy(tmp_path / "l.db-wal", tmp_path / "killed.db-wal")
+    blank.close()
+    await fill(tmp_path / "killed.db", "1")
+    assert await ledger(tmp_path / "killed.db") == ["1"]

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured
 from ledgerlb.eventlog.embedded import statements
+from ledgerlb.eventlog.embedded.filewatch import wal_path
 
 BUSY_TIMEOUT: Final = 5.0
 """Seconds that SQLite waits for another process's lock."""
@@ -79,7 +80,8 @@ class Connection:
         thread.shutdown(wait=False)
 
     def _connect(self) -> sqlite3.Connection:
-        is_new = not self._path.exists()
+        # A write-ahead log beside a file without tables is of a process that was killed while it made the file.
+        may_be_blank = not self._path.exists() or wal_path(self._path).exists()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
@@ -88,7 +90,7 @@ class Connection:
                 f"{self._path} cannot be opened: {error}; make its folder writable for this user"
             ) from error
         try:
-            if not is_new:
+            if not may_be_blank:
                 self._require_content(database)
             self._prepare(database)
         except sqlite3.OperationalError as error:

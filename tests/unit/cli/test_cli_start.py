@@ -15,13 +15,13 @@ from tests.unit.cli.conftest import Invoke, Past
 HEAVY = ("aiohttp", "aiokafka", "kubernetes_asyncio", "rich", "structlog", "prometheus_client", "pydantic_settings")
 
 
-def modules_after(*arguments: str) -> list[str]:
+def modules_after(*arguments: str, of: tuple[str, ...] = HEAVY) -> list[str]:
     """The heavy packages that a process has loaded when the command is done."""
     script = (
         "import json, sys\n"
         "from ledgerlb.cli.main import app\n"
         f"app({list(arguments)!r}, standalone_mode=False)\n"
-        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]), file=sys.stderr)\n"
+        f"print(json.dumps([name for name in {of!r} if name in sys.modules]), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     found: list[str] = json.loads(done.stderr.splitlines()[-1])
@@ -31,6 +31,11 @@ def modules_after(*arguments: str) -> list[str]:
 class TestLoading:
     def test_history_loads_no_client_and_no_rich(self, past: Past) -> None:
         assert modules_after("history", "192.0.2.2", "--log", past.url) == []
+
+    @pytest.mark.parametrize("command", [["--version"], ["history", "192.0.2.2"], ["verify"]])
+    def test_reading_the_ledger_alone_does_without_pydantic(self, command: list[str], past: Past) -> None:
+        log = [] if command == ["--version"] else ["--log", past.url]
+        assert modules_after(*command, *log, of=("pydantic_core",)) == []
 
     @pytest.mark.parametrize("command", [["tail", "--no-follow"], ["verify"]])
     def test_neither_does_what_reads_the_ledger_alone(self, command: list[str], past: Past) -> None:
@@ -98,6 +103,13 @@ class TestCompletion:
             env=environment, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert offered in done.stdout.split()
+
+
+class TestChoices:
+    def test_a_choice_that_does_not_exist_is_a_usage_error(self, past: Past, invoke: Invoke) -> None:
+        result = invoke("history", "192.0.2.2", "-o", "xml", "--log", past.url)
+        assert result.exit_code == 2
+        assert "Invalid value for '--output' / '-o': 'xml' is not one of 'text', 'json'." in result.stderr
 
 
 class TestBug:

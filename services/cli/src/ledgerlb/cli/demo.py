@@ -1,8 +1,8 @@
 """The demo: the quickstart's manifests through the whole pipeline, on the embedded log, in a few seconds.
 
-It copies the manifests to a temporary folder, runs every service in this process until all is at rest, prints where
-each Service stands, takes an endpoint away and shows the weights follow, then prints the history of one address and
-verifies the ledger. The exit status is 0 only if everything came out as it should.
+It copies the manifests to a temporary folder, runs all services in this process until nothing moves, and prints every
+Service. Then it removes an endpoint, shows how the weights follow, prints the history of one address and verifies the
+ledger. The exit status is 0 only if every Service is as expected.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.settings import process_settings
 
 TIME_LIMIT: Final = 45.0
-"""Seconds for each wait; on any machine that can run this at all it takes one or two."""
+"""Seconds for each wait, which usually takes one or two."""
 WEB: Final = "shop/web"
 EXPECTED: Final[dict[str, dict[str, Any]]] = {
     "edge/dns": {
@@ -69,7 +69,7 @@ AFTER: Final = {"node-1": 1, "node-2": 2, "node-3": 2}
 
 @dataclass
 class _Demo:
-    """What the script found out. ``wrong`` is what did not come out as it should."""
+    """The script and its findings. ``wrong`` lists what is not as expected."""
 
     folder: Path
     follower: Follower
@@ -77,7 +77,7 @@ class _Demo:
     address: str = ""
 
     async def script(self, log: EventLog, health: Health, stop: asyncio.Event) -> None:
-        """Run beside the services; ends them when it is done."""
+        """Run beside the services, and end them when done."""
         del log, health
         try:
             await self._script()
@@ -111,7 +111,7 @@ class _Demo:
         return not waiting
 
     async def _until(self, condition: Any) -> None:
-        """Wait for the condition, bounded; whether it came about shows in what is checked next."""
+        """Wait for the condition, bounded; the next check shows whether it came true."""
         deadline = time.monotonic() + TIME_LIMIT
         while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - a fold has no event for one line
             await asyncio.sleep(0.05)
@@ -124,11 +124,11 @@ class _Demo:
 
     def _check(self, expected: dict[str, dict[str, Any]]) -> None:
         found = {line.name: line.as_json() for line in self.follower.lines()}
-        self.wrong += [f"{name}: is unexpected" for name in found if name not in expected]
+        self.wrong += [f"{name}: is not expected" for name in found if name not in expected]
         for name, wanted in expected.items():
             actual = found.get(name)
             if actual is None:
-                self.wrong.append(f"{name}: is absent")
+                self.wrong.append(f"{name}: is missing")
                 continue
             shown = {**actual, "weights": _weights(actual)}
             self.wrong += [
@@ -140,7 +140,7 @@ class _Demo:
 
 
 def _weights(service: dict[str, Any]) -> dict[str, int]:
-    """Weights by node; those of a Service's addresses are the same in this demo."""
+    """Return weights by node; all addresses of a Service have the same in this demo."""
     return {node: hop["weight"] for hops in service["path_set"].values() for node, hop in hops.items() if hop["weight"]}
 
 
@@ -160,12 +160,12 @@ def take_an_endpoint_away(folder: Path) -> None:
 
 
 def quickstart_folder() -> Path:
-    """The manifests of the quickstart, in the checkout that this module belongs to; raises InvalidManifest."""
+    """Return the folder of the quickstart in the checkout of this module; raises InvalidManifest."""
     for parent in Path(__file__).resolve().parents:
         folder = parent / "examples" / "quickstart"
         if folder.is_dir():
             return folder
-    raise InvalidManifest("examples/quickstart", "", "is not there", "run the demo from a checkout of LedgerLB")
+    raise InvalidManifest("examples/quickstart", "", "does not exist", "run the demo from a checkout of LedgerLB")
 
 
 def _heading(text: str) -> None:
@@ -212,7 +212,7 @@ async def _run(folder: Path, url: str) -> _Demo:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy the manifests; the scenario beside them is not one."""
+    """Copy the manifests without the scenario beside them."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("scenario.yaml"))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -68,7 +71,43 @@ class LazyCommand(TyperCommand):
         return self.load().make_context(info_name, args, parent=parent, **extra)
 
 
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spare_pydantic(self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
+
 def _app_of(function: Any, entry: Entry) -> typer.Typer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(entry.name, epilog=exit_statuses(entry.findings))(function)
+    app.command(entry.name, cls=_Command, epilog=exit_statuses(entry.findings))(function)
     return app
+
+
+class _PlainValue:
+    """Converts the text of an option or argument, in place of typer's conversion."""
+
+    def __init__(self, convert: Callable[[Any], Any], choices: str) -> None:
+        self._convert = convert
+        self._choices = choices
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the value; raises BadParameter, which typer shows as a usage error."""
+        try:
+            return None if value is None else self._convert(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} is not one of {self._choices}.", ctx=ctx, param=param) from None
+
+
+def spare_pydantic(parameters: Iterable[Any]) -> None:
+    """Convert text, paths, flags and choices without pydantic, whose machinery typer builds for each parameter: that
+    takes longer than all the rest of ``ledgerlb history``. Parameters of other types keep typer's conversion.
+    """
+    for parameter in parameters:
+        kind = parameter.type_descriptor.annotation
+        is_choice = isinstance(kind, type) and issubclass(kind, StrEnum)
+        # A flag without a variable has a boolean or nothing already.
+        plain = is_choice or kind in {str, Path} or (kind is bool and not parameter.envvar)
+        if plain and not parameter.multiple and parameter.nargs == 1:
+            choices = ", ".join(map(repr, map(str, kind))) if is_choice else ""
+            # Private to typer: test_cli_start fails where this no longer spares pydantic.
+            parameter._runtime_param = _PlainValue(kind, choices)  # noqa: SLF001

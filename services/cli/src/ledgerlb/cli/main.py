@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from ledgerlb.cli.console import INTERNAL_ERROR, program_version, say
-from ledgerlb.cli.lazy import COMMANDS, LazyCommand
+from ledgerlb.cli.lazy import COMMANDS, LazyCommand, spare_pydantic
 
 
 class _Commands(TyperGroup):
@@ -22,6 +22,11 @@ class _Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = {entry.name: LazyCommand(entry) for entry in COMMANDS}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the root's own options."""
+        spare_pydantic(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(

@@ -1,8 +1,8 @@
 """``ledgerlb reselect NAMESPACE/NAME``: move a Service to the network that a fresh choice would take.
 
-The order is an annotation on the Service with the time at which it was given. It counts among the Service's own
-wishes, so the Service moves as it does when any of them changes: the new address first, the old one let go when the
-new one is forwarded and published.
+The command writes one annotation on the Service, with the present time. The selector treats it like any other change
+of the Service's own settings, so the Service moves as usual: LedgerLB allocates the new address first, and releases
+the old one when every node forwards the new one and the status shows it.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from ledgerlb.core.services import ANNOTATION_RESELECT
 from ledgerlb.kube.writer import ClusterWriter, Write
 
 Outcome = Literal["ordered", "dry-run", "by-hand", "nothing-to-do", "no-network"]
-"""``by-hand``: nothing could be written; ``no-network``: a fresh choice would find none, so nothing was written."""
+"""``by-hand``: the user must write the annotation; ``no-network``: a fresh choice would find no network."""
 
 _STATUS: Final[dict[Outcome, int]] = {"no-network": FINDINGS}
 
 
 @dataclass(frozen=True)
 class Prospect:
-    """What a fresh choice would mean for a Service. ``fresh``: the network to which it would move it, None where it
-    would not move it; ``otherwise``: what comes of it then; ``why`` says so in words.
+    """The effect of a fresh choice on a Service. ``fresh`` is the network that the Service would move to, None where it
+    would not move; ``otherwise`` is the outcome in that case, and ``why`` explains it to the user.
     """
 
     why: str
@@ -66,9 +66,9 @@ async def reselect(  # noqa: PLR0917 - options of the command line, always given
     ] = None,
     manifests: Annotated[
         Path | None,
-        manifests_option("A folder stands for the cluster: say what to write there, instead of writing."),
+        manifests_option("The folder that replaces the cluster. Prints what to write there."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the effect; write nothing.")] = False,
     log: LogOption = DEFAULT_LOG,
     output: OutputOption = Output.text,
     settings: SettingsOption = None,
@@ -77,10 +77,10 @@ async def reselect(  # noqa: PLR0917 - options of the command line, always given
     view = await load(log, settings_from(settings))
     now = datetime.now(UTC)
     line = known_service(view, name, now)
-    fact = _served(line)
+    fact = _fact_of(line)
     prospect = prospect_of(line)
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    status, outcome, said = 0, _without_writing(prospect, dry_run=dry_run, manifests=manifests), ""
+    status, outcome, note = 0, _without_writing(prospect, dry_run=dry_run, manifests=manifests), ""
     if outcome is None:
         try:
             async with open_writer(kubeconfig) as writer:
@@ -89,31 +89,34 @@ async def reselect(  # noqa: PLR0917 - options of the command line, always given
         except InvalidSetting as error:
             if kubeconfig is not None:
                 raise
-            outcome, status, said = "by-hand", UNAVAILABLE, f"there is no access to a cluster: {error}"
+            outcome, status, note = "by-hand", UNAVAILABLE, f"no access to a cluster: {error}"
     annotation = {ANNOTATION_RESELECT: moment} if prospect.fresh else {}
     if output is Output.json:
         print_json(_as_json(line, prospect, outcome, annotation))
     else:
-        for text in (*_as_text(line, prospect), *filter(None, (said,)), *_what_now(line, outcome, moment)):
+        for text in (*_as_text(line, prospect), *filter(None, (note,)), *_what_now(line, outcome, moment)):
             say(text)
     return status or _STATUS.get(outcome, 0)
 
 
-def _served(line: ServiceLine) -> ServiceFact:
-    """The Service's fact; raises BadInput where it is not one that could be moved."""
+def _fact_of(line: ServiceLine) -> ServiceFact:
+    """Return the Service's fact; raises BadInput where LedgerLB does not serve the Service."""
     fact = line.fact
     if fact is None or line.publication.state in {"Ignored", "Deleted"}:
         raise BadInput(
-            f"Service {line.name}", "", f"is not served: {line.publication.message}", "name a Service that is"
+            f"Service {line.name}",
+            "",
+            f"is not served: {line.publication.message}",
+            "name a Service that LedgerLB serves",
         )
     return fact
 
 
 def prospect_of(line: ServiceLine) -> Prospect:
-    """What an order to choose afresh would do, by the selector's last word on the Service."""
+    """Return the effect of a fresh choice, by the selector's last verdict on the Service."""
     shown, selection = line.publication, line.selection
     if selection is None:
-        return Prospect("its network is being looked for: there is nothing to choose afresh")
+        return Prospect("the selector has not chosen a network yet")
     if selection.drift:
         return Prospect(f"a fresh choice would take {selection.drift}", selection.drift)
     if selection.drift_reason:
@@ -127,7 +130,7 @@ def prospect_of(line: ServiceLine) -> Prospect:
 
 
 def _without_writing(prospect: Prospect, *, dry_run: bool, manifests: Path | None) -> Outcome | None:
-    """What comes of it where nothing is to be written; None where the order is to be given."""
+    """Return the outcome where the command writes nothing; None where it writes the annotation."""
     if prospect.fresh is None:
         return prospect.otherwise
     if dry_run:
@@ -137,8 +140,8 @@ def _without_writing(prospect: Prospect, *, dry_run: bool, manifests: Path | Non
 
 @asynccontextmanager
 async def open_writer(kubeconfig: Path | None) -> AsyncIterator[ClusterWriter]:
-    """A writer with the user's credentials; raises InvalidSetting where there are none."""
-    # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
+    """Open a writer with the user's credentials; raises InvalidSetting where there are none."""
+    # The Kubernetes client takes a second to import, so only a command that calls an API server loads it.
     from ledgerlb.kube.client import ApiConnection  # noqa: PLC0415
     from ledgerlb.kube.writer_api import ApiWriter  # noqa: PLC0415
 
@@ -147,8 +150,8 @@ async def open_writer(kubeconfig: Path | None) -> AsyncIterator[ClusterWriter]:
 
 
 async def order(writer: ClusterWriter, service: ServiceFact, moment: str) -> None:
-    """Put the order on the Service. Its uid is a precondition, so that in another cluster than the log's nothing is
-    touched. Raises BadInput where it is not there, ClusterUnavailable, ClusterRefused.
+    """Annotate the Service. Its uid is a precondition, so that the command changes nothing in a cluster that is not the
+    log's. Raises BadInput where the cluster has no such Service, ClusterUnavailable, ClusterRefused.
     """
     body = {"metadata": {"annotations": {ANNOTATION_RESELECT: moment}}}
     write = Write("Service", service.namespace, service.name, "patch-metadata", body, service.uid)
@@ -157,7 +160,7 @@ async def order(writer: ClusterWriter, service: ServiceFact, moment: str) -> Non
             f"Service {service.full_name}",
             "metadata.uid",
             f"the cluster has no such Service with the uid {service.uid!r} that the log knows",
-            "name with --kubeconfig the cluster that the log is about",
+            "use --kubeconfig to name the cluster that this log belongs to",
         )
 
 
@@ -187,15 +190,15 @@ def _what_now(line: ServiceLine, outcome: Outcome, moment: str) -> list[str]:
         case "ordered":
             return [
                 f"Ordered: annotation {ANNOTATION_RESELECT}: {moment}",
-                f"It moves now, the new address first; ledgerlb services {line.name} shows how far it is.",
+                f"It moves now, the new address first; follow it with ledgerlb services {line.name}.",
             ]
         case "dry-run":
-            return [f"Nothing was written. The order would be the annotation {ANNOTATION_RESELECT}: {moment}"]
+            return [f"Nothing was written. The annotation would be {ANNOTATION_RESELECT}: {moment}"]
         case "by-hand":
             return [
-                "Put this annotation on the Service, in its manifest under metadata.annotations:",
+                "Add this annotation to the Service's manifest, under metadata.annotations:",
                 f'  {ANNOTATION_RESELECT}: "{moment}"',
-                "or in a cluster with:",
+                "or, in a cluster, run:",
                 f"  kubectl annotate --overwrite -n {namespace} service {name} {ANNOTATION_RESELECT}={moment}",
             ]
         case _:

@@ -154,7 +154,7 @@ async def selectorless() -> Pipeline:
         (nad("my-lb/other", routeTargetList=["t:2"]), None),
         (multi("shop/a", "n3", "10.1.1.1", nets={"my-lb/pods": "172.16.23.0"}), {"n2": 1, "n3": 1}),
         (multi("shop/a", "n1", "10.1.1.1", nets={"my-lb/pods": "172.16.25.0"}), {"n2": 1}),
-        (multi("shop/a", "n1", "10.1.1.1", nets={"my-lb/pods": "172.16.23.0"}, ready=True), None),
+        (multi("shop/a", "n1", "10.1.1.1", nets={"my-lb/pods": "172.16.23.0"}, labels={"a": "b"}), None),
         (multi("shop/c", "n3", "10.1.3.1", nets={"my-lb/apart": "172.16.23.0"}), None),
         (
             VirtualMachineInterfaceFact(

@@ -151,7 +151,7 @@ async def test_records_delivered_again_change_nothing():
     [
         service("a/s", ingress=("192.168.102.2",)),
         service("a/s", labels={"x": "y"}),
-        service("a/s", generation=7, node_port=3),
+        service("a/s", generation=7, cluster_ips=("10.0.0.9",)),
     ],
 )
 async def test_a_change_that_does_not_concern_the_choice_writes_nothing(change):

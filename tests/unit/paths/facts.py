@@ -103,7 +103,7 @@ def node(name: str, *addresses: str, excluded: bool = False) -> NodeFact:
 
 def pod(name: str, node_name: str, *addresses: str, phase: str = "Running") -> PodFact:
     namespace, _, short = name.partition("/")
-    return PodFact(namespace=namespace, name=short, node=node_name, ips=addresses, phase=phase, ready=True)
+    return PodFact(namespace=namespace, name=short, node=node_name, ips=addresses, phase=phase)
 
 
 def nad(name: str, **said: object) -> NetworkAttachmentDefinitionFact:

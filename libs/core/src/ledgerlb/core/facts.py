@@ -68,7 +68,6 @@ class ServicePort(_Frozen):
     protocol: Protocol = "TCP"
     port: int
     target_port: int | str = 0
-    node_port: int = 0
 
 
 class Condition(_Frozen):
@@ -98,7 +97,6 @@ class ServiceFact(Fact):
     session_affinity: str = ""
     session_affinity_timeout: int = 0
     """Seconds; 0 where affinity is off."""
-    health_check_node_port: int = 0
     ports: tuple[ServicePort, ...] = ()
     has_selector: bool = True
     has_finalizer: bool = False
@@ -135,7 +133,6 @@ class Endpoint(_Frozen):
     target_kind: str = ""
     target_namespace: str = ""
     target_name: str = ""
-    target_uid: str = ""
 
 
 class EndpointSliceFact(Fact):
@@ -175,8 +172,6 @@ class PodFact(Fact):
     kind: Literal["Pod"] = "Pod"
     node: str = ""
     ips: tuple[str, ...] = ()
-    host_network: bool = False
-    ready: bool = False
     phase: str = ""
     network_status: str = ""
 
@@ -186,7 +181,6 @@ class NodeFact(Fact):
 
     kind: Literal["Node"] = "Node"
     addresses: tuple[str, ...] = ()
-    ready: bool = True
     excluded: bool = False
     """Labelled ``node.kubernetes.io/exclude-from-external-load-balancers``."""
 

@@ -54,7 +54,6 @@ def service(obj: Raw, meta: Meta) -> ServiceFact:
         external_traffic_policy=text(spec.get("externalTrafficPolicy"), "spec.externalTrafficPolicy"),
         session_affinity=affinity,
         session_affinity_timeout=_affinity_seconds(spec) if affinity == "ClientIP" else 0,
-        health_check_node_port=number(spec.get("healthCheckNodePort"), "spec.healthCheckNodePort"),
         ports=tuple(_service_port(entry, at) for entry, at in mappings(spec.get("ports"), "spec.ports")),
         has_selector=bool(mapping(spec.get("selector"), "spec.selector")),
         has_finalizer=FINALIZER in meta.finalizers,
@@ -126,7 +125,6 @@ def _service_port(entry: Raw, field: str) -> ServicePort:
         protocol=text(entry.get("protocol"), f"{field}.protocol") or "TCP",
         port=port,
         target_port=target or port,
-        node_port=number(entry.get("nodePort"), f"{field}.nodePort"),
     )
 
 
@@ -178,7 +176,6 @@ def _endpoint(entry: Raw, field: str) -> Endpoint:
         target_kind=text(target.get("kind"), f"{field}.targetRef.kind"),
         target_namespace=text(target.get("namespace"), f"{field}.targetRef.namespace"),
         target_name=text(target.get("name"), f"{field}.targetRef.name"),
-        target_uid=text(target.get("uid"), f"{field}.targetRef.uid"),
     )
 
 
@@ -220,8 +217,6 @@ def pod(obj: Raw, meta: Meta) -> PodFact:
         **meta.common(),
         node=text(spec.get("nodeName"), "spec.nodeName"),
         ips=_pod_ips(status),
-        host_network=flag(spec.get("hostNetwork"), "spec.hostNetwork", default=False),
-        ready=_condition(status, "Ready", absent=False),
         phase=text(status.get("phase"), "status.phase"),
         network_status=next((meta.annotations[k] for k in NETWORK_STATUS_ANNOTATIONS if k in meta.annotations), ""),
     )
@@ -239,15 +234,8 @@ def _pod_ips(status: Raw) -> tuple[str, ...]:
     return (single,) if single else ()
 
 
-def _condition(status: Raw, wanted: str, *, absent: bool) -> bool:
-    for entry, _ in mappings(status.get("conditions"), "status.conditions"):
-        if entry.get("type") == wanted:
-            return bool(entry.get("status") == "True")
-    return absent
-
-
 def node(obj: Raw, meta: Meta) -> NodeFact:
-    """A Node; one without a Ready condition (a manifest) counts as ready."""
+    """Normalise a Node."""
     status = mapping(obj.get("status"), "status")
     return NodeFact(
         **meta.common(),
@@ -256,7 +244,6 @@ def node(obj: Raw, meta: Meta) -> NodeFact:
             for entry, at in mappings(status.get("addresses"), "status.addresses")
             if entry.get("type") == "InternalIP"
         ),
-        ready=_condition(status, "Ready", absent=True),
         excluded=_is_set(meta.labels.get(EXCLUDE_NODE_LABEL)),
     )
 

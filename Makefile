@@ -75,7 +75,7 @@ PYTEST_ARGS ?=
 test: venv images ## everything: also a real broker, a real API server, network namespaces
 	@scripts/system-packages.sh
 	@scripts/compose.sh version >/dev/null # where it has to be built, that takes longer than a test may
-	@$(RUN)/pytest --durations=10 $(PYTEST_ARGS)
+	@$(RUN)/pytest -n auto --dist loadscope --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
 
 test-unit: venv ## the tests that need neither containers nor root
 	@$(RUN)/pytest -q -n auto --dist worksteal --durations=10 -m 'not integration and not dataplane' $(PYTEST_ARGS)

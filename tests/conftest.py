@@ -1,4 +1,5 @@
-"""What every test gets: logging as it was, whatever a process under test did to it; and the examples of properties.
+"""What every test gets: its place in a parallel run, default signals for child processes, logging as it was, whatever
+a process under test did to it; and the examples of properties.
 
 Properties try the same examples in every run, so that a change is judged by what it changes; ``LEDGERLB_SEED=random``
 tries others.
@@ -14,10 +15,26 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.support import schedule, signals
+
 settings.register_profile("ledgerlb", derandomize=os.environ.get("LEDGERLB_SEED") != "random", deadline=None)
 settings.load_profile("ledgerlb")
 
 _NAMES = ("", "ledgerlb", "ledgerlb.watcher", "kubernetes_asyncio", "asyncio", "aiohttp.access", "aiokafka")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The controller of parallel workers runs no test. Its workers inherit what it ignores and come here themselves.
+    if not config.getoption("numprocesses", None):
+        signals.start_children_with_default_signals()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> schedule.ByGroup | None:
+    return schedule.ByGroup(config, log) if config.getvalue("dist") == "loadscope" else None  # type: ignore[arg-type]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = schedule.in_order(items)
 
 
 @pytest.fixture(autouse=True)

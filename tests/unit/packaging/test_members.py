@@ -1,6 +1,7 @@
 """The workspace: every member says what it is, and the locks say all that is installed."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
@@ -62,6 +63,7 @@ def test_member_is_typed_and_leaves_the_namespace_open(member):
     assert not (package.parent / "__init__.py").exists(), "ledgerlb is a namespace that several packages share"
 
 
+@functools.cache
 def imported(member: Path) -> set[str]:
     """The packages that a member's code imports: ``ledgerlb.core``, ``yaml``, …"""
     found = set()

@@ -112,7 +112,6 @@ def encoded(facts: ClusterView, ledger: Ledger = LEDGER) -> bytes:
 
 
 @given(clusters(), st.data())
-@settings(max_examples=200, deadline=None)
 def test_any_order_of_the_same_facts_gives_the_same_bytes(facts: list[AnyFact], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(facts))
     reversed_holds = Ledger({ADDRESS: LEDGER.by_address[ADDRESS][::-1]})
@@ -120,7 +119,6 @@ def test_any_order_of_the_same_facts_gives_the_same_bytes(facts: list[AnyFact], 
 
 
 @given(clusters(), clusters(), st.data())
-@settings(max_examples=200, deadline=None)
 def test_the_way_to_a_state_leaves_no_trace(before: list[AnyFact], after: list[AnyFact], data: st.DataObject) -> None:
     facts = view(*before)
     kept = {(fact.kind, fact.full_name) for fact in after}
@@ -136,7 +134,6 @@ def test_the_way_to_a_state_leaves_no_trace(before: list[AnyFact], after: list[A
 
 
 @given(clusters(), clusters())
-@settings(max_examples=200, deadline=None)
 def test_a_change_that_touches_none_of_the_looked_up_facts_changes_nothing(
     before: list[AnyFact], after: list[AnyFact]
 ) -> None:
@@ -151,7 +148,7 @@ def test_a_change_that_touches_none_of_the_looked_up_facts_changes_nothing(
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3), st.booleans()), max_size=40), st.sets(st.integers(0, 3))
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_weights_add_up_to_the_distinct_ready_pods_on_eligible_nodes(
     entries: list[tuple[int, int, bool]], excluded: set[int]
 ) -> None:
@@ -178,7 +175,7 @@ def test_the_weights_add_up_to_the_distinct_ready_pods_on_eligible_nodes(
     st.lists(numbers, max_size=8),
     st.data(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_address_on_two_unconnected_networks_never_crosses(
     owners: list[tuple[int, str, str]], listed: list[int], data: st.DataObject
 ) -> None:

@@ -90,6 +90,24 @@ async def test_sigterm_stops_in_order() -> None:
     assert finished == [True]
 
 
+async def test_an_interrupt_that_the_starter_ignores_stays_ignored() -> None:
+    """As of a shell for a job in the background: Ctrl-C is for the job in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    seen = []
+
+    async def extra(log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        seen.append(signal.getsignal(signal.SIGINT))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+
+    try:
+        assert await serve("test", [Recorder()], settings(), [extra]) == 0
+        assert seen == [signal.SIG_IGN]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_one_failing_part_ends_the_process_and_lets_the_others_finish() -> None:
     finished = []
 

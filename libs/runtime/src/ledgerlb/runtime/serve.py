@@ -255,12 +255,17 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set ``stop`` (only where the event loop runs in the main thread)."""
+    """SIGTERM and SIGINT set ``stop`` (only where the event loop runs in the main thread).
+
+    A SIGINT that was ignored at the start stays ignored: a shell starts a job in the background that way, so that
+    Ctrl-C ends the job in the foreground only.
+    """
     loop = asyncio.get_running_loop()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = (signal.SIGTERM, signal.SIGINT)
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signals = (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGINT)
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     try:

@@ -19,7 +19,7 @@ LOCKS := requirements-build.lock requirements-dev.lock
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 SCRIPTS := .ci/run $(wildcard scripts/*.sh images/*/*.sh tests/bench/*.sh)
 
-.PHONY: help venv lock demo lint docs format test test-unit images up down bench chart clean
+.PHONY: help venv lock demo lint docs format test test-unit mutate images up down bench chart clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ test: venv images ## everything: also a real broker, a real API server, network 
 
 test-unit: venv ## the tests that need neither containers nor root
 	@$(RUN)/pytest -q -n auto --dist worksteal --durations=10 -m 'not integration and not dataplane' $(PYTEST_ARGS)
+
+MUTATE_ARGS ?=
+mutate: venv ## break libs/core on purpose, and list the faults that no test notices
+	@$(RUN)/python scripts/mutate.py $(MUTATE_ARGS)
 
 bench: venv images ## measure; results go to docs/benchmarks.md
 	@scripts/system-packages.sh

@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signals.start_children_with_default_signals()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> schedule.ByGroup | None:
     return schedule.ByGroup(config, log) if config.getvalue("dist") == "loadscope" else None  # type: ignore[arg-type]
 

@@ -19,8 +19,8 @@ _GROUPS = {
     "tests/dataplane/": "dataplane",
 }
 _SLOW_FILES = (
-    "tests/simulation/contract/test_selection.py",
-    "tests/simulation/test_kills.py",
+    "tests/behaviour/test_selection.py",
+    "tests/behaviour/test_kills.py",
     "tests/unit/cli/test_cli_run.py",
 )
 """The longest files of the unit tests: started first, they do not keep one worker busy at the end."""

@@ -16,19 +16,8 @@ from ledgerlb.cli.simulation.engine import Engine
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
-from tests.simulation.support import (
-    ADDRESSES,
-    NETWORK,
-    apply,
-    base,
-    delete,
-    endpoints,
-    nad,
-    node,
-    run_simulation,
-    service,
-    simulation_of,
-)
+from tests.builders.objects import ADDRESSES, NETWORK, backends, nad, node, service
+from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 
 Invoke = Callable[..., Result]
 
@@ -36,12 +25,12 @@ STEPS = [
     apply(
         *base(
             node("n2", "10.10.0.2"),
-            nad("net/two", "198.51.100.0/24", labels={}),
+            nad("net/two", "198.51.100.0/24"),
             service("a/web"),
             service("a/api", {ADDRESSES: "192.0.2.50"}),
             service("a/lost", {NETWORK: "net/none"}),
             service("a/inside", type="ClusterIP"),
-            endpoints("a/web", n1=["10.1.0.1"], n2=["10.2.0.1", "10.2.0.2"]),
+            backends("a/web", n1=["10.1.0.1"], n2=["10.2.0.1", "10.2.0.2"]),
         )
     ),
     {"advance": "1h"},

@@ -9,18 +9,8 @@ import pytest
 import yaml
 
 from ledgerlb.cli.listing import amount
-from tests.simulation.support import (
-    NETWORK,
-    apply,
-    base,
-    delete,
-    nad,
-    namespace,
-    node,
-    run_simulation,
-    service,
-    simulation_of,
-)
+from tests.builders.objects import NETWORK, nad, namespace, node, service
+from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, write_log
 
 
@@ -33,8 +23,8 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Past:
                 *base(
                     node("n2", "10.10.0.2"),
                     namespace("b"),
-                    nad("net/two", "198.51.100.0/24", labels={}),
-                    nad("net/was", "203.0.113.0/24", labels={}),
+                    nad("net/two", "198.51.100.0/24"),
+                    nad("net/was", "203.0.113.0/24"),
                     service("a/web"),
                     service("a/was"),
                     service("a/moved", {NETWORK: "net/two"}),

@@ -10,16 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.support import (
-    SHARING,
-    apply,
-    base,
-    delete,
-    namespace,
-    run_simulation,
-    service,
-    simulation_of,
-)
+from tests.builders.objects import SHARING, namespace, service
+from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, write_log
 
 SERVICE_KEYS = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set"}

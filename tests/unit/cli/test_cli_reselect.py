@@ -15,17 +15,8 @@ from ledgerlb.cli.commands import reselect as command
 from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
-from tests.simulation.support import (
-    NETWORK,
-    apply,
-    base,
-    kubemanager,
-    nad,
-    namespace,
-    run_simulation,
-    service,
-    simulation_of,
-)
+from tests.builders.objects import NETWORK, kubemanager, nad, namespace, service
+from tests.support.simulate import apply, base, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, write_log
 
 ANNOTATION = "ledgerlb.io/reselect"
@@ -44,7 +35,7 @@ def drifted(tmp_path_factory: pytest.TempPathFactory) -> Past:
     """a/web keeps net/ext, where a fresh choice would take net/two; b/lone has no choice but net/ext."""
     return past_of(
         tmp_path_factory.mktemp("drifted"),
-        apply(*base(nad("net/two", "198.51.100.0/24", labels={}), namespace("b"), service("a/web"), service("b/lone"))),
+        apply(*base(nad("net/two", "198.51.100.0/24"), namespace("b"), service("a/web"), service("b/lone"))),
         apply(
             namespace("a", annotations=TO_TWO),
             service("b/waits", {NETWORK: "net/none"}),
@@ -97,7 +88,7 @@ def test_a_drifted_service_is_annotated_and_nothing_else_of_it(drifted: Past, cl
 
 
 def test_the_order_moves_it(tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = [apply(*base(nad("net/two", "198.51.100.0/24", labels={}), service("a/web")))]
+    steps = [apply(*base(nad("net/two", "198.51.100.0/24"), service("a/web")))]
     steps.append(apply(namespace("a", annotations=TO_TWO)))
     past = past_of(tmp_path, *steps)
     found = Cluster(past.engine._cluster)

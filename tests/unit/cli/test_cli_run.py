@@ -18,7 +18,8 @@ import yaml
 from typer.testing import Result
 
 from ledgerlb.cli import demo
-from tests.simulation.support import ADDRESSES, NETWORK, base, endpoints, nad, service
+from tests.builders.objects import ADDRESSES, NETWORK, backends, nad, service
+from tests.support.simulate import base
 from tests.unit.cli.conftest import Invoke
 
 LEDGERLB = [sys.executable, "-m", "ledgerlb.cli.main"]
@@ -35,7 +36,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def manifests(tmp_path: Path) -> Path:
     folder = tmp_path / "manifests"
     folder.mkdir()
-    write(folder / "all.yaml", *base(service("a/web"), endpoints("a/web", n1=["10.1.0.1", "10.1.0.2"])))
+    write(folder / "all.yaml", *base(service("a/web"), backends("a/web", n1=["10.1.0.1", "10.1.0.2"])))
     return folder
 
 
@@ -121,7 +122,7 @@ class TestUntilSettled:
     def test_a_bad_manifest_is_reported_and_stops_nothing(self, manifests: Path, settle: Settle) -> None:
         (manifests / "bad.yaml").write_text("kind: Service\nmetadata: {name: x\n")
         write(manifests / "nameless.yaml", {"kind": "Service", "metadata": {"namespace": "a"}})
-        write(manifests / "nad.yaml", nad("net/bad", raw="{", labels={}), service("a/on-bad", {NETWORK: "net/bad"}))
+        write(manifests / "nad.yaml", nad("net/bad", raw="{"), service("a/on-bad", {NETWORK: "net/bad"}))
         result = settle()
         services = shown(result)["services"]
         assert services["a/web"]["state"] == "Ready"

@@ -14,7 +14,8 @@ import yaml
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, digest, encode_entry
 from ledgerlb.eventlog.port import NewRecord
-from tests.simulation.support import NETWORK, apply, base, node, run_simulation, service, simulation_of
+from tests.builders.objects import NETWORK, node, service
+from tests.support.simulate import apply, base, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, append, write_log
 
 OSC = "\x1b]0;owned\x07"

@@ -1,0 +1,302 @@
+"""What a LoadBalancer controller owes the Kubernetes Service API: finalizer, status, conditions, Events, life cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.behaviour.play import (
+    Case,
+    Moment,
+    absent,
+    case,
+    condition,
+    event,
+    happened,
+    ignored,
+    ingress,
+    moving,
+    network,
+    pending,
+    play,
+    ready,
+    table,
+    told,
+)
+from tests.behaviour.world import world
+from tests.builders.objects import ADDRESSES, DEFAULT_LABELS, NETWORK, Object, dual, nad, namespace, port, service
+from tests.support.simulate import apply, delete
+
+CLASS = "example.com/lb"
+FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
+S = service("a/s")
+SILENT = {"agents": "silent"}
+NORMAL = {"agents": "normal"}
+GOT = ready("a/s", "192.0.2.2")
+
+
+def of_service(moment: Moment, name: str = "s") -> list[Mapping[str, Any]]:
+    """What was written to the Service in this step, in order."""
+    return [w for w in moment.step["writes"] if w["kind"] == "Service" and w["metadata"]["name"] == name]
+
+
+def stored(moment: Moment, name: str = "s") -> dict[str, Any]:
+    found = moment.cluster.get("Service", "a", name)
+    assert found is not None
+    return dict(found)
+
+
+def finalizer_first(moment: Moment) -> None:
+    first, *rest = of_service(moment)
+    assert "subresource" not in first
+    assert first["metadata"]["finalizers"] == [FINALIZER]
+    assert "loadBalancer" not in first.get("status", {})
+    assert rest, "the status is written too"
+
+
+def has_finalizer(name: str, *, here: bool) -> Callable[[Moment], None]:
+    def look(moment: Moment) -> None:
+        assert (FINALIZER in stored(moment, name)["metadata"].get("finalizers", [])) is here
+
+    return look
+
+
+def nothing_written(moment: Moment) -> None:
+    assert moment.step["writes"] == []
+
+
+def untouched(name: str = "s") -> Callable[[Moment], None]:
+    def look(moment: Moment) -> None:
+        assert of_service(moment, name) == []
+
+    return look
+
+
+def only_status_and_metadata(moment: Moment) -> None:
+    """Whatever was written left ``spec`` as the user wrote it."""
+    spec = stored(moment)["spec"]
+    assert spec["externalIPs"] == ["203.0.113.7"]
+    assert all(w["spec"] == spec for w in of_service(moment))
+    ips = [entry["ip"] for entry in stored(moment)["status"]["loadBalancer"]["ingress"]]
+    assert "203.0.113.7" not in ips
+
+
+def without_conditions(moment: Moment) -> None:
+    assert stored(moment).get("status", {}).get("conditions", []) == []
+
+
+def no_objects(moment: Moment) -> None:
+    """No InstanceIP and no FloatingIP stands for anybody."""
+    assert moment.cluster.list("InstanceIP") == moment.cluster.list("FloatingIP") == []
+
+
+def taken_over(spec_class: str | None) -> Object:
+    """The Service as its next controller has it: of that class, with the finalizer that all of them use."""
+    found = service("a/s", **({"loadBalancerClass": spec_class} if spec_class else {}))
+    return {**found, "metadata": {**found["metadata"], "finalizers": [FINALIZER]}}
+
+
+CLASSES = [
+    case("a-service-with-a-class-is-ignored-by-the-default-instance", world(service("a/s", loadBalancerClass=CLASS), service("a/t")), untouched(), ignored("a/s"), ready("a/t", "192.0.2.2")),
+    case(
+        "an-instance-with-a-class-serves-only-that-class",
+        world(service("a/s", loadBalancerClass=CLASS), service("a/t"), service("a/u", loadBalancerClass="example.com/other")),
+        ready("a/s", "192.0.2.2"),
+        untouched("t"),
+        untouched("u"),
+        ignored("a/t", "a/u"),
+        settings={"loadBalancerClass": CLASS},
+    ),
+    *(
+        case(f"a-service-of-type-{kind.lower()}-is-ignored", world(service("a/s", type=kind, **spec)), untouched(), ignored("a/s"), happened())
+        for kind, spec in (("ClusterIP", {}), ("NodePort", {}), ("ExternalName", {"externalName": "db.example"}))
+    ),
+    case(
+        "when-the-class-ceases-to-match-all-is-cleaned-up",
+        world(S),
+        apply(service("a/s", loadBalancerClass=CLASS)),
+        ignored("a/s"),
+        happened("AddressReleasing", "AddressReleased"),
+        has_finalizer("s", here=False),
+        ingress("a/s"),
+        without_conditions,
+        no_objects,
+    ),
+    case(
+        "an-instance-with-a-class-cleans-up-when-the-type-changes",
+        world(service("a/s", loadBalancerClass=CLASS)),
+        apply(service("a/s", type="ClusterIP")),
+        ignored("a/s"),
+        happened("AddressReleasing", "AddressReleased"),
+        has_finalizer("s", here=False),
+        no_objects,
+        delete("Service", "a/s"),
+        absent("a/s"),
+        settings={"loadBalancerClass": CLASS},
+    ),
+    case(
+        "the-finalizer-of-the-next-controller-is-left-alone",
+        world(S),
+        apply(service("a/s", type="ClusterIP")),
+        has_finalizer("s", here=False),
+        apply(taken_over(CLASS)),
+        {"advance": "1m"},
+        has_finalizer("s", here=True),
+        apply(service("a/s", type="ClusterIP")),  # theirs to clean up
+        has_finalizer("s", here=True),
+        apply(S),
+        GOT,
+    ),
+    case(
+        "the-finalizer-of-the-next-controller-is-left-alone-by-an-instance-with-a-class",
+        world(service("a/s", loadBalancerClass=CLASS)),
+        apply(service("a/s", type="ClusterIP")),
+        has_finalizer("s", here=False),
+        apply(taken_over(None)),
+        {"advance": "1m"},
+        has_finalizer("s", here=True),
+        settings={"loadBalancerClass": CLASS},
+    ),
+    case("a-class-that-comes-with-the-type-is-honoured", world(service("a/s", type="ClusterIP")), apply(service("a/s", loadBalancerClass=CLASS)), ignored("a/s"), happened()),
+]  # fmt: skip
+
+FINALIZERS = [
+    case("the-finalizer-stands-before-anything-is-given-out", world(S), finalizer_first, has_finalizer("s", here=True), GOT),
+    case("a-service-that-waits-has-the-finalizer-too", world(service("a/s", {NETWORK: "net/none"})), pending("a/s", "NetworkNotFound"), has_finalizer("s", here=True)),
+    case("a-service-that-waits-is-deleted-at-once", world(service("a/s", {NETWORK: "net/none"})), delete("Service", "a/s"), absent("a/s"), happened()),
+    case("a-service-that-was-refused-is-deleted-at-once", world(service("a/s", {ADDRESSES: "10.0.0.1"})), delete("Service", "a/s"), absent("a/s"), happened("RefusalCleared")),
+    case(
+        "the-finalizer-goes-only-after-data-path-and-ledger-let-go",
+        world(S),
+        SILENT,
+        delete("Service", "a/s"),
+        happened("AddressReleasing"),
+        has_finalizer("s", here=True),
+        {"expect": {"services": {"a/s": {"state": "Deleted"}}}},
+        NORMAL,
+        happened("AddressReleased"),
+        absent("a/s"),
+    ),
+    case(
+        "the-finalizers-of-others-are-left-alone",
+        world({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/theirs"]}}),
+        delete("Service", "a/s"),
+        happened("AddressReleasing", "AddressReleased"),
+        lambda moment: _finalizers(moment, ["example.com/theirs"]),
+    ),
+    case("the-finalizer-goes-when-the-type-changes", world(S), apply(service("a/s", type="ClusterIP")), has_finalizer("s", here=False), ignored("a/s")),
+    case("a-finalizer-that-somebody-removes-is-put-back", world(S), lambda moment: moment.cluster.patch_metadata("Service", "a", "s", {"finalizers": []}) and None, {"advance": "1s"}, has_finalizer("s", here=True), happened(), GOT),
+    case(
+        "a-service-that-is-deleted-before-it-was-seen-gets-nothing",
+        world({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/theirs"]}}, kubemanagers=[]),
+        delete("Service", "a/s"),
+        {"advance": "1s"},
+        happened(),
+        lambda moment: _finalizers(moment, ["example.com/theirs"]),
+    ),
+]  # fmt: skip
+
+
+def _finalizers(moment: Moment, wanted: list[str]) -> None:
+    assert stored(moment)["metadata"].get("finalizers", []) == wanted
+
+
+def foreign_status(*addresses: str) -> Callable[[Moment], None]:
+    """Somebody else writes the status."""
+
+    def look(moment: Moment) -> None:
+        entries = [{"ip": address} for address in addresses]
+        moment.cluster.patch_status("Service", "a", "s", {"loadBalancer": {"ingress": entries}})
+
+    return look
+
+
+def foreign_condition(moment: Moment) -> None:
+    """Somebody else adds a condition to the status."""
+    mine = stored(moment)["status"]["conditions"]
+    theirs = {"type": "example.com/Theirs", "status": "True", "reason": "X", "message": ""}
+    moment.cluster.patch_status("Service", "a", "s", {"conditions": [*mine, theirs]})
+
+
+STATUS = [
+    case("one-ingress-per-family-in-the-order-of-the-families", world(dual("a/s", "RequireDualStack", ipFamilies=["IPv6", "IPv4"]), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)), ingress("a/s", "2001:db8::2", "192.0.2.2")),
+    case("a-status-is-written-only-if-it-changes", world(S), apply(S), nothing_written, {"advance": "1h"}, nothing_written, apply(service("a/t")), untouched("s")),
+    case("a-status-that-somebody-changes-is-put-right", world(S), foreign_status("203.0.113.1"), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
+    case("a-status-that-somebody-clears-is-put-right", world(S), foreign_status(), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
+    case("a-service-that-waits-shows-no-address", world(service("a/s", {NETWORK: "net/none"})), ingress("a/s")),
+    case("the-status-is-cleared-when-the-address-is-lost", world(S), apply(service("a/s", type="ClusterIP")), ingress("a/s")),
+    case("the-status-of-a-service-of-another-type-is-not-ours", world(service("a/s", type="ClusterIP")), foreign_status("203.0.113.1"), {"advance": "1s"}, untouched()),
+    case("spec-and-external-ips-are-never-written", world(service("a/s", externalIPs=["203.0.113.7"])), only_status_and_metadata, GOT),
+    case("conditions-explain-who-waits-for-a-network", world(service("a/s", {NETWORK: "net/none"})), condition("a/s", "ledgerlb.io/NetworkSelected", status="False", reason="NetworkNotFound")),
+    case(
+        "conditions-explain-who-waits-for-an-address",
+        world(service("a/s", {ADDRESSES: "10.0.0.1"})),
+        condition("a/s", "ledgerlb.io/NetworkSelected", status="True"),
+        condition("a/s", "ledgerlb.io/AddressAllocated", status="False", reason="RequestedAddressOutsideNetwork"),
+    ),
+    case("conditions-of-who-is-served", world(S), condition("a/s", "ledgerlb.io/NetworkSelected", status="True", reason="NetworkSelected"), condition("a/s", "ledgerlb.io/AddressAllocated", status="True", reason="AddressAllocated")),
+    case("our-conditions-go-when-the-service-is-no-longer-ours", world(S), apply(service("a/s", type="ClusterIP")), without_conditions),
+    case(
+        "the-conditions-of-others-are-left-alone",
+        world(S),
+        foreign_condition,
+        {"advance": "1s"},
+        condition("a/s", "example.com/Theirs", status="True"),
+        apply(service("a/s", type="ClusterIP")),
+        condition("a/s", "example.com/Theirs", status="True"),
+    ),
+]  # fmt: skip
+
+EVENTS = [
+    case("events-of-who-is-served", world(S), told("NetworkSelected", "AddressAllocated", about="Service a/s")),
+    case("an-event-per-change-of-state-and-none-without", world(service("a/s", {NETWORK: "net/none"})), told("NetworkNotFound", about="Service a/s"), {"advance": "1h"}, nothing_written, apply(nad("net/none", "10.0.0.0/24")), told("NetworkSelected", "AddressAllocated", about="Service a/s")),
+    case("the-network-of-a-moving-service-is-told", world(nad("net/two", "198.51.100.0/24"), S), SILENT, apply(service("a/s", {NETWORK: "net/two"})), told("NetworkSelected", about="Service a/s"), moving("a/s", "192.0.2.2")),
+    case("an-unsupported-port-is-an-event", world(service("a/s", ports=[port(80, "DCCP")])), told("UnsupportedProtocol", about="Service a/s"), ready("a/s", "192.0.2.2", reason="UnsupportedProtocol")),
+    case("an-invalid-source-range-is-an-event", world(service("a/s", loadBalancerSourceRanges=["x"])), told("InvalidSourceRange", about="Service a/s")),
+]  # fmt: skip
+
+LIFE = [
+    *(
+        case(
+            f"from-loadbalancer-to-{kind.lower()}-and-back-it-regains-its-address",
+            world(S, service("a/t")),
+            apply(service("a/s", type=kind, **spec)),
+            happened("AddressReleasing", "AddressReleased"),
+            ignored("a/s"),
+            {"advance": "23h"},
+            apply(service("a/u")),
+            ready("a/u", "192.0.2.4"),
+            apply(S),
+            ready("a/s", "192.0.2.2"),
+            event("AddressAllocated", choice="former"),
+        )
+        for kind, spec in (
+            ("ClusterIP", {}),
+            ("NodePort", {}),
+            ("ExternalName", {"externalName": "db.example"}),
+        )
+    ),
+    case("from-clusterip-to-loadbalancer", world(service("a/s", type="ClusterIP")), apply(S), GOT, has_finalizer("s", here=True)),
+    case("a-headless-service-is-ignored-and-may-become-a-loadbalancer", world(service("a/s", type="ClusterIP", clusterIP="None")), ignored("a/s"), delete("Service", "a/s"), apply(S), GOT),
+    case(
+        "made-again-under-its-name-it-regains-its-address-within-the-lease",
+        world(S, service("a/t")),
+        delete("Service", "a/s"),
+        {"advance": "23h"},
+        apply(S),
+        GOT,
+    ),
+    case("made-again-after-the-lease-it-is-like-any-other", world(S, service("a/t")), delete("Service", "a/s"), {"advance": "25h"}, apply(S), ready("a/s", "192.0.2.4")),
+    case("made-again-with-other-wishes-it-gets-what-it-wishes-now", world(S), delete("Service", "a/s"), apply(service("a/s", {ADDRESSES: "192.0.2.9"})), ready("a/s", "192.0.2.9")),
+    case("deleted-and-made-again-many-times-it-keeps-its-address", world(S), *(step for _ in range(4) for step in (delete("Service", "a/s"), apply(S), GOT)), network("net/ext", allocated=1, quarantined=0)),
+    case("a-namespace-that-goes-first-does-not-hold-a-service-up", world(S), delete("Namespace", "a"), delete("Service", "a/s"), absent("a/s"), network("net/ext", allocated=0), apply(namespace("a"), S), GOT),
+    case("families-of-an-ipv6-service", world(service("a/s", ipFamilies=["IPv6"]), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)), ready("a/s", "2001:db8::2")),
+    case("without-families-a-service-is-ipv4", world(S, default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)), GOT),
+]  # fmt: skip
+
+CASES = [*CLASSES, *FINALIZERS, *STATUS, *EVENTS, *LIFE]
+
+
+@table(CASES)
+def test_service_contract(case: Case) -> None:
+    play(case)

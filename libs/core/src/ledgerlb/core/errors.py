@@ -17,9 +17,9 @@
     ├── DataPathError            the machine's forwarding state could not be changed
     └── NotSupported             a known feature that this version does not have
 
-Everything raised on purpose by LedgerLB is one of these, so that a caller can tell "ours" from a bug. The branches
-follow what the caller must do: mend the input (BadInput), stop and look (LedgerCorrupt), retry (LogUnavailable,
-ClusterUnavailable), tell the user (the rest).
+LedgerLB raises only these on purpose, so a caller can tell them from a bug. Each branch calls for one reaction: fix
+the input (BadInput), stop and investigate (LedgerCorrupt), retry (LogUnavailable, ClusterUnavailable), or tell the user
+(the rest).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class InvalidManifest(BadInput):
 
 
 class InvalidSetting(BadInput):
-    """A setting (file or environment) with a value that cannot be used."""
+    """A setting (file or environment) that cannot be used."""
 
 
 class LedgerCorrupt(LedgerLBError):
@@ -62,7 +62,7 @@ class LedgerCorrupt(LedgerLBError):
 
 
 class EventLogError(LedgerLBError):
-    """Something about the event log."""
+    """A failure of the event log."""
 
 
 class LogUnavailable(EventLogError):
@@ -78,7 +78,7 @@ class TopicMisconfigured(EventLogError):
 
 
 class ClusterError(LedgerLBError):
-    """Something about the Kubernetes API."""
+    """A failure of the Kubernetes API."""
 
 
 class ClusterUnavailable(ClusterError):

@@ -1,13 +1,11 @@
-"""Facts: what the watcher says about the cluster, one normalised object a record.
+"""Facts: what the watcher tells about the cluster, one normalised object per record.
 
 Topic ``ledgerlb.facts.v1``, key ``Kind/namespace/name`` (cluster-scoped kinds leave the namespace empty: ``Node//n1``).
-Value: the JSON of one class below; an empty value (tombstone) says that the object is gone. After each full list of a
-kind the watcher appends a ``Synced`` marker under ``Synced//<Kind>``: everything of that kind that exists stands
-before it.
+Value: the JSON of one class below; an empty value (tombstone) means that the object is gone. After each full list of a
+kind the watcher appends a ``Synced`` marker under ``Synced//<Kind>``: every object of the kind comes before it.
 
-A fact holds what some decision reads and nothing else, so that an edit that concerns nobody makes no record. What a
-person typed (annotations, NAD JSON, selectors) stays verbatim: whether it parses is a decision, taken and explained
-downstream.
+A fact holds only what some decision reads, so an edit of anything else makes no record. Text that a person typed
+(annotations, NAD JSON, selectors) stays verbatim: whether it parses is a decision, made and explained downstream.
 """
 
 from __future__ import annotations
@@ -21,11 +19,11 @@ from ledgerlb.core.addresses import Family
 from ledgerlb.core.errors import UndecodableRecord
 
 Protocol = str
-"""``TCP``, ``UDP``, ``SCTP``; anything else is carried along so that it can be refused visibly."""
+"""``TCP``, ``UDP``, ``SCTP``; anything else stays in the fact, so that a decision can refuse it visibly."""
 
 FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
 OWN_CONDITIONS: Final = "ledgerlb.io/"
-"""What the types of our own Service conditions begin with."""
+"""Prefix of the types of our own Service conditions."""
 PORTS_ERROR: Final = "LoadBalancerPortsError"
 """The Service API's own condition type for ports that a load balancer cannot serve."""
 EXCLUDE_NODE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -36,7 +34,7 @@ class _Frozen(BaseModel):
 
 
 class Fact(_Frozen):
-    """What every object has. ``created`` is the RFC 3339 creationTimestamp (UTC, seconds), so text order is time
+    """Fields of every object. ``created`` is the RFC 3339 creationTimestamp (UTC, seconds), so text order is time
     order.
     """
 
@@ -56,8 +54,8 @@ class Fact(_Frozen):
 
 
 Malformed = tuple[tuple[str, str], ...]
-"""Values of the wrong type in an object of a CustomResourceDefinition, which an API server may let through: (field,
-what is wrong there) pairs. What can be read is in the fact; a decision says what comes of the rest.
+"""Values of the wrong type in a custom resource, which an API server may accept: (field, problem) pairs. The fact holds
+what can be read; a decision determines what the rest means.
 """
 
 
@@ -82,7 +80,7 @@ class Condition(_Frozen):
 
 
 class ServiceFact(Fact):
-    """A Service of any type: one that stops being a LoadBalancer must be seen to."""
+    """A Service of any type, because LedgerLB must clean up after one that stops being a LoadBalancer."""
 
     kind: Literal["Service"] = "Service"
     generation: int = 0
@@ -101,11 +99,11 @@ class ServiceFact(Fact):
     has_selector: bool = True
     has_finalizer: bool = False
     ingress: tuple[str, ...] = ()
-    """Addresses that ``status.loadBalancer.ingress`` shows."""
+    """Addresses in ``status.loadBalancer.ingress``."""
     conditions: tuple[Condition, ...] = ()
-    """What ``status.conditions`` shows of types ``ledgerlb.io/…`` and ``LoadBalancerPortsError``, by type."""
+    """Entries of ``status.conditions`` with type ``ledgerlb.io/…`` or ``LoadBalancerPortsError``, sorted by type."""
     requester: str = ""
-    """The field manager that first wrote the spec (``managedFields``): the best the API tells about who asked."""
+    """The field manager that first wrote the spec (``managedFields``): the API names the requester nowhere else."""
 
 
 class NamespaceFact(Fact):
@@ -165,7 +163,7 @@ class EndpointsFact(Fact):
 
 
 class PodFact(Fact):
-    """A Pod that has secondary interfaces or stands behind a watched Service. ``network_status`` is the raw annotation
+    """A Pod that has secondary interfaces or is behind a watched Service. ``network_status`` is the raw annotation
     ``k8s.v1.cni.cncf.io/network-status`` (empty where absent).
     """
 
@@ -187,7 +185,7 @@ class NodeFact(Fact):
 
 class NetworkAttachmentDefinitionFact(Fact):
     """A NAD. ``networks`` is the raw annotation ``juniper.net/networks`` (None where absent), ``config`` the raw
-    ``spec.config`` (the JSON of what stands there instead of a string).
+    ``spec.config`` (as JSON, if it is not a string).
     """
 
     kind: Literal["NetworkAttachmentDefinition"] = "NetworkAttachmentDefinition"
@@ -195,7 +193,7 @@ class NetworkAttachmentDefinitionFact(Fact):
     config: str = ""
     has_finalizer: bool = False
     kept_by_cn2: bool = False
-    """Whether CN2's own controller put its finalizer on: the NAD's network is then made by CN2."""
+    """Whether CN2's own controller added its finalizer, which means that CN2 creates the NAD's network."""
     malformed: Malformed = ()
 
 
@@ -211,7 +209,7 @@ class VirtualNetworkFact(Fact):
     import_route_targets: tuple[str, ...] = ()
     export_route_targets: tuple[str, ...] = ()
     nad: str = ""
-    """``namespace/name`` of the NAD that made it (annotations ``juniper.net/nad-name`` and ``-namespace``), or
+    """``namespace/name`` of the NAD that created it (annotations ``juniper.net/nad-name`` and ``-namespace``), or
     empty."""
     malformed: Malformed = ()
 
@@ -224,7 +222,7 @@ class SubnetFact(Fact):
     default_gateway: str = ""
     ranges: tuple[tuple[str, str], ...] = ()
     ours: bool = False
-    """Whether LedgerLB made it (label ``app.kubernetes.io/managed-by``)."""
+    """Whether LedgerLB created it (label ``app.kubernetes.io/managed-by``)."""
     malformed: Malformed = ()
 
 
@@ -248,9 +246,7 @@ class VirtualMachineInterfaceFact(Fact):
 
 
 class CN2ObjectFact(Fact):
-    """An InstanceIP or FloatingIP as it stands in the cluster; ``ours`` says whether LedgerLB made it, ``spec`` is
-    raw.
-    """
+    """An InstanceIP or FloatingIP in the cluster; ``ours`` tells whether LedgerLB created it, ``spec`` is raw."""
 
     kind: Literal["InstanceIP", "FloatingIP"]
     ours: bool = False
@@ -258,7 +254,7 @@ class CN2ObjectFact(Fact):
 
 
 class Synced(_Frozen):
-    """Marker: every object of kind ``of`` that existed at this point of the topic stands before it."""
+    """Marker: every object of kind ``of`` that exists at this point of the topic comes before it."""
 
     kind: Literal["Synced"] = "Synced"
     of: str
@@ -309,7 +305,7 @@ KINDS: Final = (
     "Subnet",
     "Kubemanager",
 )
-"""The kinds that must be ``Synced`` before anything is decided, in the order in which they are listed."""
+"""The kinds that must be ``Synced`` before LedgerLB decides anything, in the order in which they are listed."""
 
 _FACT: Final[TypeAdapter[AnyFact | Synced]] = TypeAdapter(
     Annotated[AnyFact | Synced, Field(discriminator="kind")],
@@ -317,19 +313,19 @@ _FACT: Final[TypeAdapter[AnyFact | Synced]] = TypeAdapter(
 
 
 def fact_key(kind: str, namespace: str, name: str) -> str:
-    """The record key of an object."""
+    """Return the record key of an object."""
     return f"{kind}/{namespace}/{name}"
 
 
 def key_of(fact: AnyFact | Synced) -> str:
-    """The record key of a fact or marker."""
+    """Return the record key of a fact or marker."""
     if isinstance(fact, Synced):
         return fact_key("Synced", "", fact.of)
     return fact_key(fact.kind, fact.namespace, fact.name)
 
 
 def encode_fact(fact: AnyFact | Synced) -> bytes:
-    """Canonical JSON bytes: equal facts have equal bytes; defaults are left out (``kind`` never is)."""
+    """Return canonical JSON bytes: equal facts have equal bytes. Defaults are left out, ``kind`` is not."""
     body = fact.model_dump_json(exclude_defaults=True, exclude={"kind"})
     head = f'{{"kind":"{fact.kind}"'
     return (head + ("}" if body == "{}" else "," + body[1:])).encode()

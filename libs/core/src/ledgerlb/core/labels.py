@@ -2,8 +2,7 @@
 (``team=a,env in (dev,test),!x``).
 
 Both forms parse to the same value, which matches labels, compares, and prints itself in a canonical string form
-that parses back. What Kubernetes itself would refuse is refused here too, with the field: nothing is guessed
-from a selector that is half right.
+that parses back. Parsing refuses whatever Kubernetes refuses, and names the field.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _KEY: Final = re.compile(rf"(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_NAME}\Z")
 _VALUE: Final = re.compile(rf"(?:{_NAME})?\Z")
 _MAX_KEY_PREFIX: Final = 253
 _MAX_TEXT: Final = 8192
-"""Longest string form that is looked at; longer ones are a mistake, and matching them would only cost time."""
+"""Longest string form that is parsed; a longer one is a mistake."""
 
 _ABSENT: Final = re.compile(r"!\s*(?P<key>\S+)\Z")
 _SET: Final = re.compile(r"(?P<key>[^\s!=(),]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)\Z")
@@ -42,7 +41,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet it. As in Kubernetes, NotIn is met by an absent key."""
+        """Return whether the labels meet the requirement. As in Kubernetes, an absent key meets NotIn."""
         value = labels.get(self.key)
         match self.operator:
             case "In":
@@ -70,14 +69,14 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All of its requirements together; none of them: everything matches. Requirements are sorted, so equal
-    selectors are equal however they were written.
+    """A conjunction of requirements; without any, everything matches. Requirements are sorted, so two spellings of a
+    selector are equal.
     """
 
     requirements: tuple[Requirement, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet every requirement."""
+        """Return whether the labels meet every requirement."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
     def __str__(self) -> str:
@@ -92,7 +91,7 @@ def _selector(requirements: list[Requirement]) -> LabelSelector:
 
 
 def parse_selector(raw: Any, subject: str = "label selector", field: str = "") -> LabelSelector:
-    """The selector of a raw Kubernetes object (decoded JSON or YAML). ``{}`` matches everything.
+    """Parse a raw Kubernetes object (decoded JSON or YAML). ``{}`` matches everything.
 
     ``subject`` and ``field`` name the place in messages. Raises BadInput for anything that Kubernetes would
     refuse and for unknown keys.
@@ -180,7 +179,7 @@ def _value(value: Any, subject: str, field: str) -> str:
 
 
 def parse_selector_text(text: str, subject: str = "label selector", field: str = "") -> LabelSelector:
-    """The selector of its string form: terms ``key``, ``!key``, ``key=value``, ``key==value``, ``key!=value``,
+    """Parse the string form: terms ``key``, ``!key``, ``key=value``, ``key==value``, ``key!=value``,
     ``key in (a,b)``, ``key notin (a,b)``, joined by commas. Blanks around commas and operators are fine; an
     empty text matches everything.
 

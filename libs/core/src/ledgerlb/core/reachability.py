@@ -17,9 +17,7 @@ from ledgerlb.core.facts import PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.text import load_json
 
 PRIMARY: Final = ""
-"""The name under which the pods' primary network goes: it has many in different clusters, and is reached from
-everywhere.
-"""
+"""Stands for the pods' primary network, whose name differs between clusters. Every network reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +33,17 @@ class RouteTargets:
 
     @property
     def imported(self) -> frozenset[str]:
-        """What the network takes routes from."""
+        """The targets that the network imports routes from."""
         return frozenset(self.both) | frozenset(self.imports)
 
     @property
     def exported(self) -> frozenset[str]:
-        """What the network gives its routes to."""
+        """The targets that the network exports its routes to."""
         return frozenset(self.both) | frozenset(self.exports)
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Every route target that any list names, in order."""
+        """Every route target of any list, in order."""
         return tuple(dict.fromkeys((*self.both, *self.imports, *self.exports)))
 
 
@@ -54,7 +52,7 @@ NO_TARGETS: Final = RouteTargets()
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """A network (``namespace/name``) as far as reaching goes."""
+    """What decides which networks a network (``namespace/name``) reaches."""
 
     network: str
     targets: RouteTargets = NO_TARGETS
@@ -72,21 +70,21 @@ class Interface:
 
     @property
     def primary(self) -> bool:
-        """Whether it is the pod's interface on the cluster's pod network."""
+        """Whether this is the pod's interface on the cluster's pod network."""
         return self.network == PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """Why an endpoint cannot be a backend; for people."""
+    """Why an endpoint cannot be a backend."""
 
     address: str
     message: str
 
 
 def reaches(external: Joint, backend: Joint) -> bool:
-    """Whether an external network reaches a backend's network: it is the same one, or the pods' primary one, or
-    what the latter exports meets what the former imports.
+    """Return whether an external network reaches a backend's network: the same network, the pods' primary network, or
+    one that exports a route target which the external network imports.
     """
     if backend.network in {PRIMARY, external.network}:
         return True
@@ -100,7 +98,7 @@ def resolve(
     targets_of: Callable[[str], RouteTargets | None],
     pod: str = "",
 ) -> Interface | Unreachable:
-    """The pod interface that an endpoint's address means, seen from an external network.
+    """Return the pod interface that an endpoint's address means, seen from an external network.
 
     ``attached`` are the interfaces that have the address (in a fixed order), ``targets_of`` tells a network's
     route targets (None: no such network), ``pod`` restricts the search to the pod that the endpoint refers to,
@@ -144,8 +142,8 @@ def _joint(interface: Interface, targets_of: Callable[[str], RouteTargets | None
 
 
 def interfaces_of(pod: PodFact) -> tuple[Interface, ...]:
-    """A pod's interfaces: its primary one, and those of its network-status annotation. An entry that cannot be
-    read is left out: it then has no address that anything could be sent to.
+    """Return a pod's interfaces: the primary one, and those in its network-status annotation. An entry that cannot be
+    read is left out, because it has no address to send traffic to.
     """
     primary = [canonical(ip) for ip in pod.ips]
     secondary: list[Interface] = []
@@ -162,7 +160,7 @@ def interfaces_of(pod: PodFact) -> tuple[Interface, ...]:
 
 
 def interface_of_vmi(vmi: VirtualMachineInterfaceFact) -> tuple[Interface, ...]:
-    """The interface that a CN2 VirtualMachineInterface describes; none where it lacks a pod, a network or an
+    """Return the interface that a CN2 VirtualMachineInterface describes; none if it lacks a pod, a network or an
     address.
     """
     if not (vmi.pod and vmi.network and vmi.address):

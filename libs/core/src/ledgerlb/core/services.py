@@ -1,4 +1,4 @@
-"""What a Service asks for, read off its fact: whether it is ours, which families, which addresses."""
+"""What a Service asks for, according to its fact: whether it is ours, which families, which addresses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ANNOTATION_SELECTOR: Final = "service.contrail.juniper.net/externalNetworkSelect
 ANNOTATION_ADDRESSES: Final = "ledgerlb.io/addresses"
 ANNOTATION_SHARING_KEY: Final = "ledgerlb.io/sharing-key"
 ANNOTATION_RESELECT: Final = "ledgerlb.io/reselect"
-"""When the Service was last told to choose its network afresh: an RFC 3339 time."""
+"""When an operator last ordered a fresh choice of network: an RFC 3339 time."""
 ANNOTATION_SOURCE_RANGES: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
-"""What said ``spec.loadBalancerSourceRanges`` before there was that field; it counts where the field is empty."""
+"""The predecessor of ``spec.loadBalancerSourceRanges``; it counts if that field is empty."""
 ANNOTATION_EXCLUDE: Final = "ledgerlb.io/exclude"
 ANNOTATION_ALLOWED_NAMESPACES: Final = "ledgerlb.io/allowed-namespaces"
 ANNOTATION_QUOTA: Final = "ledgerlb.io/quota-per-namespace"
@@ -31,12 +31,12 @@ SUPPORTED_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 
 
 def is_ours(service: ServiceFact, settings: DomainSettings) -> bool:
-    """Whether this instance serves the Service: type LoadBalancer, and its class is exactly the one that we serve."""
+    """Return whether this instance serves the Service: its type is LoadBalancer and its class is the one we serve."""
     return service.type == "LoadBalancer" and service.load_balancer_class == settings.load_balancer_class
 
 
 def families_of(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
-    """(families wanted in order, families without which the wish is unmet).
+    """Return the families that the Service wants, in order, and those that it requires.
 
     SingleStack and RequireDualStack need what they list; PreferDualStack needs one and takes both.
     """
@@ -52,8 +52,8 @@ def families_of(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family,
 
 
 def requested_addresses(service: ServiceFact) -> tuple[str, ...]:
-    """Addresses the Service asks for, canonical, at most one a family: our annotation first, else
-    ``spec.loadBalancerIP``.
+    """Return the addresses that the Service requests, canonical, at most one per family. Our annotation takes
+    precedence over ``spec.loadBalancerIP``.
 
     Raises BadInput naming the field.
     """
@@ -77,12 +77,12 @@ def requested_addresses(service: ServiceFact) -> tuple[str, ...]:
 
 
 def sharing_key(service: ServiceFact) -> str:
-    """The Service's sharing key, empty where it shares with nobody."""
+    """Return the Service's sharing key, empty if it shares no address."""
     return service.annotations.get(ANNOTATION_SHARING_KEY, "").strip()
 
 
 def split_ranges(annotation: str) -> tuple[str, ...]:
-    """The entries of the annotation that lists source ranges; () where it is blank."""
+    """Return the entries of the annotation that lists source ranges; () if it is blank."""
     return tuple(part.strip() for part in annotation.split(",")) if annotation.strip() else ()
 
 
@@ -101,7 +101,7 @@ def source_ranges_problem(service: ServiceFact) -> str | None:
 
 
 def check_reselect(service: ServiceFact) -> None:
-    """Raises BadInput naming the annotation where the Service has an order to choose afresh that is no time."""
+    """Check the order for a fresh choice, if there is one; raises BadInput if it is not a time."""
     text = service.annotations.get(ANNOTATION_RESELECT)
     if text is None:
         return
@@ -119,14 +119,14 @@ def check_reselect(service: ServiceFact) -> None:
 
 
 def frontends(service: ServiceFact) -> tuple[tuple[str, int], ...]:
-    """(protocol, port) pairs, sorted; unsupported protocols are left out."""
+    """Return (protocol, port) pairs, sorted, without unsupported protocols."""
     return tuple(sorted({(p.protocol, p.port) for p in service.ports if p.protocol in SUPPORTED_PROTOCOLS}))
 
 
 def basis_of(service: ServiceFact) -> str:
-    """Fingerprint of the Service's own wishes: a holder moves only when this changes (or its network goes).
+    """Return a fingerprint of what the Service asks for. A holder moves only if this changes or its network goes.
 
-    An order to choose afresh counts where there is one, so that the fingerprints of all others stay as they are.
+    The order for a fresh choice is included only if there is one, so older fingerprints stay valid.
     """
     families, required = families_of(service)
     wishes = [

@@ -20,11 +20,11 @@ _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 LONGEST: Final = 36500 * 86400.0
-"""Seconds of the longest duration, about a hundred years: what lies beyond could not be reckoned with as a date."""
+"""Seconds of the longest duration, about a hundred years: dates further ahead could overflow."""
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``0s``, ``5m``, ``1h30m``; raises BadInput."""
+    """Return the seconds of a duration such as ``0s``, ``5m``, ``1h30m``; raises BadInput."""
     cleaned = text.strip()
     if not _DURATION.match(cleaned):
         raise BadInput(
@@ -41,7 +41,7 @@ def parse_duration(text: str) -> float:
 
 def _seconds(value: object) -> object:
     if isinstance(value, str):
-        # In the environment a number of seconds is text, too.
+        # Environment variables are text, also where they hold a number of seconds.
         try:
             value = float(value) if _NUMBER.match(value.strip()) else parse_duration(value)
         except BadInput as error:
@@ -74,7 +74,7 @@ class KubemanagerName(_Camel):
 
 
 class Defaults(_Camel):
-    """What networks use that say nothing themselves, in seconds; 0 turns the thing off."""
+    """Defaults for networks without the annotation, in seconds; 0 turns the feature off."""
 
     quarantine: Seconds = 300.0
     lease: Seconds = 86400.0

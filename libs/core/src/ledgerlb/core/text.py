@@ -13,7 +13,7 @@ from typing import Any, Final
 MAX_MESSAGE: Final = 1000
 """Characters of a message on an object or in a record."""
 MAX_LINE: Final = 300
-"""Characters of one of many: a warning, a candidate, a rung's value."""
+"""Characters of one item of a list: a warning, a candidate, a rung's value."""
 
 _UNSAFE: Final = re.compile(
     "["

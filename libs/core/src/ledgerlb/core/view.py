@@ -1,8 +1,8 @@
-"""The cluster as the facts topic tells it: one store, every index derived from it in one place.
+"""``ClusterView``: the fold of the facts topic, with every index derived in one place.
 
-``take`` folds one record and says what changed, so that a caller can look again at what that touches and at
-nothing else. Nothing here depends on the order in which objects of different keys came. Not safe for concurrent
-use; a processor owns its view.
+``take`` folds one record and returns what changed, so that a caller looks again only at what the change concerns. The
+result does not depend on the order of records with different keys. Not safe for concurrent use: one event loop
+changes it.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Change:
 
     @property
     def same(self) -> bool:
-        """Whether nothing changed."""
+        """Return whether nothing changed."""
         return self.kind != "Synced" and self.old == self.new
 
 
 class ClusterView:
-    """See module. Lookups take ``namespace/name`` (Nodes and Namespaces: ``name``) and return None for what is
-    not there. Iterators and tuples are sorted by name.
+    """See module. Lookups take ``namespace/name`` (Nodes and Namespaces: ``name``) and return None for an unknown
+    object. Iterators and tuples are sorted by name.
     """
 
     def __init__(self) -> None:
@@ -108,18 +108,18 @@ class ClusterView:
             else:
                 self._attached.discard(address, source)
 
-    # -- what is there -----------------------------------------------------------------------------------------------
+    # -- lookups -----------------------------------------------------------------------------------------------
 
     def synced(self) -> bool:
-        """Whether every kind that decisions need has been listed once."""
+        """Return whether every kind that decisions need has been listed."""
         return all(kind in self._synced for kind in KINDS)
 
     def missing(self) -> tuple[str, ...]:
-        """The kinds that have not been listed yet, in the order in which they are listed."""
+        """Return the kinds that have not been listed yet, in the order in which they are listed."""
         return tuple(kind for kind in KINDS if kind not in self._synced)
 
     def served(self, kind: str) -> bool:
-        """Whether the cluster serves the kind at all (true until a marker says that it does not)."""
+        """Return whether the cluster serves the kind. True until a marker tells otherwise."""
         return self._synced.get(kind, True)
 
     def _get(self, kind: str, name: str) -> AnyFact | None:
@@ -146,17 +146,17 @@ class ClusterView:
         return cast("NamespaceFact | None", self._get("Namespace", name))
 
     def namespace_labels(self, name: str) -> dict[str, str]:
-        """Labels of a Namespace, with the name label that the API server gives to each one."""
+        """Return the labels of a Namespace, with the name label that the API server adds to each."""
         fact = self.namespace(name)
         return {**(fact.labels if fact is not None else {}), NAMESPACE_NAME_LABEL: name}
 
     def slices_of(self, service: str) -> tuple[EndpointSliceFact, ...]:
-        """Every EndpointSlice that names the Service."""
+        """Return every EndpointSlice of the Service."""
         slices = self._facts.get("EndpointSlice", {})
         return tuple(cast("EndpointSliceFact", slices[name]) for name in sorted(self._slices_of.of(service)))
 
     def endpoints_of(self, service: str) -> EndpointsFact | None:
-        """The raw Endpoints of the Service's name, where no slices mirror them."""
+        """Return the raw Endpoints with the Service's name, if no slices mirror them."""
         return cast("EndpointsFact | None", self._get("Endpoints", service))
 
     def pod(self, name: str) -> PodFact | None:
@@ -164,9 +164,7 @@ class ClusterView:
         return cast("PodFact | None", self._get("Pod", name))
 
     def interfaces_at(self, address: str) -> tuple[Interface, ...]:
-        """Every pod interface that has the address, primary or secondary, on whatever network; by pod, then
-        network.
-        """
+        """Return every pod interface with the address, primary or secondary, on any network; by pod, then network."""
         found = {
             (interface.pod, interface.network): interface
             for interfaces in self._attached.of(canonical(address)).values()

@@ -1,13 +1,11 @@
-"""External networks as they follow from the facts: what each one may give out, and why some give out nothing.
+"""External networks, derived from the facts: what each may give out, and why some give out nothing.
 
-- ``model``: ``ExternalNetwork``, and the offer that IPAM gets of it.
-- ``terms``: our annotations on a network.
-- ``targets``: route targets, as objects list them.
-- ``derive``: one network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.
-- ``overlap``: which networks conflict.
-- ``orphaned``: addresses still held that no longer belong to their network.
+A NetworkAttachmentDefinition or a VirtualNetwork makes an ``ExternalNetwork`` (``derive_all``), with prefixes, route
+targets and our annotations. ``with_conflicts`` closes the younger of two networks that overlap in one routing context.
+An address that a Service still holds although its network lost it is an ``OrphanedAddress``; ``without_orphaned``
+excludes it elsewhere. ``to_offer`` makes the record that IPAM decides from.
 
-Everything is pure and depends on what the facts say, not on the order in which they came.
+Everything is pure and independent of the order in which facts came.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ __all__ = [
 
 
 def networks(view: ClusterView, settings: DomainSettings, holders: Container[str] = ()) -> dict[str, ExternalNetwork]:
-    """Every external network by name, in the order of names. ``holders`` names the networks of which some
-    Service holds an address: of two that overlap, these count as the older.
+    """Return every external network by name, in the order of names. ``holders`` are the networks of which some Service
+    holds an address: of two networks that overlap, these count as the older.
     """
     return with_conflicts(derive_all(view, settings), holders)

@@ -1,9 +1,9 @@
 """One network out of its NetworkAttachmentDefinition, VirtualNetwork and Subnets.
 
 A NAD defines the VirtualNetwork of its own name: the network exists as long as the NAD does, also while its
-VirtualNetwork is deleted and made again. A VirtualNetwork without a NAD stands by itself, and its Subnets say
-what it has. An object with a deletion timestamp counts as gone: nobody new may come, and holders move while its
-finalizer waits.
+VirtualNetwork is deleted and created again. A VirtualNetwork without a NAD is a network of its own, defined by its
+Subnets. An object with a deletion timestamp counts as gone: the network takes no new Services, and holders move while
+the finalizer delays the deletion.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _KNOWN_KEYS: Final = frozenset((*(key for _, key in _PREFIX_KEYS), *TARGET_KEYS,
 
 
 def derive_all(view: ClusterView, settings: DomainSettings) -> dict[str, ExternalNetwork]:
-    """Every network by name, in the order of names; conflicts are not marked yet."""
+    """Return every network by name, in the order of names, before conflicts are marked."""
     names = {fact.full_name for fact in view.virtual_networks()} | {fact.full_name for fact in view.nads()}
     derived = ((name, derive(view, name, settings)) for name in sorted(names))
     return {name: network for name, network in derived if network is not None}
 
 
 def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNetwork | None:
-    """The network of a name; None where there is none."""
+    """Return the network of a name, None if there is none."""
     nad, vn = view.nad(name), view.virtual_network(name)
     if nad is not None and (is_network(nad) or (vn.nad == name if vn is not None else _is_unreadable(nad))):
         return None if nad.deleting else _Draft(view, settings, nad, vn).network()
@@ -50,7 +50,7 @@ def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNe
 
 
 def why_absent(view: ClusterView, name: str) -> str:
-    """For people: why there is no network of that name, although there may be objects."""
+    """Explain why there is no network of that name, although there may be objects."""
     nad, vn = view.nad(name), view.virtual_network(name)
     if (nad is not None and nad.deleting) or (nad is None and vn is not None and vn.deleting):
         return f"network {name} is being deleted"
@@ -62,7 +62,7 @@ def why_absent(view: ClusterView, name: str) -> str:
 
 
 def is_network(nad: NetworkAttachmentDefinitionFact) -> bool:
-    """Whether the NAD says that it is CN2's: those of other plug-ins define networks that are none of our business."""
+    """Return whether the NAD is CN2's. LedgerLB ignores the NADs of other plug-ins."""
     if nad.networks is not None:
         return True
     config = _config_of(nad)
@@ -70,7 +70,7 @@ def is_network(nad: NetworkAttachmentDefinitionFact) -> bool:
 
 
 def _config_of(nad: NetworkAttachmentDefinitionFact) -> Mapping[str, Any] | None:
-    """The JSON object of ``spec.config``, {} where that is empty; None where it is none."""
+    """Return the JSON object of ``spec.config``: {} if that is empty, None if it is not a JSON object."""
     try:
         config = json.loads(nad.config) if nad.config.strip() else {}
     except (ValueError, RecursionError):
@@ -79,20 +79,20 @@ def _config_of(nad: NetworkAttachmentDefinitionFact) -> Mapping[str, Any] | None
 
 
 def _is_unreadable(nad: NetworkAttachmentDefinitionFact) -> bool:
-    """Whether nothing tells whose NAD it is. It counts as a network that serves nobody, so that whoever names it hears
-    why; where a VirtualNetwork of its name stands by itself, that one is not disturbed.
+    """Return whether it is unknown whose NAD this is. Such a NAD counts as a network that serves nothing, so Services
+    that reference it get the reason. A VirtualNetwork of its name takes precedence.
     """
     config = _config_of(nad)
     return config is None or (bool(nad.malformed) and "type" not in config)
 
 
 def _orphaned(view: ClusterView, vn: VirtualNetworkFact) -> bool:
-    """Whether the NAD that made it is gone, so that it goes too."""
+    """Return whether the NAD that created it is gone, so that it will go too."""
     return bool(vn.nad) and view.nad(vn.nad) is None and view.served("NetworkAttachmentDefinition")
 
 
 class _Draft:
-    """One network in the making: collects what cannot be used instead of stopping at the first."""
+    """One network under construction. It collects all problems instead of stopping at the first."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class _Draft:
     # -- the NAD's annotation ----------------------------------------------------------------------------------------
 
     def _nad_annotation(self) -> Mapping[str, Any] | None:
-        """The JSON object of the NAD's annotation; None where it has none, {} where it cannot be read."""
+        """Return the JSON object of the NAD's annotation: None without annotation, {} if it cannot be read."""
         assert self._nad is not None
         text = self._nad.networks
         if text is None:
@@ -203,7 +203,7 @@ class _Draft:
         return tuple(found)
 
     def _check_objects(self) -> None:
-        """What is wrong with the NAD's and the VirtualNetwork's own fields."""
+        """Collect the problems in the fields of the NAD and the VirtualNetwork."""
         for fact in (self._nad, self._vn):
             if fact is not None:
                 self._problems += _wrong_fields(fact)
@@ -242,7 +242,7 @@ class _Draft:
         return cidr
 
     def _subnet(self, family: Family, *, required: bool) -> SubnetFact | None:
-        """The Subnet that the VirtualNetwork refers to, or the one that goes with the NAD."""
+        """Return the Subnet that the VirtualNetwork references, or the NAD's own."""
         name = ""
         if self._vn is not None:
             name = self._vn.v4_subnet if family == 4 else self._vn.v6_subnet
@@ -265,8 +265,8 @@ class _Draft:
         return subnet
 
     def _by_nad(self, cidr: Cidr, subnet: SubnetFact | None, terms: NetworkTerms) -> PrefixOffer:
-        """The NAD's prefix, with the gateway and ranges of its Subnet as far as they fit: the Subnet follows
-        the NAD, and may lag.
+        """Return the NAD's prefix with the gateway and ranges of its Subnet, as far as they fit. The Subnet follows the
+        NAD and may be behind.
         """
         if subnet is None:
             return _offer(cidr, "", (), terms)
@@ -291,7 +291,7 @@ class _Draft:
 
     @staticmethod
     def _plan_of(subnet: SubnetFact, cidr: Cidr, problems: list[BadInput]) -> tuple[str, tuple[Span, ...]]:
-        """Gateway and usable ranges of a Subnet; what is not inside the prefix goes to ``problems``."""
+        """Return gateway and usable ranges of a Subnet; whatever is outside the prefix goes to ``problems``."""
         subject = _called(subnet)
         gateway, ranges = "", []
         if subnet.default_gateway.strip():
@@ -351,7 +351,7 @@ def _wrong_fields(fact: NetworkAttachmentDefinitionFact | VirtualNetworkFact | S
 
 
 def _lacks_cidr(subnet: SubnetFact) -> bool:
-    """Whether the prefix is missing because it could not be read, which is told already."""
+    """Return whether the prefix is missing because it could not be read, which is reported already."""
     return any(field in {"spec", "spec.cidr"} for field, _ in subnet.malformed)
 
 

@@ -1,4 +1,4 @@
-"""An external network, and the offer that IPAM gets of it."""
+"""``ExternalNetwork``, and its offer to IPAM."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class ExternalNetwork:
 
     @property
     def joint(self) -> Joint:
-        """The network as far as reaching others goes."""
+        """What decides which other networks this one reaches."""
         return Joint(self.name, self.targets)
 
 
 def to_offer(network: ExternalNetwork, revision: int, problem_since: int = 0) -> NetworkOffer:
-    """What IPAM is told of the network. ``problem_since``: with which revision its problem, if any, began."""
+    """Return the offer of the network. ``problem_since``: the revision with which its problem, if any, began."""
     allowed = network.allowed_namespaces
     return NetworkOffer(
         network=network.name,
@@ -86,5 +86,5 @@ def to_offer(network: ExternalNetwork, revision: int, problem_since: int = 0) ->
 
 
 def gone_offer(name: str, revision: int, uid: str = "") -> NetworkOffer:
-    """What IPAM is told of a network that no longer exists."""
+    """Return the offer of a network that no longer exists."""
     return NetworkOffer(network=name, revision=revision, uid=uid, gone=True)

@@ -1,12 +1,11 @@
-"""Which networks conflict: prefixes that overlap in one routing context, in which the younger network gives out
-nothing.
+"""Conflicts: of two networks whose prefixes overlap in one routing context, the younger gives out nothing.
 
 Two networks share a routing context unless both list route targets and the lists have nothing in common. Of
 two, one that has holders counts as older than one that has none; then age decides, then the name.
 
-Prefixes overlap exactly when one contains the other. So each network looks for older ones among the prefixes
-that contain its own (walking up at most 128 lengths) and among those that its own contains (every prefix is
-filed under all its ancestors): the cost grows with the number of networks, not with that of the pairs.
+Prefixes overlap exactly if one contains the other. So each network looks for older ones among the prefixes that
+contain its own (at most 128 lengths) and among those that its own contains (every prefix is filed under all its
+ancestors). The cost grows with the number of networks, not of pairs.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ class _Filed:
 
 
 def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str] = ()) -> dict[str, ExternalNetwork]:
-    """The same networks, in the order of names, those that conflict marked so. A network that Multus forbids
-    takes part only while it has holders: otherwise nothing of it is ever given out.
+    """Return the same networks, in the order of names, with conflicts marked. A network that Multus forbids takes part
+    only while it has holders, because otherwise it gives out nothing.
     """
     ranked = sorted(
         (

@@ -10,19 +10,19 @@ from ledgerlb.core.reachability import RouteTargets
 from ledgerlb.core.text import load_json
 
 TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")
-"""Keys of the NAD's annotation: what is imported and exported, imported only, exported only."""
+"""Keys of the NAD's annotation: targets to import and export, to import only, to export only."""
 
 
 def targets_of(nad: NetworkAttachmentDefinitionFact | None, vn: VirtualNetworkFact | None) -> RouteTargets:
-    """What both list together, as long as they stand: also while they are being deleted, since their holders are
-    forwarded until they have moved. What cannot be read lists nothing.
+    """Return the targets of both objects, also while they are being deleted: holders are forwarded until they have
+    moved. An annotation that cannot be read lists no target.
     """
     said = _said(nad.networks) if nad is not None and nad.networks is not None else {}
     return together((listed(said.get(key)) or () for key in TARGET_KEYS), vn)
 
 
 def together(of_nad: Iterable[tuple[str, ...]], vn: VirtualNetworkFact | None) -> RouteTargets:
-    """The three lists of a NAD (in the order of ``TARGET_KEYS``), each followed by the VirtualNetwork's."""
+    """Join the three lists of a NAD (in the order of ``TARGET_KEYS``) with those of the VirtualNetwork."""
     of_vn = (vn.route_targets, vn.import_route_targets, vn.export_route_targets) if vn is not None else ((), (), ())
     pairs = zip(of_nad, of_vn, strict=True)
     both, imports, exports = (tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in pairs)
@@ -30,8 +30,9 @@ def together(of_nad: Iterable[tuple[str, ...]], vn: VirtualNetworkFact | None) -
 
 
 def listed(value: Any) -> tuple[str, ...] | None:
-    """The route targets under one key: a list of strings, or one string with commas; null is none. None where it is
-    something else.
+    """Return the route targets under one key: a list of strings, or one string with commas; null means none.
+
+    Return None for any other value.
     """
     if value is None:
         return ()

@@ -1,4 +1,4 @@
-"""Our annotations on a network: what is excluded, who is allowed, how many, how long."""
+"""LedgerLB's annotations on a network: exclusions, allowed Namespaces, quota, durations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}\Z")
 
 @dataclass(frozen=True, slots=True)
 class NetworkTerms:
-    """The annotations of one network, parsed. ``excluded`` pairs each span with the text that said it."""
+    """The annotations of one network, parsed. ``excluded`` pairs each span with its text."""
 
     excluded: tuple[tuple[Span, str], ...] = ()
     allowed_namespaces: LabelSelector | None = None
@@ -38,10 +38,9 @@ class NetworkTerms:
 
 
 def terms_of(carriers: Sequence[tuple[str, Fact]], problems: list[BadInput]) -> NetworkTerms:
-    """The terms that the carriers (what each is called, and its fact) state; of a key on several the first one
-    counts.
+    """Read the terms from the carriers (name for messages, fact). If several carry a key, the first one counts.
 
-    What does not parse is left at its default and added to ``problems``.
+    A value that does not parse is left at its default and added to ``problems``.
     """
 
     def read(key: str, parse: Callable[[str, str, str], _T], default: _T) -> _T:

@@ -13,13 +13,13 @@ from ledgerlb.core.reasons import Reason
 from ledgerlb.core.text import MAX_LINE, shortened
 
 MAX_LOOKS: Final = 50
-"""Most candidates that an explanation lists."""
+"""Most candidates in an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a network must have for a Service: families in order of preference, those without which it is no use
-    (none of them: one of ``families`` is enough), and the labels of the namespace that it lets in.
+    """What a Service needs of a network: ``families`` in order of preference, of which it requires ``required`` (empty:
+    any one of ``families``), and admission of a Namespace with these labels.
     """
 
     namespace: str
@@ -29,15 +29,15 @@ class Needs:
 
 
 class Obstacle(NamedTuple):
-    """Why a network can never serve a Service as things stand."""
+    """Why a network cannot serve a Service until an object changes."""
 
     reason: str
     message: str
 
 
 def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
-    """What keeps the network from serving the Service; None where nothing does. Whether an address is left is
-    not asked here.
+    """Return what keeps the network from serving the Service, None if nothing does. Free addresses are not considered
+    here.
     """
     if network.problem is not None:
         return Obstacle(network.problem, network.message)
@@ -60,7 +60,7 @@ def obstacle(network: ExternalNetwork, needs: Needs) -> Obstacle | None:
 
 
 def missing_families(network: ExternalNetwork, needs: Needs) -> tuple[Family, ...]:
-    """The families for want of which the network is no use to the Service."""
+    """Return the families that the Service needs and the network lacks."""
     has = network.families
     if needs.required:
         return tuple(family for family in needs.required if family not in has)
@@ -70,9 +70,8 @@ def missing_families(network: ExternalNetwork, needs: Needs) -> tuple[Family, ..
 def first_usable(
     candidates: Sequence[ExternalNetwork], needs: Needs
 ) -> tuple[ExternalNetwork | None, Obstacle | None, tuple[CandidateResult, ...]]:
-    """The oldest candidate that can serve; the first one's obstacle where none can; and every candidate with
-    why it was taken or not (at most ``MAX_LOOKS``: the taken one and the oldest). ``candidates`` come oldest
-    first, and are not empty.
+    """Return the oldest candidate that can serve, the first candidate's obstacle if none can, and the result for every
+    candidate (at most ``MAX_LOOKS``: the taken one and the oldest). ``candidates`` must not be empty, oldest first.
     """
     first: Obstacle | None = None
     passed: list[CandidateResult] = []

@@ -10,9 +10,8 @@ from ledgerlb.core.intents import CandidateResult, FactPosition, RungResult, Sel
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rungs say, whatever the Service holds. ``network`` None: ``reason`` and ``message`` say why.
-    ``rung`` is the one that decided, None where none was present. ``objects`` are the record keys of the facts
-    that led to it.
+    """The outcome of the rungs, regardless of what the Service holds. ``network`` None: see ``reason`` and ``message``.
+    ``rung`` decided; None if none was present. ``objects`` are the record keys of the facts behind it.
     """
 
     network: str | None
@@ -26,10 +25,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The network of one Service. ``network`` None: ``reason`` and ``message`` say why, and what it holds by an
-    earlier choice stays with it. ``drift``: the network that a fresh choice would take, where it differs from
-    the one that is kept; ``drift_reason``: why a fresh choice would find none. ``objects`` are the record keys
-    of the facts that decided.
+    """The network of one Service. ``network`` None: see ``reason`` and ``message``; the Service keeps what it holds.
+    ``drift``: the network that a fresh choice would take, if it differs from the one kept;
+    ``drift_reason``: why a fresh choice would find none. ``objects`` are the record keys of the facts behind it.
     """
 
     service: str
@@ -49,7 +47,7 @@ class Choice:
     objects: tuple[str, ...] = ()
 
     def to_selection(self, revision: int, facts: tuple[FactPosition, ...] = ()) -> Selection:
-        """The record of the intents topic."""
+        """Return the record for the intents topic."""
         return Selection(
             service=self.service,
             revision=revision,

@@ -1,8 +1,7 @@
-"""Everything that a choice depends on besides the Service itself.
+"""``SelectionContext``: everything that a choice depends on besides the Service itself.
 
-A context is built once and used for many Services; it remembers what each selector matches. Build a new one
-when a network, a namespace's labels or the Kubemanager changes (annotations of namespaces are read from the
-view each time).
+A context serves many Services, because it remembers what each selector matches. Build a new one when a network, a
+Namespace's labels or the Kubemanager changes. Annotations of Namespaces are read from the view each time.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _NOTHING: Final[Mapping[str, str]] = {"": ""}
 
 @dataclass(frozen=True, slots=True)
 class NamedSelector:
-    """A named entry of ``externalNetworkSelectors``. ``namespaces`` None: it said nothing about namespaces."""
+    """A named entry of ``externalNetworkSelectors``. ``namespaces`` None: it has no namespaceSelector."""
 
     name: str
     networks: LabelSelector
@@ -34,8 +33,8 @@ class NamedSelector:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a selector matches from one namespace: ``networks`` oldest first, ``scope`` where they were looked
-    for, and ``elsewhere`` how many more the labels alone would match.
+    """The matches of a selector for Services of one Namespace: ``networks`` oldest first, ``scope`` for messages, and
+    ``elsewhere``, the number of networks that only the labels match.
     """
 
     networks: tuple[ExternalNetwork, ...]
@@ -74,7 +73,7 @@ class SelectionContext:
         return cls(view, settings, networks(view, settings, holders))
 
     def place(self, place: RungSource, namespace: str, own: Mapping[str, str]) -> Mapping[str, str]:
-        """What stands in a place, by key, for a Service of ``namespace`` with the annotations ``own``."""
+        """Return the values in a place, by key, for a Service of ``namespace`` with the annotations ``own``."""
         match place:
             case "service":
                 return own
@@ -88,7 +87,7 @@ class SelectionContext:
                 return _NOTHING
 
     def selector(self, name: str) -> NamedSelector | BadInput | None:
-        """The selector of a name: BadInput where it cannot be used or told, None where it is not defined."""
+        """Return the selector of a name: BadInput if it cannot be read, None if it is not defined."""
         return self.selectors.get(name, self.unreadable)
 
     def _annotations(self, namespace: str) -> Mapping[str, str]:
@@ -96,7 +95,7 @@ class SelectionContext:
         return fact.annotations if fact is not None else _NO_ANNOTATIONS
 
     def matches(self, selector: NamedSelector, namespace: str) -> Matches:
-        """The networks that the selector matches for a Service of ``namespace``."""
+        """Return the networks that the selector matches for a Service of ``namespace``."""
         at = (selector.name, namespace if selector.namespaces is None else "")
         found = self._matches.get(at)
         if found is None:

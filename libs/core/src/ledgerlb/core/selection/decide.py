@@ -27,11 +27,10 @@ _MAX_HINTS: Final = 5
 
 
 def select(context: SelectionContext, service: ServiceFact, anchor: Anchor | None = None) -> Choice:
-    """The network of a Service.
+    """Choose the network of a Service.
 
-    A Service with an anchor stays with it as long as that network exists and has the families that the Service
-    needs. Everybody else gets what the rungs say. Never raises: what cannot be used becomes the choice's
-    ``reason``.
+    A Service with an anchor keeps that network as long as it exists and has the families that the Service needs. Any
+    other Service gets the verdict of the rungs. Never raises: an invalid value becomes the choice's ``reason``.
     """
     families, required = families_of(service)
     labels = context.view.namespace_labels(service.namespace)
@@ -67,7 +66,7 @@ def _still_serves(context: SelectionContext, anchor: Anchor, needs: Needs) -> bo
     network = context.networks.get(anchor.network)
     if network is None:
         return False
-    # What a network has cannot be told while its annotations do not parse: holders keep what they have.
+    # While its annotations do not parse, the families of a network are unknown, so holders keep their addresses.
     return network.problem == Reason.INVALID_ANNOTATION or not missing_families(network, needs)
 
 
@@ -94,7 +93,7 @@ def _with_warnings(choice: Choice, context: SelectionContext) -> Choice:
 
 
 def _walk(context: SelectionContext, service: ServiceFact, needs: Needs) -> Verdict:
-    """Look at every rung; the first that is present decides, whatever comes of it."""
+    """Look at every rung. The first that is present decides, even if its value cannot be used."""
     verdict: Verdict | None = None
     looks: list[RungResult] = []
     for rung in RUNGS:
@@ -216,7 +215,7 @@ def _known(context: SelectionContext) -> str:
 
 
 def _carrier(context: SelectionContext, service: ServiceFact, rung: Rung) -> tuple[str, str | None]:
-    """What carries a rung's value, for messages, and the record key of its fact."""
+    """Return the object that holds a rung's value, for messages, and the record key of its fact."""
     match rung.place:
         case "service":
             return f"Service {service.full_name}", None

@@ -1,4 +1,4 @@
-"""A choice in words: every rung that was looked at, every candidate, and why it was taken or not."""
+"""A choice in words: the result for every rung and every candidate."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ledgerlb.core.selection.choice import Choice
 from ledgerlb.core.text import shortened
 
 MAX_BRIEF: Final = 600
-"""Characters of an explanation that goes into a ledger entry, which holds those of many Services."""
+"""Characters of an explanation in a ledger entry, which holds those of many Services."""
 
 
 def explain(choice: Choice | Selection) -> str:
-    """The whole explanation, as one paragraph."""
+    """Return the whole explanation as one paragraph."""
     return " ".join((_outcome(choice), _rungs(choice), *_candidates(choice), *_warnings(choice)))
 
 
 def explain_briefly(choice: Choice) -> str:
-    """The explanation for a ledger entry: what decided and the candidates, within ``MAX_BRIEF`` characters."""
+    """Return the explanation for a ledger entry: the deciding rung and the candidates, in ``MAX_BRIEF`` characters."""
     text = " ".join((choice.message + ".", *_candidates(choice)))
     return shortened(text, MAX_BRIEF)
 

@@ -8,20 +8,18 @@ from typing import Final, Literal
 from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR
 
 RungSource = Literal["service", "namespace", "contrail-namespace", "selectors", "nowhere"]
-"""Where a rung looks: annotations of the Service, of its Namespace, of the contrail Namespace; the names of the
-defined selectors; or nowhere, where something is always found.
+"""Where a rung looks: annotations of the Service, its Namespace or the contrail Namespace; the names of the defined
+selectors; or nowhere, for the last rung, which is always present.
 """
 Meaning = Literal["network", "selector", "nothing"]
-"""What a rung's value names."""
+"""What the value of a rung names."""
 
 DEFAULT_SELECTOR: Final = "default-external"
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One rung. ``key`` is what is looked up in ``place``; what stands there names a network, or a selector of
-    networks.
-    """
+    """One rung. ``key`` is looked up in ``place``; the value names a network or a selector of networks."""
 
     name: str
     place: RungSource

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from ledgerlb.cli.simulation.runner import Simulation
+from ledgerlb.core.facts import FINALIZER
 from ledgerlb.core.pathset import PathSet, decode_path_set
 from ledgerlb.eventlog.topics import PATHS
 from tests.builders.objects import Object
@@ -102,9 +103,21 @@ async def _play(script: list[Object | Look], settings: Mapping[str, Any]) -> lis
             _assert_same(steps[-2], step)
             continue
         assert step["expect"] == "met", f"step {step['step']}: {step['expect']}\n{_told(step)}"
+        _assert_guarded(step, simulation)
         own = step if step["action"] != "expect" else own
     assert [step async for step in running] == []
     return steps
+
+
+def _assert_guarded(step: Mapping[str, Any], simulation: Simulation) -> None:
+    """Every version of a Service that we wrote and that shows an address of ours carries our finalizer."""
+    for write in step["writes"]:
+        if write["kind"] != "Service" or FINALIZER in write["metadata"].get("finalizers", ()):
+            continue
+        name = f"{write['metadata']['namespace']}/{write['metadata']['name']}"
+        held = {holding.address for holding in simulation.engine.view.ledger.holdings_of(name)}
+        ingress = (write.get("status", {}).get("loadBalancer") or {}).get("ingress") or ()
+        assert not held.intersection(entry.get("ip") for entry in ingress), f"step {step['step']}: {name}"
 
 
 def _assert_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

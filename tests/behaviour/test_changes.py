@@ -304,7 +304,8 @@ STAYING = [
     case(
         "only-newcomers-feel-a-relabelled-network",
         world(service("a/s")),
-        apply(nad("net/ext"), service("a/n")),
+        apply(nad("net/ext")),
+        apply(service("a/n")),
         ready("a/s", "192.0.2.2"),
         pending("a/n", "NoNetworkMatches"),
     ),

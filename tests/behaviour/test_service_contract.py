@@ -46,12 +46,35 @@ def stored(moment: Moment, name: str = "s") -> dict[str, Any]:
     return dict(found)
 
 
-def finalizer_first(moment: Moment) -> None:
-    first, *rest = of_service(moment)
-    assert "subresource" not in first
-    assert first["metadata"]["finalizers"] == [FINALIZER]
-    assert "loadBalancer" not in first.get("status", {})
-    assert rest, "the status is written too"
+def one_write(moment: Moment) -> None:
+    """The Service was written once: finalizer, address and conditions together."""
+    (only,) = of_service(moment)
+    assert only["subresource"] == "status"
+    assert only["metadata"]["finalizers"] == [FINALIZER]
+    assert only["status"]["loadBalancer"]["ingress"]
+    assert only["status"]["conditions"]
+
+
+def one_last_write(moment: Moment) -> None:
+    """The Service was written once: finalizer, address and conditions went together."""
+    (only,) = of_service(moment)
+    assert FINALIZER not in only["metadata"].get("finalizers", [])
+    assert not only["status"].get("loadBalancer", {}).get("ingress")
+    assert not only["status"].get("conditions")
+
+
+def vanishes(moment: Moment) -> None:
+    """Removed with force, between the address and the fact of its finalizer."""
+    moment.cluster.patch_metadata("Service", "a", "s", {"finalizers": []})
+    moment.cluster.delete("Service", "a", "s")
+
+
+def nothing_of_ours(moment: Moment) -> None:
+    """Neither address, nor condition, nor finalizer of ours; the finalizer of somebody else keeps the Service."""
+    assert stored(moment)["metadata"]["finalizers"] == ["example.com/theirs"]
+    status = stored(moment).get("status", {})
+    assert not status.get("loadBalancer", {}).get("ingress")
+    assert not status.get("conditions")
 
 
 def has_finalizer(name: str, *, here: bool) -> Callable[[Moment], None]:
@@ -90,9 +113,9 @@ def no_objects(moment: Moment) -> None:
     assert moment.cluster.list("InstanceIP") == moment.cluster.list("FloatingIP") == []
 
 
-def taken_over(spec_class: str | None) -> Object:
+def taken_over(spec_class: str | None, **spec: Any) -> Object:
     """The Service as its next controller has it: of that class, with the finalizer that all of them use."""
-    found = service("a/s", **({"loadBalancerClass": spec_class} if spec_class else {}))
+    found = service("a/s", **({"loadBalancerClass": spec_class} if spec_class else {}), **spec)
     return {**found, "metadata": {**found["metadata"], "finalizers": [FINALIZER]}}
 
 
@@ -142,7 +165,7 @@ CLASSES = [
         apply(taken_over(CLASS)),
         {"advance": "1m"},
         has_finalizer("s", here=True),
-        apply(service("a/s", type="ClusterIP")),  # theirs to clean up
+        apply(taken_over(None, type="ClusterIP")),  # theirs to clean up
         has_finalizer("s", here=True),
         apply(S),
         GOT,
@@ -161,8 +184,56 @@ CLASSES = [
 ]  # fmt: skip
 
 FINALIZERS = [
-    case("the-finalizer-stands-before-anything-is-given-out", world(S), finalizer_first, has_finalizer("s", here=True), GOT),
-    case("a-service-that-waits-has-the-finalizer-too", world(service("a/s", {NETWORK: "net/none"})), pending("a/s", "NetworkNotFound"), has_finalizer("s", here=True)),
+    case("finalizer-address-and-conditions-are-one-write", world(S), one_write, has_finalizer("s", here=True), GOT, delete("Service", "a/s"), one_last_write, absent("a/s")),
+    case("a-service-that-waits-has-no-finalizer", world(service("a/s", {NETWORK: "net/none"})), pending("a/s", "NetworkNotFound"), has_finalizer("s", here=False)),
+    case("a-service-that-waited-gets-the-finalizer-with-its-address", world(service("a/s", {NETWORK: "net/none"})), apply(nad("net/none", "10.0.0.0/24")), one_write, ready("a/s", "10.0.0.2")),
+    case(
+        "what-vanishes-without-a-finalizer-is-released",
+        world(S),
+        vanishes,
+        {"advance": "1s"},
+        happened("AddressReleasing", "AddressReleased"),
+        absent("a/s"),
+        network("net/ext", allocated=0),
+    ),
+    case(
+        "what-vanishes-while-everything-is-down-is-released-after-the-restart",
+        world(S),
+        vanishes,
+        {"restart": "all"},
+        happened("AddressReleasing", "AddressReleased"),
+        network("net/ext", allocated=0),
+    ),
+    case(
+        "what-vanishes-is-released-once-the-agents-let-go",
+        world(S),
+        SILENT,
+        vanishes,
+        {"advance": "1s"},
+        happened("AddressReleasing"),
+        network("net/ext", allocated=1),
+        NORMAL,
+        happened("AddressReleased"),
+        network("net/ext", allocated=0),
+    ),
+    case(
+        "a-foreign-finalizer-keeps-the-service-and-nothing-of-ours",
+        world({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/theirs"]}}),
+        SILENT,
+        delete("Service", "a/s"),
+        ingress("a/s", "192.0.2.2"),
+        has_finalizer("s", here=True),
+        NORMAL,
+        one_last_write,
+        nothing_of_ours,
+    ),
+    case(
+        "a-foreign-finalizer-keeps-a-service-that-waited-and-nothing-of-ours",
+        world({**service("a/s", {NETWORK: "net/none"}), "metadata": {**service("a/s", {NETWORK: "net/none"})["metadata"], "finalizers": ["example.com/theirs"]}}),
+        delete("Service", "a/s"),
+        one_last_write,
+        nothing_of_ours,
+    ),
     case("a-service-that-waits-is-deleted-at-once", world(service("a/s", {NETWORK: "net/none"})), delete("Service", "a/s"), absent("a/s"), happened()),
     case("a-service-that-was-refused-is-deleted-at-once", world(service("a/s", {ADDRESSES: "10.0.0.1"})), delete("Service", "a/s"), absent("a/s"), happened("RefusalCleared")),
     case(
@@ -225,7 +296,7 @@ STATUS = [
     case("a-status-that-somebody-clears-is-put-right", world(S), foreign_status(), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
     case("a-service-that-waits-shows-no-address", world(service("a/s", {NETWORK: "net/none"})), ingress("a/s")),
     case("the-status-is-cleared-when-the-address-is-lost", world(S), apply(service("a/s", type="ClusterIP")), ingress("a/s")),
-    case("the-status-of-a-service-of-another-type-is-not-ours", world(service("a/s", type="ClusterIP")), foreign_status("203.0.113.1"), {"advance": "1s"}, untouched()),
+    case("the-status-of-a-service-of-another-class-is-not-ours", world(service("a/s", loadBalancerClass=CLASS)), foreign_status("203.0.113.1"), {"advance": "1s"}, untouched()),
     case("spec-and-external-ips-are-never-written", world(service("a/s", externalIPs=["203.0.113.7"])), only_status_and_metadata, GOT),
     case("conditions-explain-who-waits-for-a-network", world(service("a/s", {NETWORK: "net/none"})), condition("a/s", "ledgerlb.io/NetworkSelected", status="False", reason="NetworkNotFound")),
     case(

@@ -15,7 +15,7 @@ from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, InvalidSett
 from ledgerlb.core.facts import ServiceFact
 from ledgerlb.kube.client import ApiConnection
 from ledgerlb.kube.refusals import ApiRefused, ApiUnavailable
-from ledgerlb.kube.writer import add_finalizer
+from ledgerlb.kube.writer import service_write
 from ledgerlb.kube.writer_api import ApiWriter
 from tests.unit.kube.fake_api import FakeApi
 
@@ -69,7 +69,7 @@ async def test_a_write_renews_credentials_that_ran_out(api, tmp_path):
         return web.json_response({"kind": "Service"} if known else {"message": "who?"}, status=200 if known else 401)
 
     api.answers.append(guard)
-    write = add_finalizer(ServiceFact(namespace="a", name="web", uid="u"))
+    write = service_write(ServiceFact(namespace="a", name="web", uid="u", finalizer=True))
     async with ApiConnection(path) as connection:
         writer = ApiWriter(connection.client, renew=connection.renew)
         configured(tmp_path, api, "new")
@@ -98,7 +98,9 @@ async def test_a_token_that_cannot_be_read_now_is_no_answer(api, tmp_path, monke
         with pytest.raises(ApiUnavailable, match=r"credentials cannot be read.*token is mounted"):
             await connection.get("/version")
         with pytest.raises(ApiUnavailable, match=r"credentials cannot be read.*token is mounted"):
-            await ApiWriter(connection.client).write(add_finalizer(ServiceFact(namespace="a", name="web", uid="u")))
+            await ApiWriter(connection.client).write(
+                service_write(ServiceFact(namespace="a", name="web", uid="u", finalizer=True))
+            )
         token.write_text("t2")
         assert await connection.get("/version") == {"ok": True}
 

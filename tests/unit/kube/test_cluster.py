@@ -117,6 +117,60 @@ def test_deletion_waits_for_the_finalizers(cluster, clock):
     assert cluster.delete(*KEY) is False
 
 
+def test_status_and_finalizers_are_one_version(cluster):
+    before = cluster.apply(service())
+    after = cluster.patch_status(*KEY, {"a": 1}, finalizers=[FINALIZER])
+    assert int(after["metadata"]["resourceVersion"]) == int(before["metadata"]["resourceVersion"]) + 1
+    assert (after["metadata"]["finalizers"], after["status"]) == ([FINALIZER], {"a": 1})
+    cluster.delete(*KEY)
+    last = cluster.patch_status(*KEY, {"a": None}, finalizers=[])
+    assert "finalizers" not in last["metadata"]
+    assert cluster.get(*KEY) is None
+
+
+def test_what_is_being_deleted_gets_no_new_finalizer(cluster):
+    cluster.apply(service(metadata={"finalizers": ["example.com/x"]}))
+    cluster.delete(*KEY)
+    before = cluster.get(*KEY)
+    wanted = ["example.com/x", FINALIZER]
+    for patch in (
+        lambda: cluster.patch_status(*KEY, {"a": 1}, finalizers=wanted),
+        lambda: cluster.patch_metadata(*KEY, {"finalizers": wanted}),
+    ):
+        with pytest.raises(ApiRefused, match="no new finalizers") as refused:
+            patch()
+        assert refused.value.status == 422
+    with pytest.raises(BadInput, match=r"metadata.finalizers"):
+        cluster.apply(service(metadata={"finalizers": wanted}))
+    assert cluster.get(*KEY) == before
+
+
+def test_an_ingress_is_for_load_balancers(cluster):
+    cluster.apply(service(type="ClusterIP"))
+    with pytest.raises(ApiRefused, match="LoadBalancer") as refused:
+        cluster.patch_status(*KEY, {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}, finalizers=[FINALIZER])
+    assert refused.value.status == 422
+    assert "finalizers" not in cluster.get(*KEY)["metadata"]
+
+
+def test_an_applied_list_of_finalizers_replaces_what_was_applied_before(cluster):
+    cluster.apply(service(metadata={"finalizers": ["example.com/x", "example.com/y"]}))
+    cluster.patch_metadata(*KEY, {"finalizers": ["example.com/x", "example.com/y", FINALIZER]})
+    cluster.apply(service(metadata={"finalizers": ["example.com/y"]}))
+    assert cluster.get(*KEY)["metadata"]["finalizers"] == [FINALIZER, "example.com/y"]
+    cluster.apply(service())
+    assert cluster.get(*KEY)["metadata"]["finalizers"] == [FINALIZER]
+    cluster.delete(*KEY)
+    assert cluster.get(*KEY) is not None
+
+
+def test_an_apply_that_takes_the_last_finalizer_away_completes_a_deletion(cluster):
+    cluster.apply(service(metadata={"finalizers": ["example.com/x"]}))
+    cluster.delete(*KEY)
+    cluster.apply(service())
+    assert cluster.get(*KEY) is None
+
+
 def test_deletion_without_finalizers_is_at_once(cluster):
     cluster.apply(service())
     assert cluster.delete(*KEY) is True

@@ -14,7 +14,7 @@ from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, NotSupporte
 from ledgerlb.core.facts import FINALIZER, ServiceFact
 from ledgerlb.kube import writer_api
 from ledgerlb.kube.refusals import ApiUnavailable
-from ledgerlb.kube.writer import Write, add_finalizer, remove_finalizer, status_write
+from ledgerlb.kube.writer import Write, service_write
 from ledgerlb.kube.writer_api import CONFLICT_TRIES, ApiWriter
 
 SERVICE = ServiceFact(namespace="a", name="web", uid="u1")
@@ -61,11 +61,11 @@ async def writer(stub: Stub, monkeypatch) -> AsyncIterator[ApiWriter]:
 
 
 async def test_a_finalizer_is_a_strategic_patch_with_the_uid_as_precondition(stub, writer):
-    await writer.write(add_finalizer(SERVICE))
-    await writer.write(remove_finalizer(SERVICE))
+    await writer.write(service_write(SERVICE, finalizer=True))
+    await writer.write(service_write(SERVICE, finalizer=False))
     assert stub.requests[0] == (
         "PATCH",
-        "/api/v1/namespaces/a/services/web",
+        "/api/v1/namespaces/a/services/web/status",
         {"fieldManager": "ledgerlb"},
         "application/strategic-merge-patch+json",
         {"metadata": {"finalizers": [FINALIZER], "uid": "u1"}},
@@ -74,12 +74,29 @@ async def test_a_finalizer_is_a_strategic_patch_with_the_uid_as_precondition(stu
 
 
 async def test_a_status_goes_to_the_subresource_and_touches_no_spec(stub, writer):
-    await writer.write(status_write(SERVICE, ("192.0.2.1",), ()))
+    await writer.write(service_write(SERVICE, ("192.0.2.1",), ()))
     method, path, _, _, body = stub.requests[0]
     assert (method, path) == ("PATCH", "/api/v1/namespaces/a/services/web/status")
     assert body == {
         "metadata": {"uid": "u1"},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1", "ipMode": "VIP"}]}},
+    }
+
+
+async def test_finalizer_and_status_are_one_request(stub, writer):
+    await writer.write(service_write(SERVICE, ("192.0.2.1",), finalizer=True))
+    await writer.write(service_write(SERVICE, (), dropped=["ledgerlb.io/X"], finalizer=False))
+    assert [path for _, path, *_ in stub.requests] == ["/api/v1/namespaces/a/services/web/status"] * 2
+    assert stub.requests[0][4] == {
+        "metadata": {"finalizers": [FINALIZER], "uid": "u1"},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1", "ipMode": "VIP"}]}},
+    }
+    assert stub.requests[1][4] == {
+        "metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER], "uid": "u1"},
+        "status": {
+            "loadBalancer": {"ingress": None},
+            "conditions": [{"$patch": "delete", "type": "ledgerlb.io/X"}],
+        },
     }
 
 
@@ -96,7 +113,7 @@ async def test_create_and_delete(stub, writer):
 async def test_a_conflict_is_tried_again_with_the_same_patch(stub, writer):
     stub.says(409)
     stub.says(409)
-    assert await writer.write(add_finalizer(SERVICE)) == {"kind": "Service"}
+    assert await writer.write(service_write(SERVICE, finalizer=True)) == {"kind": "Service"}
     assert len(stub.requests) == 3
     assert stub.requests[0] == stub.requests[2]
 
@@ -105,15 +122,15 @@ async def test_conflicts_without_end_are_given_back(stub, writer):
     for _ in range(CONFLICT_TRIES):
         stub.says(409)
     with pytest.raises(ClusterUnavailable, match="changed by others"):
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
     assert len(stub.requests) == CONFLICT_TRIES
 
 
 async def test_absent_and_already_there_are_none(stub, writer):
     stub.says(404)
-    assert await writer.write(add_finalizer(SERVICE)) is None
+    assert await writer.write(service_write(SERVICE, finalizer=True)) is None
     stub.says(422, {"message": "m", "details": {"causes": [{"field": "metadata.uid"}]}})
-    assert await writer.write(add_finalizer(SERVICE)) is None
+    assert await writer.write(service_write(SERVICE, finalizer=True)) is None
     stub.says(409, {"reason": "AlreadyExists"})
     assert await writer.write(Write("Event", "a", "e", "create", {})) is None
 
@@ -122,7 +139,7 @@ async def test_absent_and_already_there_are_none(stub, writer):
 async def test_a_refusal_names_object_and_cause(stub, writer, status):
     stub.says(status, {"message": "the webhook says no"})
     with pytest.raises(ClusterRefused, match="Service a/web: the webhook says no"):
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
     assert len(stub.requests) == 1
 
 
@@ -130,7 +147,7 @@ async def test_a_refusal_names_object_and_cause(stub, writer, status):
 async def test_no_usable_answer_is_unavailable(stub, writer, status):
     stub.says(status, None, Retry_After="7")
     with pytest.raises(ApiUnavailable) as caught:
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
     assert caught.value.retry_after == 7.0
 
 
@@ -138,28 +155,35 @@ async def test_addresses_on_what_ceased_to_be_a_load_balancer_are_no_refusal(stu
     cause = {"field": "status.loadBalancer.ingress", "reason": "FieldValueForbidden"}
     stub.says(422, {"message": "may only be used when type is LoadBalancer", "details": {"causes": [cause]}})
     with pytest.raises(ApiUnavailable, match="Service a/web: may only be used"):
-        await writer.write(status_write(SERVICE, ("192.0.2.1",), ()))
+        await writer.write(service_write(SERVICE, ("192.0.2.1",), ()))
     stub.says(422, {"message": "no address", "details": {"causes": [{**cause, "reason": "FieldValueInvalid"}]}})
     with pytest.raises(ClusterRefused, match="no address"):
-        await writer.write(status_write(SERVICE, ("192.0.2.1",), ()))
+        await writer.write(service_write(SERVICE, ("192.0.2.1",), ()))
+
+
+async def test_a_finalizer_on_what_began_to_be_deleted_is_no_refusal(stub, writer):
+    cause = {"field": "metadata.finalizers", "reason": "FieldValueForbidden"}
+    stub.says(422, {"message": "no new finalizers can be added", "details": {"causes": [cause]}})
+    with pytest.raises(ApiUnavailable, match="Service a/web: no new finalizers"):
+        await writer.write(service_write(SERVICE, ("192.0.2.1",), finalizer=True))
 
 
 async def test_an_answer_that_is_no_json_is_unavailable(stub, writer):
     stub.says(200, b"<html>")
     with pytest.raises(ApiUnavailable, match="not JSON"):
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
     stub.says(502, b"bad gateway")
     with pytest.raises(ApiUnavailable):
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
     stub.says(403, b"proxy says no")
     with pytest.raises(ClusterRefused, match="proxy says no"):
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
 
 
 async def test_a_server_that_is_not_there_is_unavailable(writer):
     writer._client.configuration.host = "http://127.0.0.1:1"
     with pytest.raises(ApiUnavailable, match="Service a/web: no answer"):
-        await writer.write(add_finalizer(SERVICE))
+        await writer.write(service_write(SERVICE, finalizer=True))
 
 
 async def test_a_kind_that_is_not_written_says_so(writer):

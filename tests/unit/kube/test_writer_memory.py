@@ -9,7 +9,7 @@ import pytest
 from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
 from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.normalise import fact_of
-from ledgerlb.kube.writer import About, Write, add_finalizer, event_write, remove_finalizer, status_write
+from ledgerlb.kube.writer import About, Write, event_write, service_write
 from ledgerlb.kube.writer_memory import MAX_EVENTS, MemoryWriter
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -47,25 +47,25 @@ def world() -> World:
 
 async def test_the_finalizer_joins_those_of_others_and_goes_alone(world):
     fact = world.make(metadata={"finalizers": ["example.com/other"]})
-    await world.writer.write(add_finalizer(fact))
-    await world.writer.write(add_finalizer(fact))
+    await world.writer.write(service_write(fact, finalizer=True))
+    await world.writer.write(service_write(fact, finalizer=True))
     assert world.obj["metadata"]["finalizers"] == ["example.com/other", FINALIZER]
-    after = await world.writer.write(remove_finalizer(fact))
+    after = await world.writer.write(service_write(fact, finalizer=False))
     assert after["metadata"]["finalizers"] == ["example.com/other"]
 
 
 async def test_the_last_finalizer_completes_a_deletion(world):
     fact = world.make(metadata={"finalizers": [FINALIZER]})
     world.cluster.delete("Service", "a", "web")
-    await world.writer.write(remove_finalizer(fact))
+    await world.writer.write(service_write(fact, finalizer=False))
     assert world.cluster.get("Service", "a", "web") is None
-    assert await world.writer.write(remove_finalizer(fact)) is None
+    assert await world.writer.write(service_write(fact, finalizer=False)) is None
 
 
 async def test_conditions_merge_by_type_and_the_ingress_is_replaced(world):
     fact = world.make(status={"conditions": [FOREIGN], "loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}})
-    await world.writer.write(status_write(fact, ("192.0.2.1", "2001:db8::1"), [condition("A"), condition("B")]))
-    await world.writer.write(status_write(fact, None, [condition("A", "False")], ["ledgerlb.io/B"]))
+    await world.writer.write(service_write(fact, ("192.0.2.1", "2001:db8::1"), [condition("A"), condition("B")]))
+    await world.writer.write(service_write(fact, None, [condition("A", "False")], ["ledgerlb.io/B"]))
     status = world.obj["status"]
     assert status["loadBalancer"]["ingress"] == [
         {"ip": "192.0.2.1", "ipMode": "VIP"},
@@ -75,13 +75,17 @@ async def test_conditions_merge_by_type_and_the_ingress_is_replaced(world):
         ("example.com/X", "True"),
         ("ledgerlb.io/A", "False"),
     ]
-    await world.writer.write(status_write(fact, (), ()))
+    await world.writer.write(service_write(fact, (), ()))
     assert not world.obj["status"]["loadBalancer"].get("ingress")
 
 
 async def test_a_namesake_made_anew_is_left_alone(world):
     fact = world.make().model_copy(update={"uid": "another"})
-    for write in (add_finalizer(fact), status_write(fact, ("192.0.2.1",), ()), remove_finalizer(fact)):
+    for write in (
+        service_write(fact, finalizer=True),
+        service_write(fact, ("192.0.2.1",), ()),
+        service_write(fact, finalizer=False),
+    ):
         assert await world.writer.write(write) is None
     assert "status" not in world.obj
     assert "finalizers" not in world.obj["metadata"]
@@ -89,7 +93,7 @@ async def test_a_namesake_made_anew_is_left_alone(world):
 
 async def test_what_is_not_there_is_none(world):
     absent = ServiceFact(namespace="a", name="nope")
-    assert await world.writer.write(add_finalizer(absent)) is None
+    assert await world.writer.write(service_write(absent, finalizer=True)) is None
     assert await world.writer.write(Write("Service", "a", "nope", "delete", {})) is None
 
 
@@ -123,13 +127,13 @@ async def test_events_are_bounded(world):
 
 async def test_every_write_is_recorded_as_the_whole_object(world):
     fact = world.make()
-    await world.writer.write(add_finalizer(fact))
-    await world.writer.write(status_write(fact, ("192.0.2.1",), ()))
+    await world.writer.write(service_write(fact, finalizer=True))
+    await world.writer.write(service_write(fact, ("192.0.2.1",), ()))
     await world.writer.write(
         event_write(About("Service", "v1", "a", "web"), "R", "m", warning=False, at=AT, identity="")
     )
     assert [(r["kind"], r.get("subresource")) for r in world.records] == [
-        ("Service", None),
+        ("Service", "status"),
         ("Service", "status"),
         ("Event", None),
     ]

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import pytest
 
+from ledgerlb.core.facts import Condition
 from tests.unit.network_selector.stage import Stage
 from tests.unit.selection.world import service
 
+MINE = Condition(type="ledgerlb.io/NetworkSelected", status="True", reason="NetworkSelected")
+
 
 @pytest.mark.parametrize("leaving", [{"type": "ClusterIP"}, {"type": "ClusterIP", "deleting": True}])
-async def test_the_verdict_stays_while_the_finalizer_does(leaving):
+@pytest.mark.parametrize("mark", [{"has_finalizer": True}, {"has_finalizer": False, "conditions": (MINE,)}])
+async def test_the_verdict_stays_while_our_marks_do(leaving, mark):
     stage = await Stage().start(service("a/s", has_finalizer=False))
     assert await stage.said("|a/s") is not None
-    await stage.put(service("a/s", **leaving))
+    await stage.put(service("a/s", **leaving, **mark))
     await stage.run()
     assert (await stage.said("|a/s")).uid == "uid-a/s"
     await stage.put(service("a/s", **leaving, has_finalizer=False))
     await stage.run()
     assert await stage.said("|a/s") is None
+
+
+async def test_of_another_class_it_is_said_not_to_be_ours_once_our_marks_are_gone():
+    stage = await Stage().start(service("a/s", has_finalizer=False))
+    await stage.put(service("a/s", load_balancer_class="x/y", has_finalizer=False, conditions=(MINE,)))
+    await stage.run()
+    assert (await stage.said("|a/s")).ours
+    await stage.put(service("a/s", load_balancer_class="x/y", has_finalizer=False))
+    await stage.run()
+    assert not (await stage.said("|a/s")).ours
 
 
 async def test_nothing_is_left_of_one_that_is_gone_with_its_finalizer():

@@ -292,13 +292,28 @@ async def test_an_undecodable_record_changes_nothing(topic):
 # -- who gets an intent -----------------------------------------------------------------------------------------------
 
 
-async def test_before_the_finalizer_is_there_nothing_is_wanted_but_the_verdict_stands():
+async def test_a_service_gets_its_intent_before_it_has_a_finalizer():
     stage = await started(service("a/s", has_finalizer=False))
-    assert await stage.said(f"{DEFAULT}|a/s") is None
-    assert (await stage.said("|a/s")).network == DEFAULT
-    await stage.put(service("a/s"))
-    await stage.run()
+    assert (await stage.said(f"{DEFAULT}|a/s")).uid == "uid-a/s"
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
+
+
+async def test_a_service_that_vanishes_before_it_has_a_finalizer_lets_its_address_go():
+    stage = await started(service("a/s", has_finalizer=False))
+    await stage.drop("Service", "a/s")
+    await stage.run()
+    assert await stage.held("a/s") == {}
+    assert (await stage.ledger()).holdings_of("a/s") == ()
+    assert not [key for key in await stage.intents() if key.endswith("a/s")]
+
+
+async def test_the_finalizer_and_the_status_of_a_served_service_are_no_news():
+    stage = await started(service("a/s", has_finalizer=False))
+    before = await stage.log.end(INTENTS)
+    await stage.put(service("a/s", has_finalizer=True, ingress=("192.168.102.2",)))
+    assert not stage.selector.processor._dirty
+    await stage.run()
+    assert await stage.log.end(INTENTS) == before
 
 
 @pytest.mark.parametrize(
@@ -678,8 +693,6 @@ async def test_a_pending_service_that_goes_leaves_nothing_behind():
 async def test_a_service_made_again_under_the_same_name_regains_its_address_under_its_new_uid():
     stage = await started(service("a/s"))
     await stage.put(service("a/s", uid="again", has_finalizer=False))
-    await stage.run()
-    await stage.put(service("a/s", uid="again"))
     await stage.run()
     holding = (await stage.ledger()).holdings_of("a/s")[0]
     assert (holding.address, holding.uid, holding.state) == ("192.168.102.2", "again", "held")

@@ -207,7 +207,10 @@ def test_a_verdict_is_outstanding_until_the_ledger_has_spoken(selection, holding
 @pytest.mark.parametrize(
     ("fields", "holdings", "wanting", "stays"),
     [
-        ({}, [], False, True),
+        ({}, [], False, False),
+        ({}, [], True, False),
+        ({}, [holds(B4)], False, True),
+        ({}, [holds(B4, state="releasing")], False, True),
         ({"deleting": True}, [holds(B4)], False, True),
         ({"deleting": True}, [holds(B4, state="releasing")], False, True),
         ({"deleting": True}, [], True, True),

@@ -31,7 +31,7 @@ class ObjectsRig(Rig):
 
     def restart_objects(self) -> None:
         """New processors that know nothing."""
-        more = {"on_object": self.observer.observe, "limits": QUICK, "enabled": self.enabled}
+        more = {"limits": QUICK, "enabled": self.enabled}
         self.processors: list[ObjectProcessor] = [
             NetworkObjectsKeeper(self.settings, self.objects, lambda: self.now, **more),
             ServiceObjectsKeeper(self.settings, self.objects, lambda: self.now, **more),

@@ -64,10 +64,9 @@ class FlakyWriter:
 
 
 def short(write: Write) -> str:
-    if write.verb == "patch-metadata":
-        return "finalizer on" if "finalizers" in write.body["metadata"] else "finalizer off"
     if write.verb == "patch-status":
-        return "status"
+        metadata = write.body.get("metadata", {})
+        return "publish" if "finalizers" in metadata else "release" if metadata else "status"
     return f"event {write.body['reason']}"
 
 
@@ -84,17 +83,12 @@ class Rig:
         self.revision = 0
         self.publisher: Publisher
         self.reader: Reader | None = None
-        self.observed: list[Object] = []
-        self.unhurried: list[Object] = []
         self.restart()
 
     def restart(self, limits: Limits = QUICK) -> None:
         """A new publisher that knows nothing."""
-        self.publisher = Publisher(self.settings, self.writer, lambda: self.now, on_object=self._observe, limits=limits)
+        self.publisher = Publisher(self.settings, self.writer, lambda: self.now, limits=limits)
         self.reader = None
-
-    def _observe(self, obj: Object, *, awaited: bool) -> None:
-        (self.observed if awaited else self.unhurried).append(obj)
 
     # The cluster
 

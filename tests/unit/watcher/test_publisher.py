@@ -29,93 +29,107 @@ def rig() -> Rig:
 # The way of one Service
 
 
-async def test_the_finalizer_comes_before_anything_else(rig):
+async def test_a_service_that_nothing_was_decided_for_is_left_alone(rig):
     rig.service()
     await rig.turn()
-    assert rig.writer.take() == ["finalizer on"]
-    assert rig.has_finalizer()
-    assert "status" not in rig.obj()
+    assert rig.writer.take() == []
 
 
-async def test_the_finalizer_comes_first_even_when_everything_else_is_there_already(rig):
+async def test_a_service_costs_one_write_to_serve_and_one_to_let_go(rig):
     rig.service()
     await rig.select()
     await rig.allocate(A)
     await rig.turn()
-    assert rig.writer.take()[:2] == ["finalizer on", "status"]
-
-
-async def test_what_the_patch_returned_is_handed_to_the_observer(rig):
-    rig.service()
-    await rig.turn(1)
-    assert [obj["metadata"]["finalizers"] for obj in rig.observed] == [[FINALIZER]]
-
-
-async def test_a_claimed_service_gets_the_finalizer_before_the_log_tells_of_it(rig):
-    await rig.fold()
-    rig.service()
-    assert rig.publisher.claim(rig.fact())
-    assert await rig.publisher.idle(5.0)
-    assert rig.writer.take() == ["finalizer on"]
-    assert [obj["metadata"]["finalizers"] for obj in rig.observed] == [[FINALIZER]]
-    await rig.turn()
-    assert rig.writer.take() == []
-
-
-async def test_nobody_is_claimed_before_the_log_was_read(rig):
-    rig.service()
-    assert not rig.publisher.claim(rig.fact())
-
-
-@pytest.mark.parametrize(
-    "fields", [{"has_finalizer": True}, {"deleting": True}, {"type": "ClusterIP"}, {"load_balancer_class": "x/y"}]
-)
-async def test_only_ours_that_lack_the_finalizer_are_claimed(rig, fields):
-    await rig.fold()
-    rig.service()
-    assert not rig.publisher.claim(rig.fact().model_copy(update=fields))
-    assert rig.writer.take() == []
-
-
-async def test_a_service_that_the_log_tells_of_is_not_claimed(rig):
-    rig.service()
-    await rig.turn()
-    rig.writer.take()
-    assert not rig.publisher.claim(rig.fact().model_copy(update={"has_finalizer": False}))
-
-
-async def test_a_claim_that_is_refused_is_told_once_the_log_tells_of_the_service(rig):
-    await rig.fold()
-    rig.service()
-    rig.writer.errors = [ClusterRefused("no right"), ClusterRefused("no right")]
-    assert rig.publisher.claim(rig.fact())
-    assert await rig.publisher.idle(5.0)
-    assert rig.events() == []
-    await rig.turn()
-    assert rig.events() == [("web", "StatusRefused")]
-
-
-async def test_a_claimed_service_that_was_gone_is_forgotten(rig):
-    await rig.fold()
-    rig.service()
-    fact = rig.fact()
+    assert [write for write in rig.writer.take() if not write.startswith("event")] == ["publish"]
+    assert (rig.has_finalizer(), rig.ingress()) == (True, [A])
     rig.cluster.delete("Service", "a", "web")
-    assert rig.publisher.claim(fact)
-    assert await rig.publisher.idle(5.0)
-    assert rig.observed == []
+    await rig.withdraw()
+    await rig.releasing(A)
     await rig.turn()
-    assert rig.publisher.queue.waiting() == 0
+    await rig.released(A)
+    await rig.turn()
+    assert rig.writer.take() == ["release"]
+    assert rig.cluster.get("Service", "a", "web") is None
 
 
-async def test_a_claimed_service_whose_type_was_just_changed_loses_the_finalizer_again(rig):
-    await rig.fold()
+async def test_no_version_of_a_service_shows_our_address_without_our_finalizer(rig):
+    versions = []
+    rig.writer.after = lambda _write: versions.append(rig.cluster.get("Service", "a", "web"))
     rig.service()
-    fact = rig.fact()
-    rig.service(type="ClusterIP")
-    assert rig.publisher.claim(fact)
-    assert await rig.publisher.idle(5.0)
+    await rig.select()
+    await rig.allocate(A)
     await rig.turn()
-    assert rig.writer.take() == ["finalizer on", "finalizer off"]
+    finalizers = [*rig.obj()["metadata"]["finalizers"], "example.com/other"]
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": finalizers})
+    rig.cluster.delete("Service", "a", "web")
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.turn()
+    await rig.released(A)
+    await rig.turn()
+    shown = [
+        (bool(obj["status"].get("loadBalancer", {}).get("ingress")), FINALIZER in obj["metadata"].get("finalizers", []))
+        for obj in versions
+    ]
+    assert set(shown) == {(True, True), (False, False)}
+    assert rig.obj()["metadata"]["finalizers"] == ["example.com/other"]
+    assert (rig.ingress(), rig.conditions()) == ([], {})
+
+
+async def test_a_service_that_only_waits_has_no_finalizer(rig):
+    rig.service()
+    await rig.select(network=None, reason="NetworkNotFound", message="m")
+    await rig.turn()
+    assert rig.writer.take()[0] == "status"
+    assert not rig.has_finalizer()
+
+
+async def test_a_service_that_is_deleted_just_before_its_address_is_shown_gets_nothing(rig):
+    rig.service()
+    rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": ["example.com/other"]})
+    await rig.turn()
+    await rig.select()
+    await rig.allocate(A)
+    rig.cluster.delete("Service", "a", "web")  # no fact tells yet
+    await rig.fold()
+    async with asyncio.timeout(5):
+        while not rig.publisher.queue.counts["failed"]:
+            await asyncio.sleep(0.001)
+    assert (rig.ingress(), rig.has_finalizer()) == ([], False)
+    await rig.turn()
+    assert (rig.ingress(), rig.has_finalizer(), rig.publisher.counts["refused"]) == ([], False, 0)
+
+
+async def test_a_service_that_vanishes_before_its_address_is_shown_is_no_error(rig):
+    rig.service()
+    await rig.turn()
+    await rig.select()
+    await rig.allocate(A)
+    rig.cluster.delete("Service", "a", "web")  # no fact tells yet
+    await rig.fold()
+    assert await rig.publisher.idle(5.0)
+    assert rig.writer.take() == ["publish"]
+    await rig.turn()
+    assert (rig.writer.take(), rig.publisher.counts["refused"]) == ([], 0)
+
+
+async def test_an_address_released_before_the_others_is_shown_no_longer(rig):
+    rig.service(ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv4", "IPv6"])
+    await rig.select()
+    await rig.allocate(A)
+    await rig.allocate("2001:db8::1")
+    await rig.turn()
+    assert rig.ingress() == [A, "2001:db8::1"]
+    rig.cluster.delete("Service", "a", "web")
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.releasing("2001:db8::1")
+    await rig.released("2001:db8::1")
+    await rig.turn()
+    assert (rig.ingress(), rig.has_finalizer()) == ([A], True)
+    await rig.released(A)
+    await rig.turn()
+    assert rig.cluster.get("Service", "a", "web") is None
 
 
 async def test_the_status_follows_the_ledger_in_one_write(rig):
@@ -123,10 +137,10 @@ async def test_the_status_follows_the_ledger_in_one_write(rig):
     await rig.turn()
     await rig.select()
     await rig.turn()
-    assert rig.writer.take() == ["finalizer on"]  # nothing to say while the verdict is outstanding
+    assert rig.writer.take() == []  # nothing to say while the verdict is outstanding
     await rig.allocate(A)
     await rig.turn()
-    assert rig.writer.take() == ["status", "event NetworkSelected", "event AddressAllocated"]
+    assert rig.writer.take() == ["publish", "event NetworkSelected", "event AddressAllocated"]
     assert rig.ingress() == [A]
     assert rig.obj()["status"]["loadBalancer"]["ingress"] == [{"ip": A, "ipMode": "VIP"}]
     assert rig.conditions() == {
@@ -169,6 +183,11 @@ async def test_a_lost_address_is_cleared(rig):
     await rig.refuse("NetworkNotAllowed")
     await rig.turn()
     assert rig.ingress() == []
+    assert rig.conditions()["AddressAllocated"] == ("False", "NetworkNotAllowed")
+    assert rig.has_finalizer()
+    await rig.released(A)
+    await rig.turn()
+    assert not rig.has_finalizer()
     assert rig.conditions()["AddressAllocated"] == ("False", "NetworkNotAllowed")
 
 
@@ -220,10 +239,9 @@ async def test_an_outstanding_verdict_is_said_after_a_while(rig):
 async def test_services_of_others_are_never_touched(rig, spec):
     rig.service(**spec)
     rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": [FINALIZER]})
-    rig.cluster.patch_status(
-        "Service", "a", "web",
-        {"loadBalancer": {"ingress": [{"ip": A}]}, "conditions": [{"type": "ledgerlb.io/X", "status": "True"}]},
-    )  # fmt: skip
+    ingress = {"loadBalancer": {"ingress": [{"ip": A}]}} if "type" not in spec else {}
+    conditions = {"conditions": [{"type": "ledgerlb.io/X", "status": "True"}]}
+    rig.cluster.patch_status("Service", "a", "web", ingress | conditions)
     await rig.turn()
     rig.cluster.delete("Service", "a", "web")
     await rig.turn()
@@ -234,6 +252,9 @@ async def test_an_instance_with_a_class_serves_that_class():
     rig = Rig(DomainSettings(load_balancer_class="example.com/lb"))
     rig.service("none")
     rig.service("mine", loadBalancerClass="example.com/lb")
+    for name, address in (("none", A), ("mine", B)):
+        await rig.select(name)
+        await rig.allocate(address, name)
     await rig.turn()
     assert (rig.has_finalizer("mine"), rig.has_finalizer("none")) == (True, False)
 
@@ -243,14 +264,61 @@ async def test_a_type_change_cleans_up_and_lets_go(rig):
     rig.service(type="ClusterIP")
     await rig.turn()
     assert rig.has_finalizer()
-    assert rig.conditions() == {}
     await rig.withdraw()
     await rig.releasing(A)
     await rig.turn()
     assert rig.has_finalizer()
     await rig.released(A)
     await rig.turn()
-    assert not rig.has_finalizer()
+    assert rig.writer.take() == ["release"]
+    assert (rig.has_finalizer(), rig.conditions()) == (False, {})
+
+
+async def to_another_class(rig):
+    """The Service as it is once its class changed: an API server allows that by way of another type only."""
+    obj = rig.obj()
+    spec = {**obj["spec"], "loadBalancerClass": "example.com/other"}
+    rig.cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": obj["metadata"], "spec": spec})
+    await rig.turn()
+
+
+async def test_a_service_that_goes_to_another_class_loses_what_we_wrote_and_nothing_else(rig):
+    await ready(rig)
+    await to_another_class(rig)
+    await rig.withdraw()
+    await rig.releasing(A)
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": A}, {"ip": "203.0.113.9"}]}})
+    await rig.turn()
+    assert rig.writer.take() == []
+    await rig.released(A)
+    await rig.turn()
+    assert rig.writer.take() == ["release"]
+    assert (rig.ingress(), rig.conditions(), rig.has_finalizer()) == (["203.0.113.9"], {}, False)
+
+
+async def test_the_next_controller_may_show_the_address_that_was_ours(rig):
+    await ready(rig)
+    await to_another_class(rig)
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.released(A)
+    await rig.turn()
+    rig.writer.take()
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": A}]}})
+    await rig.turn()
+    rig.restart()
+    await rig.turn()
+    assert (rig.writer.take(), rig.ingress()) == ([], [A])
+
+
+async def test_conditions_go_with_a_service_that_only_waited(rig):
+    rig.service()
+    await rig.select(network=None, reason="NetworkNotFound", message="m")
+    await rig.turn()
+    rig.writer.take()
+    rig.service(type="ClusterIP")
+    await rig.turn()
+    assert (rig.writer.take(), rig.conditions()) == (["status"], {})
 
 
 # Going
@@ -267,11 +335,11 @@ async def test_the_finalizer_goes_only_after_the_release(rig):
     await rig.releasing(A)
     await rig.turn()
     assert rig.has_finalizer()
-    assert rig.ingress() == []
+    assert rig.ingress() == [A]  # agents may still forward it
     await rig.released(A)
     await rig.turn()
     assert rig.cluster.get("Service", "a", "web") is None
-    assert rig.writer.take() == ["status", "finalizer off"]
+    assert rig.writer.take() == ["release"]
 
 
 async def test_what_others_hold_back_shows_no_address_that_was_released(rig):
@@ -287,11 +355,10 @@ async def test_what_others_hold_back_shows_no_address_that_was_released(rig):
 
 
 async def test_a_wish_that_stands_keeps_the_finalizer(rig):
-    rig.service()
-    await rig.turn()
-    await rig.select()
-    await rig.turn()
+    await ready(rig)
     rig.cluster.delete("Service", "a", "web")
+    await rig.releasing(A)
+    await rig.released(A)
     await rig.turn()
     assert rig.has_finalizer()
     await rig.withdraw()
@@ -302,9 +369,14 @@ async def test_a_wish_that_stands_keeps_the_finalizer(rig):
 async def test_foreign_finalizers_stay(rig):
     rig.service()
     rig.cluster.patch_metadata("Service", "a", "web", {"finalizers": ["example.com/other"]})
+    await rig.select()
+    await rig.allocate(A)
     await rig.turn()
     assert rig.obj()["metadata"]["finalizers"] == ["example.com/other", FINALIZER]
     rig.cluster.delete("Service", "a", "web")
+    await rig.withdraw()
+    await rig.releasing(A)
+    await rig.released(A)
     await rig.turn()
     assert rig.obj()["metadata"]["finalizers"] == ["example.com/other"]
 
@@ -326,7 +398,6 @@ async def test_a_namesake_made_anew_starts_over(rig):
     await rig.turn()
     rig.service()
     await rig.turn()
-    assert rig.has_finalizer()
     assert rig.ingress() == []
     await rig.select()
     await rig.allocate(A)
@@ -410,11 +481,9 @@ async def test_the_watch_may_be_faster_than_the_answer_to_a_write(rig):
         await rig.fold()
 
     rig.writer.take()
-    rig.observed.clear()
     rig.writer.after = lambda write: echo() if write.kind == "Service" else None
     await rig.turn()
-    assert rig.writer.take() == ["status", "event NetworkSelected", "event AddressAllocated"]
-    assert rig.observed == []  # nobody waits for the fact of a status
+    assert rig.writer.take() == ["publish", "event NetworkSelected", "event AddressAllocated"]
 
 
 async def test_a_restart_writes_nothing_new(rig):
@@ -511,6 +580,7 @@ async def test_settle_does_not_wait_for_a_slow_api_server(rig):
     async with asyncio.timeout(2):
         await rig.fold()
         for number in range(40):
+            await rig.select(f"s{number}")
             await rig.allocate(f"192.0.2.{number + 1}", f"s{number}")
         await rig.fold()
     await asyncio.sleep(0)
@@ -539,6 +609,8 @@ async def test_a_refused_write_is_shown_once(rig):
 async def test_a_refused_write_is_tried_again_in_the_end_though_nothing_changed(rig):
     """Whoever grants a permission does not touch the Service."""
     rig.service()
+    await rig.select()
+    await rig.allocate(A)
     rig.writer.errors = [ClusterRefused("services is forbidden")]
     wake = await rig.turn()
     assert wake is not None
@@ -558,6 +630,8 @@ async def test_a_refused_write_is_tried_again_in_the_end_though_nothing_changed(
 
 async def test_a_refused_write_is_tried_again_also_where_the_clock_was_set_back(rig):
     rig.service()
+    await rig.select()
+    await rig.allocate(A)
     rig.writer.errors = [ClusterRefused("services is forbidden")]
     await rig.turn()
     assert not rig.has_finalizer()
@@ -568,6 +642,8 @@ async def test_a_refused_write_is_tried_again_also_where_the_clock_was_set_back(
 
 async def test_a_service_made_anew_while_a_write_to_the_old_one_was_under_way_is_served(rig):
     rig.service()
+    await rig.select()
+    await rig.allocate(A)
     await rig.observe()
     written, go = asyncio.Event(), asyncio.Event()
 
@@ -584,11 +660,12 @@ async def test_a_service_made_anew_while_a_write_to_the_old_one_was_under_way_is
     await rig.fold()
     rig.service()
     await rig.observe()
+    await rig.select()
     await rig.fold()
     rig.writer.after = lambda _write: None
     go.set()
     await rig.turn()
-    assert rig.has_finalizer()
+    assert (rig.has_finalizer(), rig.ingress()) == (True, [A])
 
 
 async def test_a_late_fact_of_a_service_that_is_gone_is_ignored(rig):
@@ -610,8 +687,10 @@ async def test_a_late_fact_of_a_service_that_is_gone_is_ignored(rig):
     assert rig.writer.take() == []
     await rig.turn()
     rig.service()
+    await rig.select()
+    await rig.allocate(B)
     await rig.turn()
-    assert rig.writer.take() == ["finalizer on"]
+    assert rig.ingress() == [B]
 
 
 async def test_a_service_that_vanished_is_no_error(rig):
@@ -766,5 +845,5 @@ async def test_in_a_burst_statuses_are_written_before_events():
     await rig.turn()
     short = rig.writer.take()
     first_event = next(at for at, said in enumerate(short) if said.startswith("event"))
-    assert short[:first_event].count("status") == 100
-    assert len(short) == 100 * 4
+    assert short[:first_event].count("publish") == 100
+    assert len(short) == 100 * 3

@@ -10,10 +10,11 @@ import pytest
 
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.facts import KINDS, ServiceFact, Synced, decode_fact
+from ledgerlb.core.intents import Selection, encode_intent, intent_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
-from ledgerlb.eventlog.port import latest
-from ledgerlb.eventlog.topics import FACTS
+from ledgerlb.eventlog.port import NewRecord, latest
+from ledgerlb.eventlog.topics import FACTS, INTENTS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.serve import serve
 from ledgerlb.runtime.settings import process_settings
@@ -66,26 +67,26 @@ async def test_an_unusable_kubeconfig_is_said_in_one_line(tmp_path):
 
 async def test_both_halves_work_on_a_folder(tmp_path):
     (tmp_path / "web.yaml").write_text(SERVICE)
-    log, stop, health = MemoryLog(), asyncio.Event(), Health()
+    log, stop, health = await judged_log(), asyncio.Event(), Health()
     process = process_settings(http_port=0, log_level="error")
     async with watcher(watcher_settings(manifests=tmp_path)) as parts:
         running = asyncio.create_task(serve("watcher", [parts], process, log=log, health=health, stop=stop))
         async with asyncio.timeout(20):
-            while not await finalizer_is_a_fact(log) or health.not_ready():
+            while not await conditions_are_a_fact(log) or health.not_ready():
                 await asyncio.sleep(0.02)
-        assert health.metrics.registry.get_sample_value("ledgerlb_cluster_writes_total", {"what": "finalizer-on"}) == 1
+        assert health.metrics.registry.get_sample_value("ledgerlb_cluster_writes_total", {"what": "status"}) == 1
         stop.set()
         assert await running == 0
 
 
 async def test_a_log_that_was_replaced_gets_all_facts_again(tmp_path):
     (tmp_path / "web.yaml").write_text(SERVICE)
-    log, stop = MemoryLog(), asyncio.Event()
+    log, stop = await judged_log(), asyncio.Event()
     process = process_settings(http_port=0, log_level="error")
     async with watcher(watcher_settings(manifests=tmp_path)) as parts:
         running = asyncio.create_task(serve("watcher", [parts], process, log=log, stop=stop))
         async with asyncio.timeout(20):
-            while not await finalizer_is_a_fact(log) or not parts.observer.synced:
+            while not await conditions_are_a_fact(log) or not parts.observer.synced:
                 await asyncio.sleep(0.02)
             before = set(await latest(log, FACTS))
             log.store.topics.clear()
@@ -97,7 +98,16 @@ async def test_a_log_that_was_replaced_gets_all_facts_again(tmp_path):
         assert await running == 0
 
 
-async def finalizer_is_a_fact(log: MemoryLog) -> bool:
+async def judged_log() -> MemoryLog:
+    """A log in which the selector found no network for the Service, so that the publisher writes its conditions."""
+    log = MemoryLog()
+    verdict = Selection(service="a/web", revision=1, network=None, reason="NoDefaultNetwork", message="there is none")
+    async with log:
+        await log.append(INTENTS, [NewRecord(intent_key(verdict), encode_intent(verdict))])
+    return MemoryLog(log.store)
+
+
+async def conditions_are_a_fact(log: MemoryLog) -> bool:
     try:
         async with await log.open([FACTS]) as reader:
             facts = [decode_fact(record.key, record.value) for record in await reader.poll(0.0)]
@@ -105,4 +115,4 @@ async def finalizer_is_a_fact(log: MemoryLog) -> bool:
         return False  # not connected yet
     services = [fact for fact in facts if isinstance(fact, ServiceFact)]
     synced = any(isinstance(fact, Synced) and fact.of == "Service" for fact in facts)
-    return synced and bool(services) and services[-1].has_finalizer
+    return synced and bool(services) and bool(services[-1].conditions)

@@ -106,7 +106,8 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
         return not agents.programmed(holding.address, now, settings.agent_timeout, allocation=holding.allocation)
 
     placement = _place(service, wanted, held, lags)
-    return _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now)
+    shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now)
+    return replace(shown, finalizer=bool(everything))
 
 
 def _publish_ours(  # noqa: PLR0917 - see publish
@@ -133,7 +134,6 @@ def _publish_ours(  # noqa: PLR0917 - see publish
         message,
         selection.rung if selection else None,
         selection.drift if selection else None,
-        finalizer=True,
         decided=not outstanding,
         awaiting=placement.awaiting,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from ledgerlb.kube.fields import WrongField, mapping, text, text_map, texts
 from ledgerlb.kube.kinds import CLUSTER_SCOPED
 from ledgerlb.kube.mirror import mirrored_slices
 from ledgerlb.kube.normalise import subject_of
-from ledgerlb.kube.refusals import CONFLICT, NOT_FOUND, ApiRefused
+from ledgerlb.kube.refusals import CONFLICT, INVALID, NOT_FOUND, ApiRefused
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]
@@ -132,7 +132,7 @@ class MemoryCluster:
         annotations = text_map(meta.get("annotations"), "metadata.annotations")
         finalizers = texts(meta.get("finalizers"), "metadata.finalizers")
         status = mapping(obj.get("status"), "status")
-        said = {"labels": labels, "annotations": annotations, "status": status}
+        said = {"labels": labels, "annotations": annotations, "status": status, "finalizers": finalizers}
         if before is None:
             meta = self._new_metadata(key, meta, created, manager)
             new_status: Mapping[str, Any] = status
@@ -141,7 +141,10 @@ class MemoryCluster:
             old = before["metadata"]
             labels = _merged(old.get("labels"), applied["labels"], labels)
             annotations = _merged(old.get("annotations"), applied["annotations"], annotations)
-            finalizers = tuple(dict.fromkeys([*old.get("finalizers", ()), *finalizers]))
+            kept = [entry for entry in old.get("finalizers", ()) if entry not in applied["finalizers"]]
+            finalizers = tuple(dict.fromkeys([*kept, *finalizers]))
+            if why := _new_finalizers(old, finalizers):
+                raise WrongField("metadata.finalizers", why)
             meta = {k: v for k, v in old.items() if k not in {"labels", "annotations", "finalizers"}}
             # A status that a manifest states anew is meant (a Node's addresses); an unchanged one must not undo ours.
             new_status = status if status != applied["status"] else before.get("status", {})
@@ -159,6 +162,9 @@ class MemoryCluster:
             result["status"] = dict(new_status)
         if before is not None and _body(before) != body:
             meta["generation"] = before["metadata"].get("generation", 1) + 1
+        if _is_finished(meta):
+            self._remove(key)
+            return result
         stored_object = self._store(key, result)
         self._mirror(key)
         return stored_object
@@ -185,34 +191,61 @@ class MemoryCluster:
         if key in self._objects:
             raise ApiRefused(f"{_said(key)} exists already", CONFLICT, "AlreadyExists")
         created = self.apply(obj)
-        self._applied[key] = {"labels": {}, "annotations": {}, "status": {}}
+        self._applied[key] = {"labels": {}, "annotations": {}, "status": {}, "finalizers": ()}
         return created
 
     def patch_status(
-        self, kind: str, namespace: str, name: str, status: Mapping[str, Any], version: str = ""
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        status: Mapping[str, Any],
+        version: str = "",
+        *,
+        finalizers: Sequence[str] | None = None,
     ) -> Object:
-        """Merge into ``status`` (null removes a key, lists are replaced); nothing else changes. Raises ApiRefused
-        (404, 409).
+        """Merge into ``status`` (null removes a key, lists are replaced) and replace the list of ``finalizers``
+        unless it is None; both are one version of the object. The last finalizer of a deleted object completes its
+        deletion. Returns the object (as it last was).
+
+        Raises ApiRefused: 404, 409; 422 for a new finalizer on an object that is being deleted, and for an ingress of
+        a Service that is not of type LoadBalancer. A refused patch changes nothing.
         """
         before = self._existing(kind, namespace, name, version)
-        return self._store((kind, namespace, name), {**before, "status": merge(before.get("status", {}), status)})
+        after = {**before, "status": merge(before.get("status", {}), status)}
+        if kind == "Service" and _shows_ingress(after) and before["spec"].get("type") != "LoadBalancer":
+            raise ApiRefused(
+                f"{_said((kind, namespace, name))}: status.loadBalancer.ingress may only be used when spec.type is "
+                "LoadBalancer",
+                INVALID,
+                "Invalid",
+            )
+        return self._finish((kind, namespace, name), before, after, finalizers)
+
+    def _finish(self, key: Key, before: Object, after: Object, finalizers: Sequence[str] | None) -> Object:
+        """Store ``after`` with these finalizers (None: as they are), or remove it with its last one."""
+        meta = after["metadata"]
+        if finalizers is not None:
+            if why := _new_finalizers(before["metadata"], finalizers):
+                raise ApiRefused(f"{_said(key)}: metadata.finalizers: {why}", INVALID, "Invalid")
+            meta = {**meta, "finalizers": list(finalizers)}
+        after = {**after, "metadata": {k: v for k, v in meta.items() if v not in ({}, [])}}
+        if _is_finished(meta):
+            self._remove(key)
+            return after
+        return self._store(key, after)
 
     def patch_metadata(
         self, kind: str, namespace: str, name: str, metadata: Mapping[str, Any], version: str = ""
     ) -> Object:
-        """Merge labels, annotations and finalizers (null removes a key, the list of finalizers is replaced); the
-        last finalizer of a deleted object completes its deletion. Returns the object (as it last was). Raises
-        ApiRefused (404, 409).
+        """Merge labels and annotations (null removes a key) and replace the list of finalizers where ``metadata`` has
+        one. The last finalizer of a deleted object completes its deletion. Returns the object (as it last was). Raises
+        ApiRefused: 404, 409; 422 for a new finalizer on an object that is being deleted.
         """
         before = self._existing(kind, namespace, name, version)
-        changes = {field: metadata[field] for field in ("labels", "annotations", "finalizers") if field in metadata}
-        meta = merge(before["metadata"], changes)
-        after = {**before, "metadata": {k: v for k, v in meta.items() if v not in ({}, [])}}
-        key = (kind, namespace, name)
-        if "deletionTimestamp" in meta and not after["metadata"].get("finalizers"):
-            self._remove(key)
-            return after
-        return self._store(key, after)
+        changes = {field: metadata[field] for field in ("labels", "annotations") if field in metadata}
+        after = {**before, "metadata": merge(before["metadata"], changes)}
+        return self._finish((kind, namespace, name), before, after, metadata.get("finalizers"))
 
     def patch(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
         """Merge into labels, annotations and spec (null removes a key, lists are replaced). Raises ApiRefused (404)."""
@@ -317,6 +350,23 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             result[key] = merge(result.get(key), value)
     return result
+
+
+def _new_finalizers(meta: Mapping[str, Any], finalizers: Sequence[str]) -> str:
+    """Why an object with this metadata may not get these finalizers, empty where it may."""
+    new = [entry for entry in finalizers if entry not in meta.get("finalizers", ())]
+    if not new or "deletionTimestamp" not in meta:
+        return ""
+    return f"no new finalizers can be added if the object is being deleted, found new finalizers {', '.join(new)}"
+
+
+def _is_finished(meta: Mapping[str, Any]) -> bool:
+    """Whether the object's deletion is complete: it was deleted and its last finalizer is gone."""
+    return "deletionTimestamp" in meta and not meta.get("finalizers")
+
+
+def _shows_ingress(obj: Object) -> bool:
+    return bool((obj.get("status", {}).get("loadBalancer") or {}).get("ingress"))
 
 
 def _merged(now: Mapping[str, str] | None, applied: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

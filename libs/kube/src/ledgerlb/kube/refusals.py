@@ -19,6 +19,7 @@ from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 EXPIRED: Final = 410
+INVALID: Final = 422
 
 
 class ApiUnavailable(ClusterUnavailable):

@@ -1,9 +1,12 @@
-"""What LedgerLB writes into a cluster: one write at a time, to an API server or to a cluster in memory.
+"""The writes that LedgerLB sends into a cluster: one at a time, to an API server or to a cluster in memory.
 
 A patch of a built-in kind is a *strategic merge patch*: ``metadata.finalizers`` merges as a set and
-``status.conditions`` by ``type``, so that a write needs no read before it, never drops what somebody else put there,
-and may be repeated. Everything else that is given replaces what was there, and null removes it. ``uid`` is a
-precondition: an object of the same name that was made anew is left alone.
+``status.conditions`` by ``type``. Such a write needs no read before it, keeps what other controllers put there, and may
+be repeated. Every other field that the patch gives replaces the old value, and null removes it. ``uid`` is a
+precondition: the write leaves a namesake that was created later alone.
+
+A Service's finalizer travels with its status, in one ``patch-status``: the API server stores both in one version of
+the object. The status endpoint of a custom resource drops metadata, so custom resources need two writes.
 
 Errors of ``ClusterWriter.write``: ClusterUnavailable (no answer, 429, 5xx: come back later; ``retry_after`` where
 the server names it) and ClusterRefused (it will not take this write: admission, permissions, an invalid field).
@@ -21,11 +24,13 @@ from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
 
 Object = Mapping[str, Any]
 Verb = Literal["patch-status", "patch-metadata", "create", "delete", "patch", "apply-metadata"]
-"""``patch`` is a JSON merge patch of a custom resource: mappings merge, lists are replaced, null removes. With
-``apply-metadata`` our annotations and finalizers on a custom resource become those of the body, and only those; those
-of others stay."""
+"""``patch-status`` of a Service may carry finalizers too. ``patch`` is a JSON merge patch of a custom resource:
+mappings merge, lists are replaced, null removes. With ``apply-metadata`` our annotations and finalizers on a custom
+resource become those of the body, and only those; those of other controllers stay."""
 
 FIELD_MANAGER: Final = "ledgerlb"
+DELETE_FINALIZERS: Final = "$deleteFromPrimitiveList/finalizers"
+"""The field of a strategic merge patch that removes the finalizers it lists."""
 MAX_EVENT_MESSAGE: Final = 1024
 _MAX_NAME: Final = 253
 
@@ -70,14 +75,20 @@ class ClusterWriter(Protocol):
         ...
 
 
-def status_write(
+def service_write(
     service: ServiceFact,
-    addresses: Sequence[str] | None,
-    conditions: Iterable[Condition],
+    addresses: Sequence[str] | None = None,
+    conditions: Iterable[Condition] = (),
     dropped: Iterable[str] = (),
+    *,
+    finalizer: bool | None = None,
 ) -> Write:
-    """The Service's status: ``addresses`` become the ingress (None leaves it alone), ``conditions`` are set, those
-    of the types ``dropped`` removed.
+    """Return the one patch that changes what a Service shows.
+
+    ``addresses`` become the ingress (None leaves it alone). ``conditions`` are set, those of the types ``dropped``
+    removed. ``finalizer`` True adds our finalizer, False removes it, None leaves it alone; finalizers of other
+    controllers stay in any case. The API server refuses the whole patch if it adds a finalizer to a Service that is
+    being deleted.
     """
     status: dict[str, Any] = {}
     if addresses is not None:
@@ -86,7 +97,11 @@ def status_write(
     entries += [{"$patch": "delete", "type": name} for name in dropped]
     if entries:
         status["conditions"] = entries
-    return _of_service(service, "patch-status", {"status": status})
+    body: dict[str, Any] = {"status": status} if status else {}
+    if finalizer is not None:
+        field = "finalizers" if finalizer else DELETE_FINALIZERS
+        body["metadata"] = {field: [FINALIZER]}
+    return Write("Service", service.namespace, service.name, "patch-status", body, service.uid)
 
 
 def _condition(condition: Condition) -> dict[str, Any]:
@@ -100,20 +115,6 @@ def _condition(condition: Condition) -> dict[str, Any]:
     if condition.observed_generation:
         entry["observedGeneration"] = condition.observed_generation
     return entry
-
-
-def add_finalizer(service: ServiceFact) -> Write:
-    """Put our finalizer on; those of others stay."""
-    return _of_service(service, "patch-metadata", {"metadata": {"finalizers": [FINALIZER]}})
-
-
-def remove_finalizer(service: ServiceFact) -> Write:
-    """Take our finalizer off; those of others stay."""
-    return _of_service(service, "patch-metadata", {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}})
-
-
-def _of_service(service: ServiceFact, verb: Verb, body: Object) -> Write:
-    return Write("Service", service.namespace, service.name, verb, body, service.uid)
 
 
 def event_write(about: About, reason: str, message: str, *, warning: bool, at: datetime, identity: str) -> Write:

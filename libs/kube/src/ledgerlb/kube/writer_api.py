@@ -4,6 +4,7 @@
     404; 422 on metadata.uid     the object is not there (any more)
     422 on ingress, forbidden    the Service ceased to be a LoadBalancer just now: ClusterUnavailable, so that it is
                                  looked at again
+    422 on finalizers, forbidden the Service began to be deleted just now: the same
     409 on create                it exists already
     409 on apply-metadata        the object is not there (any more): we force what is ours, so nothing else conflicts
     409 on patch                 tried again at once, ``CONFLICT_TRIES`` times, then ClusterUnavailable
@@ -39,7 +40,8 @@ _INVALID: Final = 422
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _REFUSED: Final = 400
-_INGRESS: Final = "status.loadBalancer.ingress"
+_CHANGED_MEANWHILE: Final = ("status.loadBalancer.ingress", "metadata.finalizers")
+"""Fields that the server forbids to set because of a change that we have not seen yet."""
 _STRATEGIC: Final = "application/strategic-merge-patch+json"
 _JSON: Final = msgspec.json.Decoder(dict[str, Any])
 _METHODS: Final = {"create": "POST", "delete": "DELETE"}
@@ -115,7 +117,7 @@ class ApiWriter:
             raise ApiUnavailable(message, float(retry_after) if retry_after.isdecimal() else 0.0)
         if status == _INVALID and _concerns(data, "metadata.uid"):
             raise ApiRefused(message, NOT_FOUND, "NotFound")
-        if status == _INVALID and _concerns(data, _INGRESS, "FieldValueForbidden"):
+        if status == _INVALID and any(_concerns(data, field, "FieldValueForbidden") for field in _CHANGED_MEANWHILE):
             raise ApiUnavailable(message)
         raise ApiRefused(message, status, str(data.get("reason", "")))
 

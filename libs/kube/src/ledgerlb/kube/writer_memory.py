@@ -13,11 +13,10 @@ from typing import Any, Final
 from ledgerlb.core.errors import NotSupported
 from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.meta import OUR_FINALIZERS
-from ledgerlb.kube.refusals import CONFLICT, NOT_FOUND, ApiRefused
-from ledgerlb.kube.writer import Object, Write
+from ledgerlb.kube.refusals import CONFLICT, INVALID, NOT_FOUND, ApiRefused, ApiUnavailable
+from ledgerlb.kube.writer import DELETE_FINALIZERS, Object, Write
 
 MAX_EVENTS: Final = 1000
-_DELETE_FROM: Final = "$deleteFromPrimitiveList/finalizers"
 
 
 class MemoryWriter:
@@ -60,7 +59,7 @@ class MemoryWriter:
             return None
         match write.verb:
             case "patch-status":
-                after: Object = self._cluster.patch_status(*key, _status(current, write.body["status"]))
+                after: Object = self._patch_status(current, write)
                 self._record({**after, "subresource": "status"})
             case "patch-metadata":
                 after = self._cluster.patch_metadata(*key, _metadata(current, write.body["metadata"]))
@@ -77,6 +76,18 @@ class MemoryWriter:
             case _:
                 raise NotSupported(f"{write.verb} of a {write.kind} is not known here")
         return after
+
+    def _patch_status(self, current: Object, write: Write) -> Object:
+        """Write status and finalizers as one version; the status endpoint of a custom resource drops metadata."""
+        metadata = write.body.get("metadata", {}) if write.kind == "Service" else {}
+        status = _status(current, write.body.get("status", {}))
+        finalizers = _metadata(current, metadata).get("finalizers")
+        try:
+            return self._cluster.patch_status(write.kind, write.namespace, write.name, status, finalizers=finalizers)
+        except ApiRefused as refused:
+            if refused.status == INVALID:  # the Service has changed since the fact that the write was decided on
+                raise ApiUnavailable(str(refused)) from refused
+            raise
 
     def _event(self, write: Write) -> Object | None:
         key = (write.namespace, write.name)
@@ -110,10 +121,10 @@ def _status(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metadata(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:
     """The same for metadata."""
-    result = {field: value for field, value in patch.items() if field != _DELETE_FROM}
+    result = {field: value for field, value in patch.items() if field != DELETE_FINALIZERS}
     finalizers = list(current["metadata"].get("finalizers", ()))
     if "finalizers" in patch:
         result["finalizers"] = list(dict.fromkeys([*finalizers, *patch["finalizers"]]))
-    elif _DELETE_FROM in patch:
-        result["finalizers"] = [entry for entry in finalizers if entry not in patch[_DELETE_FROM]]
+    elif DELETE_FINALIZERS in patch:
+        result["finalizers"] = [entry for entry in finalizers if entry not in patch[DELETE_FINALIZERS]]
     return result

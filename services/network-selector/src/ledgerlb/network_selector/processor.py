@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from ledgerlb.core.facts import NamespaceFact, ServiceFact, Synced, fact_key
+from ledgerlb.core.facts import OWN_CONDITIONS, NamespaceFact, ServiceFact, Synced, fact_key
 from ledgerlb.core.intents import (
     Dropped,
     FactPosition,
@@ -160,7 +160,10 @@ class NetworkSelector:
             return False
         if change.name in self._moving or self._owned.get(change.name) != new.uid:
             return False
-        return old.model_copy(update={"ingress": new.ingress, "conditions": new.conditions}) == new
+        shown: dict[str, object] = {"ingress": new.ingress, "conditions": new.conditions}
+        if is_ours(new, self._settings) and not new.deleting:  # else it matters whether our marks are gone
+            shown["has_finalizer"] = new.has_finalizer
+        return old.model_copy(update=shown) == new
 
     def _may_match_otherwise(self, change: Change) -> bool:
         """Return whether selectors may now match other networks of the Namespace."""
@@ -282,11 +285,10 @@ class NetworkSelector:
                 self._owned.pop(name, None)
             return plan_end(about, WithdrawalCause.SERVICE_DELETED)
         if service.deleting:
-            return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, finalizer=service.has_finalizer)
+            return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, marked=_is_marked(service))
         if not is_ours(service, self._settings):
-            verdict = not_ours(service, about, self._settings.load_balancer_class)
-            finalizer = service.has_finalizer
-            return plan_end(about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, finalizer=finalizer)
+            verdict, marked = not_ours(service, about, self._settings.load_balancer_class), _is_marked(service)
+            return plan_end(about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, marked=marked)
         choice = select(context, service, anchor_of(service, about.holdings, about.intents))
         facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)
         return plan_intents(about, service, choice, choice.to_selection(about.revision(""), facts))
@@ -330,6 +332,11 @@ class NetworkSelector:
 
 def _labels(fact: object) -> dict[str, str]:
     return dict(fact.labels) if isinstance(fact, NamespaceFact) else {}
+
+
+def _is_marked(service: ServiceFact) -> bool:
+    """Return whether the Service still shows something that the publisher may have written."""
+    return service.has_finalizer or any(c.type.startswith(OWN_CONDITIONS) for c in service.conditions)
 
 
 def _value(record: IntentRecord) -> bytes | None:

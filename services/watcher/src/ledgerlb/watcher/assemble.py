@@ -55,15 +55,11 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         domain,
         ports.writer,
         ports.clock,
-        on_object=observer.observe,
         on_reset=observer.recheck,
         limits=ports.limits or Limits(concurrency=settings.write_concurrency),
         projection=ports.projection,
     )
-    observer.let_claim(publisher.claim)
-    objects = object_processors(
-        domain, settings, ports.writer, ports.clock, on_object=observer.observe, limits=ports.limits
-    )
+    objects = object_processors(domain, settings, ports.writer, ports.clock, limits=ports.limits)
 
     async def close() -> None:
         await publisher.close()

@@ -1,8 +1,9 @@
-"""Services that ceased to be ours, and whether the finalizer that they carry is another controller's.
+"""Tell our finalizer from the one that a Service's next controller puts on.
 
-The finalizer is Kubernetes' own name for every load balancer controller's. A Service that gets another class may carry
-the one that we put on it, which is ours to remove once everything is cleaned up, or, later, the one that its new
-controller put on it, which is not. Between the two it was seen without.
+All load balancer controllers use the same finalizer. A Service that gets another class may still carry the one that we
+added, and we remove that one once everything is cleaned up. It may also carry the one that its new controller added,
+and we leave that one alone. The Service was seen without a finalizer before its new controller added one: a Service
+that only waits for an address has none of ours.
 """
 
 from __future__ import annotations
@@ -13,31 +14,33 @@ from ledgerlb.core.settings import DomainSettings
 
 
 class Handovers:
-    """See module. ``take`` every fact of a Service, in order."""
+    """See module. Pass every fact of a Service to ``take``, in order."""
 
     def __init__(self, settings: DomainSettings) -> None:
         self._settings = settings
         self._bare: dict[str, str] = {}
-        """uid of each Service that was seen without the finalizer since it was last ours."""
+        """uid of each Service whose latest fact showed no finalizer."""
         self._theirs: dict[str, str] = {}
-        """uid of each Service of another class that got the finalizer after that, until it loses it again."""
+        """uid of each Service of another class that got a finalizer after that, until it loses it again."""
 
     def take(self, fact: ServiceFact | Gone) -> None:
-        """Note how the Service stands."""
+        """Note whether the Service carries a finalizer, and whose."""
         name = fact.full_name
-        if isinstance(fact, Gone) or is_ours(fact, self._settings):
+        if isinstance(fact, Gone):
             self.keep(name)
         elif not fact.has_finalizer:
             self.keep(name)
             self._bare[name] = fact.uid
+        elif is_ours(fact, self._settings):
+            self.keep(name)
         elif fact.type == "LoadBalancer" and self._bare.get(name) == fact.uid:
             self._theirs[name] = fact.uid
 
     def keep(self, name: str) -> None:
-        """The Service is ours (again), or our finalizer was just put on it, whatever the facts show of it yet."""
+        """Note that a finalizer on the Service is ours: it is ours (again), or we have just added our finalizer."""
         self._bare.pop(name, None)
         self._theirs.pop(name, None)
 
     def done(self, fact: ServiceFact) -> bool:
-        """Whether this very object is another controller's by now."""
+        """Return whether another controller has taken this very object over."""
         return self._theirs.get(fact.full_name) == fact.uid

@@ -25,7 +25,7 @@ class WatcherMetrics(Collector):
         writes = CounterMetricFamily(
             "ledgerlb_cluster_writes", "Writes to the cluster by what they were", labels=["what"]
         )
-        for what in ("finalizer-on", "status", "finalizer-off", "events", "refused"):
+        for what in ("publish", "status", "release", "events", "refused"):
             writes.add_metric([what], self._publisher.counts[what])
         yield writes
         kept = CounterMetricFamily(

@@ -9,7 +9,7 @@ from typing import Final
 
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.kube.source import Batch, ObjectSource, Sink
-from ledgerlb.kube.writer import ClusterWriter, Object
+from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
 from ledgerlb.watcher.objects.networks import NetworkObjectsKeeper
 from ledgerlb.watcher.objects.services import ServiceObjectsKeeper
@@ -56,7 +56,6 @@ def object_processors(
     writer: ClusterWriter,
     clock: Clock,
     *,
-    on_object: Callable[[Object], None],
     limits: Limits | None = None,
 ) -> tuple[ObjectProcessor, ...]:
     """Return the processors that make objects in the cluster; ``limits`` stand in place of the settings'."""
@@ -64,6 +63,6 @@ def object_processors(
     limits = limits or Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
     cn2, nads = settings.cn2_objects != "off", settings.nad_objects != "off"
     return (
-        ServiceObjectsKeeper(domain, writer, clock, enabled=cn2, on_object=on_object, limits=limits),
-        NetworkObjectsKeeper(domain, writer, clock, enabled=nads, on_object=on_object, limits=limits),
+        ServiceObjectsKeeper(domain, writer, clock, enabled=cn2, limits=limits),
+        NetworkObjectsKeeper(domain, writer, clock, enabled=nads, limits=limits),
     )

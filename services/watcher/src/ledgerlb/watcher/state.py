@@ -1,4 +1,4 @@
-"""What the publisher folds, and which Services a record concerns, so that a batch costs what it changes and no more."""
+"""The publisher's projection of the log, and the Services that each record concerns: a batch costs what it changes."""
 
 from __future__ import annotations
 
@@ -76,11 +76,9 @@ class PublisherState:
         self.notices: list[Notice] = []
         self._made_for: Dependencies[tuple[str, str], str] = Dependencies()
         """Services for which each InstanceIP or FloatingIP of ours exists, by (kind, name)."""
-        self._served: dict[str, str] = {}
         self._handovers = Handovers(settings)
-        self._buried: dict[str, str] = {}
+        self._deleted: dict[str, str] = {}
         """uid of each Service that a write found gone, until the facts say so too."""
-        self._spoken: set[str] = set()
 
     def wanting(self, service: str) -> bool:
         """Whether an intent of the Service still wants addresses."""
@@ -90,36 +88,32 @@ class PublisherState:
         """Whether an InstanceIP or FloatingIP of ours still stands for the Service."""
         return bool(self._made_for.dependents_on(service))
 
-    def spoken(self, service: str) -> bool:
-        """Whether the ledger has ever said anything of the Service: before, a status that it shows may still be
-        adopted.
-        """
-        return service in self._spoken
+    def known_to_ledger(self, service: str) -> bool:
+        """Return whether any ledger entry names the Service. Before the first, its status may still be adopted."""
+        return self.fold.mentions(service)
 
-    def served(self, fact: ServiceFact) -> bool:
-        """Whether this very object was ours and carried our finalizer, or stands in the ledger, or was chosen a network
-        for: only then is it ours to clean up. One that another controller has taken over is not.
+    def owned(self, fact: ServiceFact) -> bool:
+        """Return whether what LedgerLB writes to a Service is ours to remove from this very object.
+
+        It is if the Service is ours, or if the log proves that it was: by a ledger entry, or by a Selection of this
+        object. A Service that another controller has taken over is not ours to clean up.
         """
         if self._handovers.done(fact):
             return False
-        name = fact.full_name
-        selection = self.intents.selections.get(name)
+        selection = self.intents.selections.get(fact.full_name)
         return (
-            name in self._spoken
-            or self._served.get(name) == fact.uid
+            is_ours(fact, self._settings)
+            or self.known_to_ledger(fact.full_name)
             or (selection is not None and selection.ours and selection.uid == fact.uid)
         )
 
-    def serve(self, fact: ServiceFact) -> None:
-        """Our finalizer was put on this object; whether a fact will ever show it so as one of ours is open, because its
-        type may have been changed just before.
-        """
-        self._served[fact.full_name] = fact.uid
+    def mark_published(self, fact: ServiceFact) -> None:
+        """Note that our finalizer is on this object. Its type may have changed since, so no fact may ever show that."""
         self._handovers.keep(fact.full_name)
 
-    def bury(self, fact: ServiceFact) -> None:
-        """The cluster says that this object is gone: facts of it that are still under way concern nobody."""
-        self._buried[fact.full_name] = fact.uid
+    def mark_deleted(self, fact: ServiceFact) -> None:
+        """Note that the cluster has deleted this object, to ignore the facts of it that are still on their way."""
+        self._deleted[fact.full_name] = fact.uid
         if self.services.get(fact.full_name, fact).uid == fact.uid:
             self.services.pop(fact.full_name, None)
 
@@ -153,7 +147,7 @@ class PublisherState:
                 self._take_object((fact.kind, fact.full_name), ())
             case Gone(kind="Service"):
                 self._handovers.take(fact)
-                for table in (self.services, self.versions, self._served, self._buried):
+                for table in (self.services, self.versions, self._deleted):
                     table.pop(fact.full_name, None)
                 self.changed[fact.full_name] = None
             case Gone():
@@ -168,17 +162,15 @@ class PublisherState:
 
     def _take_service(self, fact: ServiceFact) -> None:
         name = fact.full_name
-        if fact.uid and self._buried.get(name) == fact.uid:
+        if fact.uid and self._deleted.get(name) == fact.uid:
             return
-        self._buried.pop(name, None)
+        self._deleted.pop(name, None)
         if self.services.get(name) != fact:  # else it shows what a write of ours was to make it show
             self.changed[name] = None
         self.services[name] = fact
         self._facts += 1
         self.versions[name] = self._facts
         self._handovers.take(fact)
-        if fact.has_finalizer and is_ours(fact, self._settings):
-            self._served[name] = fact.uid
 
     def _take_intent(self, change: IntentChange, timestamp: int) -> None:
         if change.outdated:
@@ -204,7 +196,6 @@ class PublisherState:
         for event in entry.events:
             service = getattr(event, "service", None)
             if service is not None:
-                self._spoken.add(service)
                 self.changed[service] = None
             match event:
                 case AdoptionRefused():

@@ -82,6 +82,10 @@ class LedgerFold:
         """The state of a network; an empty one (not kept) where no entry exists yet."""
         return self.networks.get(name) or NetworkState(name)
 
+    def mentions(self, service: str) -> bool:
+        """Return whether an event of any network is about the Service."""
+        return bool(self._networks_of.of(service))
+
     def holdings_of(self, service: str) -> tuple[Holding, ...]:
         """Everything the Service holds or is leaving, by network, then in the order in which it got them."""
         return tuple(
@@ -102,6 +106,12 @@ class LedgerFold:
             for network in sorted(self._networks_at.of(address))
             for holding in self.networks[network].holdings_at(address)
         )
+
+    def gave_but_not_to(self, address: str, service: str) -> bool:
+        """Return whether some entry is about the address, and the Service neither holds nor is leaving it."""
+        if not self._networks_at.of(address):
+            return False
+        return all(holding.service != service for holding in self.holding(address))
 
     def holdings(self) -> Iterator[Holding]:
         """Every holding of every network, by network."""

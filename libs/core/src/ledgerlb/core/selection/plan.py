@@ -76,14 +76,16 @@ def plan_end(
     uid: str = "",
     *,
     verdict: Selection | None = None,
-    finalizer: bool = False,
+    marked: bool = False,
 ) -> IntentPlan:
     """Plan the end of a Service that is gone or not ours: it wants no addresses any more.
 
     Once it holds nothing and no refusal is left, its intents are dropped, and its Selection too unless there is a
-    ``verdict``. While the Service carries our ``finalizer``, the Selection stays: the watcher, which removes the
-    finalizer, sees by it that the Service was ours.
+    ``verdict``. While the Service is ``marked`` with our finalizer or our conditions, its Selection stays, even if
+    there is a ``verdict``: the watcher, which removes the marks, sees by the Selection that they are ours.
     """
+    if marked and context.selection is not None and context.selection.ours and context.selection.uid == uid:
+        verdict = None
     wanting = {network for network, intent in context.intents.items() if isinstance(intent, AddressIntent)}
     unmentioned = {network for network in context.held_networks if network not in context.intents}
     records: list[PlannedRecord] = list(_if_new(context, verdict)) if verdict is not None else []
@@ -93,7 +95,7 @@ def plan_end(
     if wanting:
         return IntentPlan(tuple(records), again=True)
     records += [Dropped(network=network, service=context.service) for network in sorted(context.intents)]
-    if verdict is None and context.selection is not None and not finalizer:
+    if verdict is None and context.selection is not None and not marked:
         records.append(Dropped(network="", service=context.service))
     return IntentPlan(tuple(records))
 
@@ -101,8 +103,6 @@ def plan_end(
 def plan_intents(context: ServiceContext, service: ServiceFact, choice: Choice, verdict: Selection) -> IntentPlan:
     """Plan the intents of a Service of ours: it wants addresses of the chosen network, and of no other."""
     records: list[PlannedRecord] = list(_if_new(context, verdict))
-    if not service.has_finalizer:
-        return IntentPlan(tuple(records))
     if choice.network is not None:
         records += _want(context, service, choice, verdict.facts)
     held = context.held_networks

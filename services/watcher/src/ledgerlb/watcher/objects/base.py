@@ -22,7 +22,7 @@ from ledgerlb.core.reasons import is_warning
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
-from ledgerlb.kube.writer import About, ClusterWriter, Object, event_write
+from ledgerlb.kube.writer import About, ClusterWriter, event_write
 from ledgerlb.watcher.objects.keeper import Keeper, Say
 from ledgerlb.watcher.objects.table import ObjectTable
 from ledgerlb.watcher.work import Limits, WorkQueue
@@ -36,9 +36,7 @@ Clock = Callable[[], datetime]
 
 
 class ObjectProcessor(ABC):
-    """A Processor; see module. ``clock`` gives aware UTC; ``on_object`` gets every object as a write returned it, so
-    that its fact need not wait for the watch; for ``enabled`` see the subclasses.
-    """
+    """A Processor; see module. ``clock`` gives aware UTC; for ``enabled`` see the subclasses."""
 
     name: str
     reads: tuple[Topic, ...]
@@ -53,7 +51,6 @@ class ObjectProcessor(ABC):
         clock: Clock,
         *,
         enabled: bool = True,
-        on_object: Callable[[Object], None] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.queue = WorkQueue(self._work, limits)
@@ -61,7 +58,6 @@ class ObjectProcessor(ABC):
         self._writer = writer
         self._clock = clock
         self._enabled = enabled
-        self._on_object = on_object
         self._counts: Counter[str] = Counter()
         self._forget()
 
@@ -70,7 +66,7 @@ class ObjectProcessor(ABC):
         self._markers: dict[str, Synced] = {}
         self._pending: dict[str, None] = {}
         self._table = ObjectTable(self.owners_of, self._clock)
-        self._keeper = Keeper(self._table, self._writer, self._clock, self._on_object, self._counts)
+        self._keeper = Keeper(self._table, self._writer, self._clock, self._counts)
 
     @property
     def counts(self) -> Counter[str]:

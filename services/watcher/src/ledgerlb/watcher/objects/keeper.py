@@ -67,16 +67,13 @@ class _Stopped:
 
 
 class Keeper:
-    """See module. ``on_object`` gets every object as a write returned it. ``counts``: writes by verb, ``reverted``,
-    ``refused``.
-    """
+    """See module. ``counts``: writes by verb, ``reverted``, ``refused``."""
 
     def __init__(
         self,
         table: ObjectTable,
         writer: ClusterWriter,
         clock: Callable[[], datetime],
-        on_object: Callable[[Object], None] | None = None,
         counts: Counter[str] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
@@ -85,7 +82,6 @@ class Keeper:
         self._table = table
         self._writer = writer
         self._clock = clock
-        self._on_object = on_object
         self._in_step: dict[Key, Wanted] = {}
         """What each object was last seen to show."""
         self._stopped: dict[Key, _Stopped] = {}
@@ -232,8 +228,6 @@ class Keeper:
         self._table.wrote(key, fact)
         if fact is not None:
             self._accepted[key] = (wanted, fact)
-        if self._on_object is not None:
-            self._on_object(result)
 
     def _leave(self, key: Key, wanted: Wanted, current: AnyFact | None, say: Say) -> None:
         self._stop(key, wanted, current, RETRY)

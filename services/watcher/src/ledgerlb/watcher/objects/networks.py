@@ -171,6 +171,4 @@ class NetworkObjectsKeeper(ObjectProcessor):
         self._counts["apply-metadata"] += 1
         last = result is None or (nad.deleting and not finalizer and not result["metadata"].get("finalizers"))
         self._table.wrote(key, None if last or result is None else fact_of(result))
-        if self._on_object is not None and result is not None and not last:
-            self._on_object(result)
         return True

@@ -16,7 +16,10 @@ from ledgerlb.watcher.settings import WatcherSettings
 
 @contextlib.asynccontextmanager
 async def open_cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectSource, ClusterWriter]]:
-    """Connect to the API server, or read the folder that stands for one. Raises InvalidSetting: a bad kubeconfig."""
+    """Connect to the API server, or read the folder that stands for one.
+
+    Raises InvalidSetting: a bad kubeconfig, or an API server that is too old.
+    """
     if settings.manifests is not None:
         cluster = MemoryCluster(utc_now)
         yield ManifestSource(ManifestFolder(settings.manifests, cluster)), MemoryWriter(cluster)
@@ -24,7 +27,9 @@ async def open_cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectS
     # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
     from ledgerlb.kube.api_source import ApiSource  # noqa: PLC0415
     from ledgerlb.kube.client import ApiConnection  # noqa: PLC0415
+    from ledgerlb.kube.server_version import check_version  # noqa: PLC0415
     from ledgerlb.kube.writer_api import ApiWriter  # noqa: PLC0415
 
     async with ApiConnection(settings.kubeconfig) as connection:
+        await check_version(connection, str(connection.client.configuration.host))
         yield ApiSource(connection), ApiWriter(connection.client, settings.write_timeout, connection.renew)

@@ -79,6 +79,11 @@ def test_the_watcher_needs_nothing_but_what_the_chart_grants(
     ("verb", "group", "resource", "subresource", "allowed"),
     [
         ("patch", "", "services", "status", True),
+        ("list", "", "services", "", True),
+        ("watch", "", "services", "", True),
+        ("patch", "", "services", "", False),
+        ("update", "", "services", "", False),
+        ("update", "", "services", "status", False),
         ("list", "", "secrets", "", False),
         ("get", "", "secrets", "", False),
         ("delete", "", "services", "", False),

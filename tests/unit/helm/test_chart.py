@@ -100,7 +100,7 @@ class TestRights:
         }
         assert readable == {(kind.group, kind.plural) for kind in WATCHED}
 
-    def test_what_may_be_written_is_the_finalizer_the_status_events_and_cn2s_objects(self, default):
+    def test_what_may_be_written_is_the_status_events_and_cn2s_objects(self, default):
         (role,) = by_kind(default, "ClusterRole").values()
         writable = {
             (resource, verb)
@@ -110,7 +110,6 @@ class TestRights:
         }
         objects = ("virtualnetworks", "subnets", "instanceips", "floatingips")
         assert writable == {
-            ("services", "patch"),
             ("services/status", "patch"),
             ("events", "create"),
             ("network-attachment-definitions", "patch"),

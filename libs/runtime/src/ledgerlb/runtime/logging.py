@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TextIO
 
 import structlog
 
-from ledgerlb.core.text import printable, printable_json
+from ledgerlb.core.text import printable
 
 _QUIET: Final = ("kubernetes_asyncio", "asyncio", "aiohttp.access")
 """Libraries whose warnings matter and whose chatter does not."""
@@ -22,17 +22,12 @@ _SILENT: Final = ("aiokafka",)
 """Libraries that repeat the same error many times a second while a server is away; the event log tells it itself."""
 _OF_LINES: Final = ("exception", "stack")
 """Fields whose text has several lines."""
-_RENDER_JSON: Final = structlog.processors.JSONRenderer()
 
 
 def hush(level: str = "CRITICAL") -> None:
     """Silence the libraries whose errors the event log reports itself; a process that logs nothing needs no more."""
     for name in _SILENT:
         logging.getLogger(name).setLevel(level)
-
-
-def _json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    return printable_json(str(_RENDER_JSON(logger, method, event)))
 
 
 def _console_renderer(*, colours: bool) -> Callable[[Any, str, MutableMapping[str, Any]], str]:
@@ -72,7 +67,12 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    renderer = _console_renderer(colours=out.isatty() and not os.environ.get("NO_COLOR")) if console else _json_line
+    # JSON escapes whatever is not printable ASCII.
+    renderer: Any = (
+        _console_renderer(colours=out.isatty() and not os.environ.get("NO_COLOR"))
+        if console
+        else structlog.processors.JSONRenderer()
+    )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -26,6 +26,7 @@ from typing import Any, Final
 import structlog
 
 from ledgerlb.core.errors import LedgerLBError, LogUnavailable
+from ledgerlb.core.text import printable
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog
@@ -115,7 +116,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             return runner.run(main)
     except LedgerLBError as error:
-        print(f"ledgerlb: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
+        print(printable(f"ledgerlb: {error}"), file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return 2
     except KeyboardInterrupt:
         return 130

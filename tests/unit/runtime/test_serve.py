@@ -101,7 +101,7 @@ async def test_an_interrupt_that_the_starter_ignores_stays_ignored() -> None:
         await stop.wait()
 
     try:
-        assert await serve("test", [Recorder()], settings(), [extra]) == 0
+        assert await serve("test", [Parts(processors=(Recorder(),), tasks=(extra,))], settings()) == 0
         assert seen == [signal.SIG_IGN]
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -50,7 +50,7 @@ class UndecodableRecord(BadInput):
 
 
 class InvalidManifest(BadInput):
-    """A manifest or scenario file that cannot be read; ``field`` holds the line where it is known."""
+    """A manifest or scenario file that cannot be read; ``field`` holds the line if it is known."""
 
 
 class InvalidSetting(BadInput):

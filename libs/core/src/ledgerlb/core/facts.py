@@ -261,7 +261,7 @@ class Synced(_Frozen):
     present: bool = True
     """False where the cluster does not serve the kind (its CRD is absent): known to be empty."""
     version: str = ""
-    """The API version under which it was listed; empty where there are no versions (a folder of manifests)."""
+    """The API version under which it was listed; empty for a folder of manifests."""
 
 
 class Gone(_Frozen):

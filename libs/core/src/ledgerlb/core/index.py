@@ -37,7 +37,7 @@ class Index(Generic[_G, _M, _V]):
         self._groups.setdefault(group, {})[member] = None
 
     def discard(self, group: _G, member: _M) -> _V | None:
-        """Remove the member, and its group with the last member; return its value, None where there was none."""
+        """Remove the member, and its group with the last member; return its value, None if there was none."""
         members = self._groups.get(group)
         if members is None:
             return None

@@ -1,9 +1,8 @@
-"""What reaches what: pods' interfaces by (network, address), and which networks an external network is joined
-to.
+"""Reachability: the interfaces of pods, and which backends an external network reaches.
 
-A pod may have the same address as another pod on another network. So an endpoint's address alone names no
-interface: it is looked up on the networks that the external network reaches, and nowhere else. Never is another
-interface of the same pod taken.
+Pods on different networks may have the same address, so the address of an endpoint alone does not identify an
+interface. ``resolve`` looks it up on the networks that the external network reaches, and only there. It never takes
+another interface of the same pod instead.
 """
 
 from __future__ import annotations

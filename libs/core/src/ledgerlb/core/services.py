@@ -113,7 +113,7 @@ def check_reselect(service: ServiceFact) -> None:
         raise BadInput(
             f"Service {service.full_name}",
             f"annotation {ANNOTATION_RESELECT}",
-            f"{text!r} is no RFC 3339 time",
+            f"{text!r} is not an RFC 3339 time",
             "write the present time, like 2026-11-17T14:00:00Z",
         )
 
@@ -129,7 +129,7 @@ def basis_of(service: ServiceFact) -> str:
     The order for a fresh choice is included only if there is one, so older fingerprints stay valid.
     """
     families, required = families_of(service)
-    wishes = [
+    terms = [
         service.annotations.get(ANNOTATION_NETWORK),
         service.annotations.get(ANNOTATION_SELECTOR),
         list(families),
@@ -138,5 +138,5 @@ def basis_of(service: ServiceFact) -> str:
         sharing_key(service),
     ]
     if (reselect := service.annotations.get(ANNOTATION_RESELECT)) is not None:
-        wishes.append(reselect)
-    return hashlib.sha256(json.dumps(wishes).encode()).hexdigest()[:16]
+        terms.append(reselect)
+    return hashlib.sha256(json.dumps(terms).encode()).hexdigest()[:16]

@@ -39,7 +39,7 @@ def printable_json(document: str) -> str:
 
 
 def shortened(text: str, limit: int = MAX_MESSAGE) -> str:
-    """The text, cut to ``limit`` characters with an ellipsis where it is longer."""
+    """Return the text, cut to ``limit`` characters with an ellipsis if it is longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

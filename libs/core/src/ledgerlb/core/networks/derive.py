@@ -114,10 +114,10 @@ class _Draft:
         carriers = [(_called(fact), fact) for fact in (self._nad, self._vn) if fact is not None]
         self._objects += [_key_of(fact) for _, fact in carriers]
         owner = carriers[0][1]
-        said = self._nad_annotation() if self._nad is not None else None
+        declared = self._nad_annotation() if self._nad is not None else None
         terms = terms_of(carriers, self._problems)
-        prefixes = self._prefixes(said, terms)
-        targets = self._targets(said)
+        prefixes = self._prefixes(declared, terms)
+        targets = self._targets(declared)
         problem, message = self._verdict(owner)
         wrong = self._problems[0].subject if self._problems else ""
         carrier = next((fact for called, fact in carriers if called == wrong), owner)
@@ -170,11 +170,11 @@ class _Draft:
             self._unreadable = True
             self._refuse(problem, 'write {"ipamV4Subnet": "192.0.2.0/24"}')
             return {}
-        said: dict[str, Any] = raw
-        unknown = sorted(key for key in said if key not in _KNOWN_KEYS)
+        declared: dict[str, Any] = raw
+        unknown = sorted(key for key in declared if key not in _KNOWN_KEYS)
         if unknown:
             self._warnings.append(f"{_called(self._nad)}: unknown keys in {NETWORKS_ANNOTATION}: {', '.join(unknown)}")
-        return said
+        return declared
 
     def _refuse(self, problem: str, remedy: str, key: str = "") -> None:
         assert self._nad is not None
@@ -183,16 +183,16 @@ class _Draft:
 
     # -- prefixes ----------------------------------------------------------------------------------------------------
 
-    def _prefixes(self, said: Mapping[str, Any] | None, terms: NetworkTerms) -> tuple[PrefixOffer, ...]:
+    def _prefixes(self, declared: Mapping[str, Any] | None, terms: NetworkTerms) -> tuple[PrefixOffer, ...]:
         found: list[PrefixOffer] = []
         problems = len(self._problems)
         self._check_objects()
         for family, key in _PREFIX_KEYS:
-            subnet = self._subnet(family, required=said is None)
-            cidr = self._cidr_of_nad(said[key], key, family) if said and said.get(key) is not None else None
+            subnet = self._subnet(family, required=declared is None)
+            cidr = self._cidr_of_nad(declared[key], key, family) if declared and declared.get(key) is not None else None
             if cidr is not None:
                 found.append(self._by_nad(cidr, subnet, terms))
-            elif said is None and subnet is not None:
+            elif declared is None and subnet is not None:
                 offer = self._by_subnet(subnet, family, terms)
                 found += [offer] if offer is not None else []
         if not found and not self._unreadable and len(self._problems) == problems:
@@ -314,11 +314,11 @@ class _Draft:
 
     # -- route targets -----------------------------------------------------------------------------------------------
 
-    def _targets(self, said: Mapping[str, Any] | None) -> RouteTargets:
-        return together([self._listed(said, key) for key in TARGET_KEYS], self._vn)
+    def _targets(self, declared: Mapping[str, Any] | None) -> RouteTargets:
+        return together([self._listed(declared, key) for key in TARGET_KEYS], self._vn)
 
-    def _listed(self, said: Mapping[str, Any] | None, key: str) -> tuple[str, ...]:
-        value = said.get(key) if said is not None else None
+    def _listed(self, declared: Mapping[str, Any] | None, key: str) -> tuple[str, ...]:
+        value = declared.get(key) if declared is not None else None
         found = listed(value)
         if found is None:
             self._refuse(f"{value!r} is not a list of route targets", 'write ["target:64512:100"], or null', key)

@@ -14,15 +14,14 @@ from ledgerlb.core.reachability import NO_TARGETS, Joint, RouteTargets
 
 @dataclass(frozen=True, slots=True)
 class ExternalNetwork:
-    """A VirtualNetwork that may serve Services, whether it stands by itself (``source`` ``vn``) or a
-    NetworkAttachmentDefinition defines it (``nad``; ``created``, ``uid`` and labels are then the NAD's).
+    """A VirtualNetwork that may serve Services: one of its own (``source`` ``vn``), or one that a
+    NetworkAttachmentDefinition defines (``nad``; ``created``, ``uid`` and labels are then those of the NAD).
 
-    ``name`` is ``namespace/name``, ``created`` an RFC 3339 text. ``problem`` set (``InvalidAnnotation``,
-    ``MultusRequiresNAD``, ``NetworkConflict``): it gives out nothing new, for the reason in ``message``. ``carrier`` is
-    the kind of the object that has the problem: of the two that may make up a network, the one with the field that does
-    not parse, else the one that defines the network. ``conflict`` is the older network that it overlaps with. Durations
-    in seconds, None = the default of the settings, 0 = off. ``objects`` are the record keys of the facts that it comes
-    from, ``v4_subnet`` and the like included.
+    ``name`` is ``namespace/name``, ``created`` RFC 3339 text. With a ``problem`` (``InvalidAnnotation``,
+    ``MultusRequiresNAD``, ``NetworkConflict``) it gives out nothing new; ``message`` explains it. ``carrier`` is the
+    kind of the object to report the problem on: the one with the invalid field, else the one that defines the network.
+    ``conflict`` is the older network that it overlaps. Durations are in seconds; None = the default of the settings,
+    0 = off. ``objects`` are the record keys of all facts behind it.
     """
 
     name: str

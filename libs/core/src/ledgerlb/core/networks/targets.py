@@ -17,8 +17,8 @@ def targets_of(nad: NetworkAttachmentDefinitionFact | None, vn: VirtualNetworkFa
     """Return the targets of both objects, also while they are being deleted: holders are forwarded until they have
     moved. An annotation that cannot be read lists no target.
     """
-    said = _said(nad.networks) if nad is not None and nad.networks is not None else {}
-    return together((listed(said.get(key)) or () for key in TARGET_KEYS), vn)
+    declared = _parsed(nad.networks) if nad is not None and nad.networks is not None else {}
+    return together((listed(declared.get(key)) or () for key in TARGET_KEYS), vn)
 
 
 def together(of_nad: Iterable[tuple[str, ...]], vn: VirtualNetworkFact | None) -> RouteTargets:
@@ -42,7 +42,7 @@ def listed(value: Any) -> tuple[str, ...] | None:
     return tuple(item.strip() for item in items if item.strip())
 
 
-def _said(text: str) -> Mapping[str, Any]:
+def _parsed(text: str) -> Mapping[str, Any]:
     try:
         raw = load_json(text)
     except (ValueError, RecursionError):

@@ -12,7 +12,7 @@ from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.text import MAX_LINE, shortened
 
-MAX_LOOKS: Final = 50
+MAX_CANDIDATES: Final = 50
 """Most candidates in an explanation."""
 
 
@@ -71,27 +71,27 @@ def first_usable(
     candidates: Sequence[ExternalNetwork], needs: Needs
 ) -> tuple[ExternalNetwork | None, Obstacle | None, tuple[CandidateResult, ...]]:
     """Return the oldest candidate that can serve, the first candidate's obstacle if none can, and the result for every
-    candidate (at most ``MAX_LOOKS``: the taken one and the oldest). ``candidates`` must not be empty, oldest first.
+    candidate (at most ``MAX_CANDIDATES``: the one taken and the oldest). ``candidates``: at least one, oldest first.
     """
     first: Obstacle | None = None
     passed: list[CandidateResult] = []
     for index, network in enumerate(candidates):
         found = obstacle(network, needs)
         if found is None:
-            others = candidates[index + 1 : index + 1 + MAX_LOOKS]
+            others = candidates[index + 1 : index + 1 + MAX_CANDIDATES]
             why = _why_taken(index, len(candidates))
-            looks = [*passed[: MAX_LOOKS - 1], CandidateResult(network=network.name, taken=True, why=why)]
+            results = [*passed[: MAX_CANDIDATES - 1], CandidateResult(network=network.name, taken=True, why=why)]
             later = [
                 CandidateResult(network=other.name, taken=False, why=f"younger than {network.name}") for other in others
             ]
-            return network, None, tuple((looks + later)[:MAX_LOOKS])
+            return network, None, tuple((results + later)[:MAX_CANDIDATES])
         first = first or found
         passed.append(
             CandidateResult(
                 network=network.name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE)
             )
         )
-    return None, first, tuple(passed[:MAX_LOOKS])
+    return None, first, tuple(passed[:MAX_CANDIDATES])
 
 
 def _why_taken(index: int, count: int) -> str:

@@ -95,17 +95,17 @@ def _with_warnings(choice: Choice, context: SelectionContext) -> Choice:
 def _walk(context: SelectionContext, service: ServiceFact, needs: Needs) -> Verdict:
     """Look at every rung. The first that is present decides, even if its value cannot be used."""
     verdict: Verdict | None = None
-    looks: list[RungResult] = []
+    results: list[RungResult] = []
     for rung in RUNGS:
         value = context.place(rung.place, service.namespace, service.annotations).get(rung.key)
         if value is None:
-            looks.append(_ABSENT[rung.name])
+            results.append(_ABSENT[rung.name])
         elif verdict is None:
             verdict = _decide(context, service, needs, rung, value)
             outcome = f"takes {verdict.network}" if verdict.network is not None else f"decides: {verdict.reason}"
-            looks.append(RungResult(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome))
+            results.append(RungResult(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome))
         elif rung.meaning != "nothing":
-            looks.append(
+            results.append(
                 RungResult(
                     rung=rung.name,
                     present=True,
@@ -114,7 +114,7 @@ def _walk(context: SelectionContext, service: ServiceFact, needs: Needs) -> Verd
                 )
             )
     assert verdict is not None, "the last rung is always present"
-    return replace(verdict, rungs=tuple(looks))
+    return replace(verdict, rungs=tuple(results))
 
 
 def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
@@ -138,7 +138,10 @@ def _by_name(context: SelectionContext, service: ServiceFact, needs: Needs, rung
     objects = (key,) if key is not None else ()
     if not _NETWORK_NAME.match(value):
         problem = BadInput(
-            carrier, f"annotation {rung.key}", f"{value!r} names no network", "write namespace/name, or a name alone"
+            carrier,
+            f"annotation {rung.key}",
+            f"{value!r} is not the name of a network",
+            "write namespace/name, or a name alone",
         )
         return Verdict(None, rung.name, Reason.INVALID_ANNOTATION, str(problem), objects=objects)
     home = context.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
@@ -152,11 +155,11 @@ def _by_name(context: SelectionContext, service: ServiceFact, needs: Needs, rung
     found = obstacle(network, needs)
     objects = (*objects, *network.objects)
     if found is not None:
-        look = CandidateResult(network=name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE))
-        return Verdict(None, rung.name, found.reason, found.message, candidates=(look,), objects=objects)
+        result = CandidateResult(network=name, taken=False, why=shortened(f"{found.reason}: {found.message}", MAX_LINE))
+        return Verdict(None, rung.name, found.reason, found.message, candidates=(result,), objects=objects)
     message = f"{rung.name} of {carrier} names {name}"
-    look = CandidateResult(network=name, taken=True, why="named by the annotation")
-    return Verdict(name, rung.name, None, message, candidates=(look,), objects=objects)
+    result = CandidateResult(network=name, taken=True, why="named by the annotation")
+    return Verdict(name, rung.name, None, message, candidates=(result,), objects=objects)
 
 
 def _remedy_for_missing(context: SelectionContext, name: str) -> str:
@@ -172,7 +175,10 @@ def _by_selector(context: SelectionContext, service: ServiceFact, needs: Needs, 
     objects = tuple(dict.fromkeys(part for part in (key, context.source_key) if part is not None))
     if not _SELECTOR_NAME.match(value):
         problem = BadInput(
-            carrier, f"annotation {rung.key}", f"{value!r} names no selector", "write the name of a defined selector"
+            carrier,
+            f"annotation {rung.key}",
+            f"{value!r} is not the name of a selector",
+            "write the name of a defined selector",
         )
         return Verdict(None, rung.name, Reason.INVALID_ANNOTATION, str(problem), objects=objects)
     selector = context.selector(value)
@@ -192,16 +198,16 @@ def _by_selector(context: SelectionContext, service: ServiceFact, needs: Needs, 
             f"{str(selector.networks) or '{}'}{more}; label a network so, or correct the selector"
         )
         return Verdict(None, rung.name, Reason.NO_NETWORK_MATCHES, message, objects=objects)
-    taken, first, looks = first_usable(matches.networks, needs)
+    taken, first, results = first_usable(matches.networks, needs)
     if taken is None:
         assert first is not None, "every candidate was passed over for some reason"
-        return Verdict(None, rung.name, first.reason, first.message, candidates=looks, objects=objects)
-    message = f"{rung.name}: selector {value} takes {taken.name}, {_why(looks)} in {matches.scope}"
-    return Verdict(taken.name, rung.name, None, message, candidates=looks, objects=(*objects, *_new(taken, objects)))
+        return Verdict(None, rung.name, first.reason, first.message, candidates=results, objects=objects)
+    message = f"{rung.name}: selector {value} takes {taken.name}, {_why(results)} in {matches.scope}"
+    return Verdict(taken.name, rung.name, None, message, candidates=results, objects=(*objects, *_new(taken, objects)))
 
 
-def _why(looks: tuple[CandidateResult, ...]) -> str:
-    return next(look.why for look in looks if look.taken)
+def _why(results: tuple[CandidateResult, ...]) -> str:
+    return next(result.why for result in results if result.taken)
 
 
 def _new(network: ExternalNetwork, known: tuple[str, ...]) -> Iterator[str]:

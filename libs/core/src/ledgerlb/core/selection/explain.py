@@ -30,18 +30,20 @@ def _outcome(choice: Choice | Selection) -> str:
 
 
 def _rungs(choice: Choice | Selection) -> str:
-    looks = (
-        f"{look.rung} = {look.value!r} {look.outcome}" if look.value else f"{look.rung} {look.outcome}"
-        for look in choice.rungs
+    results = (
+        f"{result.rung} = {result.value!r} {result.outcome}" if result.value else f"{result.rung} {result.outcome}"
+        for result in choice.rungs
     )
-    return f"Rungs, highest first: {'; '.join(looks)}."
+    return f"Rungs, highest first: {'; '.join(results)}."
 
 
 def _candidates(choice: Choice | Selection) -> tuple[str, ...]:
     if not choice.candidates:
         return ()
-    looks = (f"{look.network} {'taken' if look.taken else 'not taken'} ({look.why})" for look in choice.candidates)
-    return (f"Candidates, oldest first: {'; '.join(looks)}.",)
+    results = (
+        f"{result.network} {'taken' if result.taken else 'not taken'} ({result.why})" for result in choice.candidates
+    )
+    return (f"Candidates, oldest first: {'; '.join(results)}.",)
 
 
 def _warnings(choice: Choice | Selection) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from ledgerlb.core.errors import EventLogError, LogUnavailable, TopicMisconfigur
 from ledgerlb.eventlog import connect
 from ledgerlb.eventlog.kafka import admin
 from ledgerlb.eventlog.kafka.access import loopback
+from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Reader
 from ledgerlb.eventlog.topics import ALL_TOPICS, FACTS, LEDGER, Topic
 from tests.contract.conftest import Harness
@@ -219,6 +220,22 @@ async def test_a_cluster_that_cannot_be_reached_is_told_with_its_address() -> No
         await log.__aenter__()
     assert time.monotonic() - began < 16.0
     await log.__aexit__(None, None, None)
+
+
+async def test_a_ledger_that_was_deleted_beside_facts_is_refused(kafka: Harness) -> None:
+    async with kafka.connect() as log:
+        await log.provision()
+        await require_ledger(log)
+        await log.append(FACTS, records("fact"))
+    async with admin.connect(loopback([kafka.bootstrap])) as client:
+        await client.delete_topics([LEDGER.name])
+        async with asyncio.timeout(20):
+            while LEDGER.name in await client.list_topics():
+                await asyncio.sleep(0.05)
+    async with kafka.connect() as log:
+        with pytest.raises(TopicMisconfigured, match=f"{LEDGER.name}: the topic is missing, but .*{FACTS.name}"):
+            await require_ledger(log)
+        await log.provision()
 
 
 async def test_every_declared_topic_has_one_partition_after_provisioning(kafka: Harness) -> None:

@@ -1,4 +1,4 @@
-"""From a URL to a log.
+"""Find the log that a URL names.
 
 memory:                          in this process only, gone with it
 sqlite:///var/lib/ledgerlb.db    the file /var/lib/ledgerlb.db
@@ -45,7 +45,7 @@ def connect(url: str, security: LogSecurity | None = None) -> EventLog:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of a ``sqlite:`` URL (see module); raises InvalidSetting."""
+    """Return the file of a ``sqlite:`` URL (see module); raises InvalidSetting."""
     rest = url.strip().removeprefix("sqlite:")
     if rest.startswith("//"):
         rest = rest.removeprefix("//")

@@ -1,4 +1,4 @@
-"""A log that passes every call on to another one: what a log that adds something to some calls is made from."""
+"""A log that passes every call on to another log: the base of logs that add something to some calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledgerlb.eventlog.topics import Topic
 
 
 class DelegatingLog:
-    """See module. Whoever opened the log behind it closes that one: entering and leaving this one does nothing."""
+    """See module. Entering and leaving it does nothing: the owner of the other log opens and closes that."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log

@@ -1,12 +1,12 @@
-"""The event-log port: all that LedgerLB asks of a log.
+"""The event-log port: everything that LedgerLB needs from a log.
 
-A log holds named topics; a topic is one ordered sequence of records with offsets from 0 upwards (gaps are allowed
-after compaction). Every topic has exactly one partition: the order of all decisions is the order of the audit, and one
-partition carries far more than any cluster decides.
+A log holds named topics. A topic is one ordered sequence of records with offsets from 0 upwards; compaction leaves
+gaps. Every topic has exactly one partition, so that all decisions have one order, which is also the order of the audit.
+One partition carries far more than any cluster decides.
 
-Concurrency: one reader is used by one task; appends may come from several tasks and are kept in the order of their
-calls. Every call is bounded in time and raises ``LogUnavailable`` past its bound. After ``LogUnavailable`` from
-``append`` nobody knows whether the records are in the log: the caller catches up and decides again, and never resends.
+Concurrency: one task uses a reader. Several tasks may append; the log keeps the order of their calls. Every call has a
+time limit and raises ``LogUnavailable`` beyond it. After ``LogUnavailable`` from ``append`` the records may or may not
+be in the log: the caller catches up and decides again, and never resends.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SILENCE: Final = 30.0
 
 
 class PositionLost(LogUnavailable):
-    """The log no longer holds the position to read on from (records before it were removed, or the log was replaced):
-    forget what was folded and read from the beginning.
+    """The log does not hold the position to read from: records were removed, or the log was replaced. Discard the fold
+    and read from the beginning.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record to append; ``value`` None is a tombstone."""
+    """A record to append. ``value`` None is a tombstone."""
 
     key: str
     value: bytes | None
@@ -41,9 +41,9 @@ class NewRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as read. ``key`` is decoded leniently (undecodable bytes are replaced) so that no record can stop a
-    reader; ``raw_key`` is what stood there. ``timestamp`` is milliseconds since the epoch, from the log: for people,
-    not for decisions.
+    """A record as read. ``key`` has replacement characters for bytes that are not UTF-8, so that no record can stop a
+    reader; ``raw_key`` has the bytes. ``timestamp`` is milliseconds since the epoch, set by the log: show it to people,
+    do not decide by it.
     """
 
     topic: str
@@ -57,21 +57,23 @@ class Record:
 class Reader(Protocol):
     """A tailing reader of one or more topics, each from its own offset.
 
-    ``poll`` raises LogUnavailable when the log has not answered for a few seconds; the same reader may be polled again
-    and recovers by itself. PositionLost is final for the reader.
+    ``poll`` raises LogUnavailable when the log has not answered for a few seconds. Poll the same reader again: it
+    recovers by itself. PositionLost is final for the reader.
     """
 
     async def poll(self, timeout: float, max_records: int = 2000) -> list[Record]:  # noqa: ASYNC109
-        """The next records (per topic in order), waiting up to ``timeout`` seconds for the first; [] when none came."""
+        """Return the next records, in order within each topic. Wait up to ``timeout`` seconds for the first; return []
+        when none arrives.
+        """
         ...
 
     @property
     def caught_up(self) -> bool:
-        """Whether every topic has been read to the end that it had when the reader was opened (stays true)."""
+        """Whether the reader has reached the end that each topic had when it was opened. Once true, stays true."""
         ...
 
     def position(self, topic: Topic) -> int:
-        """The offset of the next record that ``poll`` will return for the topic."""
+        """Return the offset of the next record that ``poll`` returns for the topic."""
         ...
 
     async def close(self) -> None:
@@ -89,27 +91,27 @@ class EventLog(Protocol):
     """A connection to a log. Use as an async context manager: entering connects, leaving closes."""
 
     async def append(self, topic: Topic, records: Sequence[NewRecord]) -> list[int]:
-        """Append in order and return the offsets. Durable when it returns. Raises RecordTooLarge before anything is
-        sent, LogUnavailable when the outcome is unknown (a part may have been appended).
+        """Append the records in order and return their offsets, once they are durable. Raises RecordTooLarge before
+        it sends anything, and LogUnavailable when the outcome is unknown (some of the records may be in the log).
         """
         ...
 
     async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:
-        """A reader that begins at ``start[topic.name]`` (default, or 0: the earliest record there is). Raises
-        LogUnavailable; PositionLost where the log does not hold that offset.
+        """Open a reader that begins at ``start[topic.name]``; 0, the default, is the earliest record. Raises
+        LogUnavailable, and PositionLost where the log does not hold that offset.
         """
         ...
 
     async def end(self, topic: Topic) -> int:
-        """The offset after the last record (0 for an empty topic)."""
+        """Return the offset after the last record, 0 for an empty topic."""
         ...
 
     async def provision(self, *, replication: int = 1) -> list[str]:
-        """Create what is missing with its declared settings; returns a line per topic that was made or changed."""
+        """Create missing topics and correct wrong settings; return a line for each change."""
         ...
 
     async def check(self) -> list[str]:
-        """What is wrong with the topics (missing, dangerous settings), a line each; [] when all is well."""
+        """Return a line for each missing topic and each setting that endangers records."""
         ...
 
     async def maintain(self, limit: int = 10_000) -> int:
@@ -156,7 +158,7 @@ async def read_to_end(
 
 
 async def latest(log: EventLog, topic: Topic, timeout: float = SILENCE) -> dict[str, Record]:  # noqa: ASYNC109
-    """The last record under each key, read to the present end; keys whose last record is a tombstone are left out.
+    """Return the last record under each key up to the present end, without the keys that end with a tombstone.
     Raises LogUnavailable after ``timeout`` seconds without a record.
     """
     found: dict[str, Record] = {}
@@ -172,7 +174,7 @@ async def latest(log: EventLog, topic: Topic, timeout: float = SILENCE) -> dict[
 
 
 def encode_records(topic: Topic, records: Sequence[NewRecord]) -> list[tuple[bytes, bytes | None]]:
-    """(key, value) bytes of each record; raises RecordTooLarge naming topic and key."""
+    """Return each record as (key, value) bytes; raises RecordTooLarge, which names topic and key."""
     encoded = []
     for record in records:
         key = record.key.encode("utf-8", "replace")
@@ -187,8 +189,8 @@ def encode_records(topic: Topic, records: Sequence[NewRecord]) -> list[tuple[byt
 
 
 def check_start(topic: Topic, start: int, beginning: int, end: int) -> int:
-    """The offset to read from when ``start`` is asked of a topic that holds ``beginning``..``end``; raises
-    PositionLost. 0 always means the earliest record there is.
+    """Return the offset to read from when a caller asks for ``start`` and the topic holds ``beginning``..``end``.
+    0 means the earliest record. Raises PositionLost.
     """
     if start <= 0:
         return beginning

@@ -1,4 +1,4 @@
-"""What the readers of every adapter have in common: where they stand, and whether they have caught up."""
+"""What the readers of all adapters share: their positions, and whether they have caught up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ledgerlb.eventlog.topics import Topic
 
 
 class BaseReader:
-    """A Reader without its ``poll``. ``positions`` and ``ends`` are offsets by topic name, as they were at opening.
+    """A Reader without its ``poll``. ``positions`` and ``ends`` are offsets by topic name at opening.
 
-    An adapter tells ``_advance_to`` how far each topic was read.
+    The adapter calls ``_advance_to`` when it has read further.
     """
 
     def __init__(self, positions: Mapping[str, int], ends: Mapping[str, int]) -> None:

@@ -6,16 +6,17 @@ and passwords need no restart.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ledgerlb.core.addresses import cidr_of, parse
 from ledgerlb.core.errors import InvalidSetting
 
 SYSTEM_AUTHORITIES: Final = "system"
 """Value of ``tls_ca`` that trusts the certificate authorities of the operating system."""
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -79,12 +80,10 @@ class LogSecurity:
 
 def _is_loopback(server: str) -> bool:
     host = server.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = parse(host)
+    if address is None:
+        return host == "localhost"
+    return any(cidr_of(prefix).covers(address.family, address.value) for prefix in _LOOPBACK)
 
 
 def _invalid(name: str, problem: str, remedy: str) -> InvalidSetting:

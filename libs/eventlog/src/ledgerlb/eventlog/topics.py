@@ -1,4 +1,4 @@
-"""Every topic of LedgerLB, declared once: provisioning, the start-up check and the documentation come from here."""
+"""All topics of LedgerLB. Provisioning, the check at start and the documentation use these declarations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 _DAY_MS: Final = 24 * 3600 * 1000
 ENVELOPE_BYTES: Final = 64 * 1024
-"""What a broker must admit on top of the value: key, headers, batch."""
+"""Bytes that a broker must accept on top of the value, for key, headers and batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Topic:
     max_bytes: int = 1024 * 1024
 
     def config(self) -> Mapping[str, str]:
-        """The broker settings that make the topic what it is declared to be."""
+        """Return the broker settings of this declaration."""
         settings = {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(self.retention_ms),

@@ -1,7 +1,7 @@
 """One SQLite connection in a thread of its own.
 
-Concurrency: calls run one after the other in the order in which they were made; each is bounded in time. A caller that
-gave up does not stop the call in the thread: its outcome is unknown, as LogUnavailable says.
+Concurrency: calls run one after the other, in the order of their making. Each has a time limit. A caller that gives up
+does not stop the call in the thread: its outcome is unknown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ledgerlb.eventlog.embedded.filewatch import wal_path
 BUSY_TIMEOUT: Final = 5.0
 """Seconds that SQLite waits for another process's lock."""
 CALL_TIMEOUT: Final = 20.0
-"""Seconds that a caller waits for its call, queueing included."""
+"""Seconds that a caller waits for its call, including the time in the queue."""
 
 PREPARE_PAUSES: Final = (0.02, 0.1, 0.5)
 """Seconds between tries to set up a file that another process is setting up too: SQLite does not wait for all of it."""
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """See module. Opened, used and closed by one event loop; may be opened again after it was closed."""
+    """See module. One event loop opens, uses and closes it. A closed one may be opened again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,9 +42,7 @@ class Connection:
         self._database: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        """Make the file where it is missing; raises LogUnavailable, TopicMisconfigured for a file that is something
-        else.
-        """
+        """Open the file, or make it. Raises LogUnavailable, and TopicMisconfigured for a file that is not a log."""
         if self._thread is not None:
             return
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{self._path.name}")
@@ -55,7 +53,7 @@ class Connection:
             raise
 
     async def run(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of ``call``, run in the thread; raises LogUnavailable for whatever SQLite did not manage."""
+        """Run ``call`` in the thread and return its result; raises LogUnavailable for every error of SQLite."""
         thread, database = self._thread, self._database
         if thread is None or database is None:
             raise LogUnavailable(f"{self._path} is not open")

@@ -1,8 +1,8 @@
 """A log in memory: for the simulator and for tests.
 
 Concurrency: one event loop, no threads. An append never yields, so that a run is as deterministic as its caller; a
-poll yields only where it has to wait. Several ``MemoryLog`` on one ``MemoryStore`` are several connections to one log:
-what is stored outlives each of them.
+poll yields only where it has to wait. Several ``MemoryLog`` on one ``MemoryStore`` are connections to one log: the
+store outlives them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ledgerlb.eventlog.topics import Topic
 
 
 class MemoryStore:
-    """The records of a memory log, and who waits for more."""
+    """The records of a memory log, and the tasks that wait for more."""
 
     def __init__(self) -> None:
         self.topics: dict[str, list[Record]] = {}
@@ -64,12 +64,12 @@ class MemoryLog:
         return len(self.store.topics.get(topic.name, ()))
 
     async def provision(self, *, replication: int = 1) -> list[str]:
-        """Nothing to make: a topic begins with its first record."""
+        """Do nothing: a topic begins with its first record."""
         del replication
         return []
 
     async def check(self) -> list[str]:
-        """Nothing can be wrong."""
+        """Return []: a memory log has no settings."""
         return []
 
     async def maintain(self, limit: int = 10_000) -> int:
@@ -79,7 +79,7 @@ class MemoryLog:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the log is closed."""
         return self._closed
 
     def _assert_open(self) -> None:

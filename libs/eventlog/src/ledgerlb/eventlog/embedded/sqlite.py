@@ -9,7 +9,7 @@ its own, so no SQLite call blocks the event loop. Appends that wait for each oth
 A waiting reader is woken at once by an append of this process to one of its topics and takes the records from memory
 (``tail``). Appends of other processes are noticed by a watch on the file (``filewatch``) and, where that fails, by a
 look every ``LOOK_INTERVAL`` seconds. The write-ahead log is copied into the file in the background, every
-``CHECKPOINT_BYTES`` or so: in an append it would hold up whoever waits for it.
+``CHECKPOINT_BYTES`` or so: an append that did it would be late.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ledgerlb.eventlog.reader import BaseReader
 from ledgerlb.eventlog.topics import ALL_TOPICS, Topic
 
 LOOK_INTERVAL: Final = 1.0
-"""Seconds between two looks for appends of other processes that the file watch missed."""
+"""Seconds between two searches for appends of other processes that the file watch missed."""
 CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
 """Bytes appended (estimated) after which the write-ahead log is copied into the file."""
 _TRANSACTION_BYTES: Final = 16 * 1024
@@ -95,12 +95,12 @@ class SqliteLog:
         return (await self._bounds(topic))[1]
 
     async def provision(self, *, replication: int = 1) -> list[str]:
-        """Nothing to make: a topic begins with its first record."""
+        """Do nothing: a topic begins with its first record."""
         del replication
         return []
 
     async def check(self) -> list[str]:
-        """Whether the file is in the state in which an append is durable."""
+        """Report settings of the file under which an append is not durable."""
         journal, synchronous = await self._writer.run(statements.durability)
         problems = []
         if journal != "wal":
@@ -180,7 +180,7 @@ class SqliteLog:
     # -- inside --------------------
 
     def _written(self, written: Written) -> None:
-        """Hand what this log appended to its readers, and tell the other logs of this process."""
+        """Hand the appended records to the readers of this log, and wake those of the other logs in this process."""
         self._wal = written.wal
         for topic, records in written.records.items():
             self._tail.add(topic, records)
@@ -200,17 +200,17 @@ class SqliteLog:
         self._waiters.wake()
 
     def _look_at_wal(self) -> None:
-        """Tell the readers where the file was written since they were told last."""
+        """Wake the readers if the file was written since they were woken last."""
         if self._appender.is_writing:
-            return  # the readers are told at its end, and read whatever else came in meanwhile
+            return  # it wakes the readers at its end, and they read everything that came in meanwhile
         state = file_state(wal_path(self._path))
         if state != self._wal:
             self._wal = state
             self._notify_foreign()
 
     async def _look(self) -> None:
-        """Find the appends of other processes that the file watch did not tell."""
-        # The first look has nothing to compare with, so it tells the readers: an append may have come in before it.
+        """Find the appends of other processes that the file watch did not report."""
+        # The first look has nothing to compare with, so it wakes the readers: an append may have come in before it.
         seen: int | None = None
         while True:
             try:

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS record (
 
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:
-    """Set up the connection, and the file where it is new; raises TopicMisconfigured for one of another kind or
+    """Set up the connection, and the tables of a new file. Raises TopicMisconfigured for a file of another kind or
     version.
     """
     version = _version(database, path)
@@ -136,19 +136,19 @@ def _end(database: sqlite3.Connection, topic: str) -> int:
 
 
 def bounds(database: sqlite3.Connection, topic: str) -> tuple[int, int]:
-    """The first offset that is held, and the one after the last (0, 0 for an empty topic)."""
+    """Return the first offset and the offset after the last; (0, 0) for an empty topic."""
     # Two queries: SQLite answers a lone min() or max() from the index, but scans for both together.
     first = database.execute("SELECT min(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
     return (0, 0) if first is None else (first, _end(database, topic))
 
 
 def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records: int) -> list[Record]:
-    """The next records of each topic from its position on, as many as fit."""
+    """Return the next records of each topic from its position on, as many as fit."""
     batch: list[Record] = []
     size = 0
     for topic, position in positions.items():
         rows = database.execute(
-            # A value that somebody edited with SQL is text now; what its bytes say is for the readers to judge.
+            # A value that was edited with SQL is text now. The readers judge its bytes.
             "SELECT offset, CAST(key AS BLOB), CAST(value AS BLOB), timestamp FROM record"
             " WHERE topic=? AND offset>=? ORDER BY offset LIMIT ?",
             (topic, position, max_records - len(batch)),
@@ -168,20 +168,20 @@ def checkpoint(database: sqlite3.Connection) -> None:
 
 
 def data_version(database: sqlite3.Connection) -> int:
-    """A number that differs once another connection has committed."""
+    """Return a number that changes when another connection commits."""
     version: int = database.execute("PRAGMA data_version").fetchone()[0]
     return version
 
 
 def durability(database: sqlite3.Connection) -> tuple[str, int]:
-    """(journal mode, synchronous level)."""
+    """Return (journal mode, synchronous level)."""
     journal: str = database.execute("PRAGMA journal_mode").fetchone()[0]
     synchronous: int = database.execute("PRAGMA synchronous").fetchone()[0]
     return journal, synchronous
 
 
 def maintain(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int) -> int:
-    """Remove at most ``limit`` records that the topic's declaration lets go; returns how many."""
+    """Remove at most ``limit`` records that the topic's declaration no longer keeps; return how many."""
     if topic.cleanup == "delete":
         return 0 if topic.retention_ms < 0 else _expire(database, topic, now_ms, limit)
     return _compact(database, topic, now_ms, limit)
@@ -200,7 +200,7 @@ def _expire(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int)
 
 
 def _compact(database: sqlite3.Connection, topic: Topic, now_ms: int, limit: int) -> int:
-    # A record goes when its successor is itself older than the lag: until then history shows what was true in between.
+    # A record goes once its successor is older than the lag. Until then history shows the time between the two.
     settled = now_ms - topic.min_compaction_lag_ms
     buried = min(settled, now_ms - topic.tombstone_ms)
     with _Transaction(database):

@@ -1,4 +1,4 @@
-"""The topics on the brokers: making them, and saying what is wrong with them.
+"""Create the topics on the brokers, and check their settings.
 
 Every topic has one partition and the settings of its declaration. ``min.insync.replicas`` follows the copies that the
 topic has: with three or more, two must have a record before it counts as written; with fewer, asking for two would

@@ -43,8 +43,8 @@ class KafkaLog:
         self._offsets: AIOKafkaConsumer | None = None
         self._asking = asyncio.Lock()
         self._known: set[str] = set()
-        """Topics seen to exist. A client that asks for a topic which does not exist may make the broker create it with
-        settings that lose records, so nobody asks before it was seen."""
+        """Topics that exist. Asking for a topic that does not exist can make the broker create it with settings that
+        lose records, so every call looks here first."""
         self._readers: set[KafkaReader] = set()
         self._closed = True
 
@@ -62,7 +62,7 @@ class KafkaLog:
             try:
                 return await producer.append(topic.name, encoded)
             except BaseException:
-                # What this producer still has must not reach the log later, behind what is decided next.
+                # Records that this producer still holds must not reach the log behind the next decision.
                 if self._producer is producer:
                     self._producer = None
                 await producer.abandon()
@@ -76,7 +76,7 @@ class KafkaLog:
             beginnings, ends = await self._ask_offsets(topics)
             positions = {}
             for topic in topics:
-                # A compacted topic may have lost its first records; what they said stands further on.
+                # A compacted topic may have lost its first records; later ones of the same keys replaced them.
                 lowest = beginnings[topic.name] if topic.cleanup == "delete" else 0
                 position = check_start(topic, wanted.get(topic.name, 0), lowest, ends[topic.name])
                 positions[topic.name] = max(position, beginnings[topic.name])
@@ -103,7 +103,7 @@ class KafkaLog:
             return await admin.check(client, ALL_TOPICS)
 
     async def maintain(self, limit: int = 10_000) -> int:
-        """Nothing to do: the brokers compact and expire topics by themselves."""
+        """Return 0: the brokers compact and expire topics by themselves."""
         del limit
         return 0
 
@@ -128,7 +128,9 @@ class KafkaLog:
             )
 
     async def _ask_offsets(self, topics: Sequence[Topic]) -> tuple[dict[str, int], dict[str, int]]:
-        """Where each topic begins and ends. A client of its own: a tailing consumer answers behind its long poll."""
+        """Return where each topic begins and ends. Uses its own client: a tailing consumer answers behind its long
+        poll.
+        """
         partitions = [TopicPartition(topic.name, 0) for topic in topics]
         async with self._asking:
             if self._offsets is None:
@@ -153,7 +155,7 @@ class KafkaLog:
 
     @contextlib.asynccontextmanager
     async def _bounded(self, what: str, seconds: float) -> AsyncIterator[None]:
-        """Every way in which Kafka fails, as LogUnavailable."""
+        """Raise every failure of Kafka as LogUnavailable."""
         if self._closed:
             raise LogUnavailable(f"{what}: the log is closed; open it again")
         try:

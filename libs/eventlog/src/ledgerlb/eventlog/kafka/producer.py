@@ -1,8 +1,7 @@
 """One idempotent producer, used until its first error and then thrown away.
 
-An append goes out in batches of at most BATCH_BYTES, one after the other: what is in the log of a failed append is
-always a beginning of it, never a part from its middle. (A batch costs one round trip, and one batch holds hundreds of
-records.)
+An append goes out in batches of at most BATCH_BYTES, one after the other, so that the log holds the beginning of a
+failed append and never a part from its middle. (A batch costs one round trip and holds hundreds of records.)
 """
 
 from __future__ import annotations

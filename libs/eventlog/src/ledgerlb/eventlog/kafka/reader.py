@@ -1,8 +1,8 @@
 """A tailing reader on Kafka: a consumer without a group, with every topic's only partition assigned by hand.
 
-The consumer fetches in the background and retries by itself when brokers go away, without a word: whether they answer
-is seen from the time of its last fetch. ``poll`` raises LogUnavailable when no fetch of some topic was answered for
-SILENCE seconds, and goes on by itself when they are.
+The consumer fetches in the background. When brokers go away it retries silently, so the reader watches the time of its
+last fetch: ``poll`` raises LogUnavailable when the brokers have not answered a fetch of some topic for SILENCE seconds,
+and goes on by itself when they answer again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ledgerlb.eventlog.port import PositionLost, Record
 from ledgerlb.eventlog.reader import BaseReader
 
 SILENCE: Final = 4.0
-"""Seconds without an answer to a fetch after which ``poll`` says so."""
+"""Seconds without an answer to a fetch after which ``poll`` raises."""
 FETCH_WAIT_MS: Final = 500
 """How long a broker holds a fetch that has nothing to say; new records are answered at once. With five processes on one
 broker a fifth of that cost a tenth of a core while nothing happened at all."""
@@ -92,7 +92,7 @@ class KafkaReader(BaseReader):
         consumer = self._consumer or await self._start_again()
         began = time.monotonic()
         if began - self._polled_at > SILENCE / 2:
-            self._resume()  # nobody looked: the silence of that time says nothing
+            self._resume()  # the caller did not poll: the silence since then proves nothing
         try:
             found = await self._get(consumer, timeout, max_records)
         except OffsetOutOfRangeError as error:
@@ -112,7 +112,7 @@ class KafkaReader(BaseReader):
         return [_record(message) for messages in found.values() for message in messages]
 
     async def _get(self, consumer: AIOKafkaConsumer, seconds: float, max_records: int) -> dict[TopicPartition, Any]:
-        # The consumer may return early, and with nothing: wait on for what is left.
+        # The consumer may return early and empty-handed: wait for the rest of the time.
         deadline = time.monotonic() + seconds
         while True:
             remaining = max(0.0, deadline - time.monotonic())

@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.cli.simulation.scenario import load_scenario
 from ledgerlb.core.errors import BadInput, InvalidManifest, InvalidSetting
 from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.manifest_files import read_documents
@@ -27,6 +26,7 @@ from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
 from ledgerlb.runtime import files, yaml_reader
 from ledgerlb.runtime.settings import ProcessSettings, domain_settings
 from ledgerlb.runtime.yaml_reader import CORE, KUBERNETES, YamlError, read_yaml
+from ledgerlb.simulator.scenario import load_scenario
 
 SERVICE = "kind: Service\nmetadata: {name: good, namespace: a}\nspec: {type: LoadBalancer}\n"
 BOUND = 10.0

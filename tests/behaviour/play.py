@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import pytest
 
-from ledgerlb.cli.simulation.runner import Simulation
 from ledgerlb.core.facts import FINALIZER
 from ledgerlb.core.pathset import PathSet, decode_path_set
 from ledgerlb.eventlog.topics import PATHS
+from ledgerlb.simulator.runner import Simulation
 from tests.builders.objects import Object
 from tests.support.simulate import simulation_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ledgerlb.cli.simulation.runner import Simulation
-from ledgerlb.cli.simulation.scenario import Expect, load_scenario
+from ledgerlb.simulator.runner import Simulation
+from ledgerlb.simulator.scenario import Expect, load_scenario
 from tests.support.simulate import run_simulation
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.cli.simulation.runner import Simulation
-from ledgerlb.cli.simulation.scenario import load_scenario
 from ledgerlb.core.errors import BadInput
+from ledgerlb.simulator.runner import Simulation
+from ledgerlb.simulator.scenario import load_scenario
 from tests.behaviour.play import Case, Moment, absent, case, happened, no_network, pending, play, ready, table
 from tests.behaviour.world import world
 from tests.builders.objects import ADDRESSES, NETWORK, Object, aged, nad, service

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ledgerlb.cli.simulation.faults import Fault
-from ledgerlb.cli.simulation.runner import Simulation
-from ledgerlb.cli.simulation.scenario import load_scenario
 from ledgerlb.core.ledger.audit import Audit, AuditReport
 from ledgerlb.eventlog.topics import LEDGER
+from ledgerlb.simulator.faults import Fault
+from ledgerlb.simulator.runner import Simulation
+from ledgerlb.simulator.scenario import load_scenario
 from tests.builders.objects import Object, default_nad, kubemanager, namespace, node
 
 

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ledgerlb.cli.main import app
-from ledgerlb.cli.simulation.engine import Engine
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
+from ledgerlb.simulator.engine import Engine
 from tests.builders.objects import ADDRESSES, NETWORK, backends, nad, node, service
 from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ledgerlb.cli.simulation.located import load_documents
-from ledgerlb.cli.simulation.scenario import Advance, Apply, Crash, Delete, Expect, Redeliver, Restart, load_scenario
 from ledgerlb.core.errors import InvalidManifest
+from ledgerlb.simulator.located import load_documents
+from ledgerlb.simulator.scenario import Advance, Apply, Crash, Delete, Expect, Redeliver, Restart, load_scenario
 from tests.unit.cli.conftest import Invoke
 
 HEAD = "apiVersion: ledgerlb.io/v1alpha1\nkind: Scenario\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ledgerlb.cli.listing import live_lines
-from ledgerlb.cli.view import NetworkLine, ServiceLine
 from ledgerlb.core.publication import Publication, State
+from ledgerlb.runtime.logview import NetworkLine, ServiceLine
 
 FULL = NetworkLine("net/full", 10, 10, 0, None, None)
 ROOMY = NetworkLine("net/roomy", 250, 3, 2, None, None)

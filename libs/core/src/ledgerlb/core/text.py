@@ -1,4 +1,5 @@
-"""Text from the cluster, the log or a file: bounded in length, escaped for a terminal, and read as JSON.
+"""Text from the cluster, the log or a file: bounded in length, escaped for a terminal, and read as JSON; and moments as
+text.
 
 ``printable`` is the one place that decides which characters reach a terminal: command output, errors and logs all go
 through it.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any, Final
 
 MAX_MESSAGE: Final = 1000
@@ -24,6 +26,11 @@ _UNSAFE: Final = re.compile(
     "\ud800-\udfff"  # halves of surrogate pairs, which no output can encode
     "]"
 )
+
+
+def timestamp(moment: datetime) -> str:
+    """Return the moment in RFC 3339 in UTC, with microseconds where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def printable(text: str) -> str:

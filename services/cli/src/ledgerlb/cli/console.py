@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec
 import typer
 
 from ledgerlb.core.errors import BadInput, InvalidSetting, LedgerLBError, NotSupported
-from ledgerlb.core.text import printable, printable_json
+from ledgerlb.core.text import printable, printable_json, timestamp
 
 if TYPE_CHECKING:
     from ledgerlb.core.settings import DomainSettings
@@ -200,11 +200,6 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple | set | frozenset):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def timestamp(moment: datetime) -> str:
-    """Return the moment in RFC 3339 in UTC, with microseconds where there are any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def moment_of(text: str, option: str, *, now: datetime | None = None) -> datetime:

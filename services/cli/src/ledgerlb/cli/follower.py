@@ -9,12 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import DEAD_LETTERS, REPORTS, Topic
 from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.logview import LogView, ServiceLine
 from ledgerlb.runtime.projection import Projection
 
 QUIET: Final = 0.6

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from ledgerlb.cli.console import Output, print_json, say
 from ledgerlb.cli.tables import Cell, Column, layout, print_table, wrapped
-from ledgerlb.cli.view import NetworkLine, ServiceLine
 from ledgerlb.core.pathset import PathSet
+from ledgerlb.runtime.logview import NetworkLine, ServiceLine
 
 SERVICE_COLUMNS: Final = (
     Column("SERVICE"),

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
 
-from ledgerlb.cli.console import say, timestamp
+from ledgerlb.cli.console import say
 from ledgerlb.cli.reading import existing_log, read_all
-from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.text import timestamp
+from ledgerlb.runtime.logview import LogView, ServiceLine
 
 
 async def load(url: str, settings: DomainSettings, *, keep_entries: bool = False) -> LogView:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledgerlb.cli.console import timestamp
 from ledgerlb.cli.listing import amount
-from ledgerlb.cli.view import LogView, NetworkLine
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import NetworkDefined, NetworkGone, Prefix, PrefixChangeRefused
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.reasons import REASONS
+from ledgerlb.core.text import timestamp
+from ledgerlb.runtime.logview import LogView, NetworkLine
 
 _PLAN_EVENTS = (NetworkDefined, PrefixChangeRefused, NetworkGone)
 

@@ -23,16 +23,16 @@ from ledgerlb.cli.console import (
     print_json,
     say,
     settings_from,
-    timestamp,
 )
 from ledgerlb.cli.listing import next_hops
 from ledgerlb.cli.lookup import checked_name, load, unknown, warn_if_stale
 from ledgerlb.cli.network_text import network_as_json, network_as_text
-from ledgerlb.cli.view import LogView, ServiceLine
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import Cause, Entry
 from ledgerlb.core.ledger.history import Tenure
 from ledgerlb.core.reasons import REASONS
+from ledgerlb.core.text import timestamp
+from ledgerlb.runtime.logview import LogView, ServiceLine
 
 _MARKS: Final = {True: "→", False: " "}
 _KINDS: Final = ("service", "network")

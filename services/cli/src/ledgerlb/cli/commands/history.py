@@ -20,7 +20,6 @@ from ledgerlb.cli.console import (
     moment_of,
     print_json,
     say,
-    timestamp,
 )
 from ledgerlb.cli.reading import existing_log, read_all
 from ledgerlb.core.addresses import parse
@@ -29,6 +28,7 @@ from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.history import Tenure
 from ledgerlb.core.ledger.history import history as history_of
+from ledgerlb.core.text import timestamp
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import LEDGER
 

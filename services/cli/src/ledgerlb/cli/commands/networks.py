@@ -22,7 +22,7 @@ from ledgerlb.cli.console import (
 from ledgerlb.cli.listing import NETWORK_COLUMNS, network_row
 from ledgerlb.cli.lookup import load, unknown, warn_if_stale
 from ledgerlb.cli.tables import print_table
-from ledgerlb.cli.view import NetworkLine
+from ledgerlb.runtime.logview import NetworkLine
 
 
 @guarded

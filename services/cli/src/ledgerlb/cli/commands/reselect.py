@@ -33,11 +33,11 @@ from ledgerlb.cli.console import (
     settings_from,
 )
 from ledgerlb.cli.lookup import known_service, load
-from ledgerlb.cli.view import ServiceLine
 from ledgerlb.core.errors import BadInput, InvalidSetting
 from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.services import ANNOTATION_RESELECT
 from ledgerlb.kube.writer import ClusterWriter, Write
+from ledgerlb.runtime.logview import ServiceLine
 
 Outcome = Literal["ordered", "dry-run", "by-hand", "nothing-to-do", "no-network"]
 """``by-hand``: the user must write the annotation; ``no-network``: a fresh choice would find no network."""

@@ -31,10 +31,10 @@ from ledgerlb.cli.console import (
 from ledgerlb.cli.follower import Follower
 from ledgerlb.cli.listing import live_lines, print_standing
 from ledgerlb.cli.pipeline import BackendName, open_pipeline
-from ledgerlb.cli.view import ServiceLine
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.logview import ServiceLine
 from ledgerlb.runtime.parts import ExtraTask
 from ledgerlb.runtime.settings import process_settings
 

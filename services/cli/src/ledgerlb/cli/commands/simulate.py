@@ -9,8 +9,8 @@ import typer
 
 from ledgerlb.cli.console import FINDINGS, Output, OutputOption, guarded, print_json, say
 from ledgerlb.cli.listing import print_standing
-from ledgerlb.cli.simulation.runner import Simulation
-from ledgerlb.cli.simulation.scenario import load_scenario
+from ledgerlb.simulator.runner import Simulation
+from ledgerlb.simulator.scenario import load_scenario
 
 
 @guarded

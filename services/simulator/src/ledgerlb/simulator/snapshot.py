@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ledgerlb.cli.console import timestamp
-from ledgerlb.cli.simulation.engine import Engine
-from ledgerlb.cli.simulation.scenario import Expect, Step
-from ledgerlb.cli.view import ServiceLine
 from ledgerlb.core.ledger.entry import encode_entry
 from ledgerlb.core.publication import Publication
+from ledgerlb.core.text import timestamp
+from ledgerlb.runtime.logview import ServiceLine
+from ledgerlb.simulator.engine import Engine
+from ledgerlb.simulator.scenario import Expect, Step
 
 _SHOWN_VALUE: Final = 200
 

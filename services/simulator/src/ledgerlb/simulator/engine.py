@@ -15,11 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from ledgerlb.cli.simulation.clock import VirtualClock
-from ledgerlb.cli.simulation.faults import Fault, FaultyLog, FaultyWriter
-from ledgerlb.cli.simulation.process import Process, World
-from ledgerlb.cli.simulation.scenario import Part, Reference
-from ledgerlb.cli.view import LogView
 from ledgerlb.core.errors import BadInput, LedgerLBError
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer import assemble as programmer
@@ -35,8 +30,13 @@ from ledgerlb.kube.source import Batch, ClusterSource, ProblemLog, seen
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.network_selector import assemble as selector
+from ledgerlb.runtime.logview import LogView
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.parts import Parts, Ports
+from ledgerlb.simulator.clock import VirtualClock
+from ledgerlb.simulator.faults import Fault, FaultyLog, FaultyWriter
+from ledgerlb.simulator.process import Process, World
+from ledgerlb.simulator.scenario import Part, Reference
 from ledgerlb.watcher import assemble as watcher
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.publisher import Publisher

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from ledgerlb.cli.simulation.located import Document, Place
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.simulator.located import Document, Place
 
 
 def load_settings(document: Document, place: Place) -> DomainSettings:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from ledgerlb.cli.simulation.located import Document, Place, read_documents
-from ledgerlb.cli.simulation.settings import load_settings
 from ledgerlb.core.errors import BadInput, InvalidManifest
 from ledgerlb.core.settings import DomainSettings, parse_duration
+from ledgerlb.simulator.located import Document, Place, read_documents
+from ledgerlb.simulator.settings import load_settings
 
 API_VERSION: Final = "ledgerlb.io/v1alpha1"
 MAX_STEPS: Final = 10_000

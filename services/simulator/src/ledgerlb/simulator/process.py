@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from ledgerlb.cli.simulation.clock import START, VirtualClock
-from ledgerlb.cli.simulation.faults import Killed
 from ledgerlb.core.errors import BadInput
 from ledgerlb.eventlog.port import EventLog, Reader, Record
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.parts import Parts
 from ledgerlb.runtime.processor import Processor
 from ledgerlb.runtime.stepper import Stepper
+from ledgerlb.simulator.clock import START, VirtualClock
+from ledgerlb.simulator.faults import Killed
 
 _P = TypeVar("_P", bound=Parts)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from ledgerlb.cli.simulation.engine import Engine
-from ledgerlb.cli.simulation.faults import Fault
-from ledgerlb.cli.simulation.scenario import (
+from ledgerlb.core.errors import NotSupported
+from ledgerlb.simulator.engine import Engine
+from ledgerlb.simulator.faults import Fault
+from ledgerlb.simulator.scenario import (
     Advance,
     Agents,
     Apply,
@@ -19,8 +20,7 @@ from ledgerlb.cli.simulation.scenario import (
     Scenario,
     Step,
 )
-from ledgerlb.cli.simulation.snapshot import Snapshots
-from ledgerlb.core.errors import NotSupported
+from ledgerlb.simulator.snapshot import Snapshots
 
 
 class Simulation:

@@ -58,7 +58,7 @@ async def test_all_services_share_a_reader_and_decode_each_record_once(monkeypat
         return decode_fact(key, value)
 
     monkeypatch.setattr(projection, "decode_fact", counted)
-    monkeypatch.setattr(serving, "connect", lambda _: log)
+    monkeypatch.setattr(serving, "connect", lambda *_, **__: log)
     cluster = MemoryCluster(lambda: START)
     source = ManifestSource(ManifestFolder(tmp_path, cluster))
     settings = watcher_settings(cn2_objects="off", nad_objects="off")

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, TypeVar
 
+from ledgerlb.core.index import Index
 from ledgerlb.core.intents import (
     AddressIntent,
     Dropped,
@@ -29,9 +28,6 @@ from ledgerlb.core.intents import (
     decode_intent,
     intent_key,
 )
-
-_T = TypeVar("_T")
-_NOTHING: Final[Mapping[str, ServiceIntent]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +54,8 @@ class IntentFold:
         self.selections: dict[str, Selection] = {}
         self.synced = False
         self.overwritten: dict[str, None] = {}
-        self._by_service: dict[str, dict[str, ServiceIntent]] = {}
-        self._by_network: dict[str, dict[str, ServiceIntent]] = {}
+        self._by_service: Index[str, str, ServiceIntent] = Index()
+        self._by_network: Index[str, str, ServiceIntent] = Index()
         self._retired: dict[str, int] = {}
         """The highest revision before a tombstone, by key, until a record reaches it again."""
         self._noted: dict[str, int] = {}
@@ -86,11 +82,11 @@ class IntentFold:
 
     def intents_of(self, service: str) -> Mapping[str, ServiceIntent]:
         """The intents of a Service, by network."""
-        return self._by_service.get(service, _NOTHING)
+        return self._by_service.of(service)
 
     def intents_for(self, network: str) -> Mapping[str, ServiceIntent]:
         """The intents that concern a network, by Service."""
-        return self._by_network.get(network, _NOTHING)
+        return self._by_network.of(network)
 
     def wants(self, service: str) -> bool:
         """Return whether the Service wants addresses of any network."""
@@ -119,7 +115,7 @@ class IntentFold:
             return self.selections.get(service)
         if not service:
             return self.offers.get(network)
-        return self._by_service.get(service, _NOTHING).get(network)
+        return self._by_service.of(service).get(network)
 
     def _put(self, key: str, record: IntentRecord) -> IntentChange:
         if isinstance(record, IntentsSynced):
@@ -142,8 +138,8 @@ class IntentFold:
             case Selection():
                 self.selections[service] = record
             case _:
-                self._by_service.setdefault(service, {})[network] = record
-                self._by_network.setdefault(network, {})[service] = record
+                self._by_service.put(service, network, record)
+                self._by_network.put(network, service, record)
         return IntentChange(record, before)
 
     def _remove(self, key: str, network: str, service: str, before: Intent | None) -> None:
@@ -158,12 +154,5 @@ class IntentFold:
         elif not service:
             del self.offers[network]
         else:
-            _remove_from(self._by_service, service, network)
-            _remove_from(self._by_network, network, service)
-
-
-def _remove_from(index: dict[str, dict[str, _T]], group: str, member: str) -> None:
-    members = index[group]
-    del members[member]
-    if not members:
-        del index[group]
+            self._by_service.discard(service, network)
+            self._by_network.discard(network, service)

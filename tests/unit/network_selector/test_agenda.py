@@ -63,7 +63,7 @@ def test_a_clock_that_was_set_back_makes_a_name_due_at_once():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "later", "done", "advance"]), st.sampled_from("abc")), max_size=40))
-def test_whoever_sleeps_until_wake_up_misses_nothing(steps):
+def test_sleeping_until_wake_up_misses_nothing(steps):
     agenda, now, waiting = Agenda(), START, set()
     for what, name in steps:
         if what == "add":

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
-from aiohttp import web
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.runtime.http import Answer, ProbeServer
 from ledgerlb.runtime.metrics import Metrics
 
 CONTACT_BOUND: Final = 5.0
@@ -93,7 +93,7 @@ class Health:
 
 
 class HealthServer:
-    """Serves ``/healthz``, ``/readyz``, ``/metrics``. Use as an async context manager; ``port`` is then the bound
+    """Serve ``/healthz``, ``/readyz`` and ``/metrics``. Use it as an async context manager; ``port`` is then the bound
     one.
     """
 
@@ -101,47 +101,41 @@ class HealthServer:
         self._health = health
         self._host = host
         self.port = port
-        self._runner: web.AppRunner | None = None
+        self._server = ProbeServer(
+            {
+                "/healthz": lambda: _answer(health.not_live()),
+                "/readyz": lambda: _answer(health.not_ready()),
+                "/metrics": self._metrics,
+            }
+        )
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._server.connections
 
     async def __aenter__(self) -> Self:
-        application = web.Application()
-        application.router.add_get("/healthz", self._healthz)
-        application.router.add_get("/readyz", self._readyz)
-        application.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
         try:
-            await site.start()
+            self.port = await self._server.start(self._host, self.port)
         except OSError as error:
-            await self._runner.cleanup()
             raise InvalidSetting(
                 "health server",
                 f"{self._host}:{self.port}",
                 f"cannot be bound: {error.strerror or error}",
                 "choose another address with LEDGERLB_HTTP_HOST and LEDGERLB_HTTP_PORT",
             ) from error
-        address = self._runner.addresses[0]
-        self.port = int(address[1])
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.close()
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return _answer(self._health.not_live())
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer(self._health.not_ready())
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        # What services count themselves, and Python's own figures, stand in the library's default registry.
+    def _metrics(self) -> Answer:
+        # The library's default registry holds Python's own figures and those that services count themselves.
         registries = dict.fromkeys((self._health.metrics.registry, REGISTRY))
         body = b"".join(generate_latest(registry) for registry in registries)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Answer(200, body, CONTENT_TYPE_LATEST)
 
 
-def _answer(problems: list[str]) -> web.Response:
+def _answer(problems: list[str]) -> Answer:
     body = json.dumps({"ok": not problems, "problems": problems})
-    return web.Response(status=503 if problems else 200, text=body, content_type="application/json")
+    return Answer(503 if problems else 200, body.encode(), "application/json; charset=utf-8")

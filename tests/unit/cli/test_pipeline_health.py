@@ -13,6 +13,7 @@ from ledgerlb.kube.refusals import ApiUnavailable
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.settings import process_settings
+from ledgerlb.watcher.assemble import WatcherPorts
 from ledgerlb.watcher.settings import watcher_settings
 from tests.support.ledger import START
 
@@ -31,7 +32,12 @@ async def test_a_cluster_that_was_never_read_makes_not_ready():
     process = process_settings(log="memory:", http_port=0)
     health, stop = Health(), asyncio.Event()
     writer = MemoryWriter(MemoryCluster(lambda: START))
-    pipeline = assembled(DomainSettings(), watcher_settings(), programmer_settings(), ApiSource(_Away()), writer)
+    pipeline = assembled(
+        DomainSettings(),
+        watcher_settings(),
+        programmer_settings(),
+        WatcherPorts(source=ApiSource(_Away()), writer=writer),
+    )
     running = asyncio.create_task(pipeline.serve(process, health=health, stop=stop))
     async with asyncio.timeout(20):
         while health.not_ready() != ["observer: not every kind of the cluster has been listed yet"]:

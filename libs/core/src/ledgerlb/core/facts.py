@@ -253,6 +253,46 @@ class CN2ObjectFact(Fact):
     spec: Mapping[str, Any] = {}
 
 
+class SourceFact(Fact):
+    """Where the facts of this log come from. One record, under ``Source//identity``.
+
+    ``identity`` is ``cluster:UID`` (the uid of Namespace ``kube-system``), ``folder:UUID`` (the identity file of a
+    folder of manifests) or ``path:PATH`` (a folder that cannot be written, or a single file). A watcher with another
+    source refuses to write. ``replaces`` is the identity before an adoption, ``by`` who recorded this one, ``created``
+    when.
+    """
+
+    kind: Literal["Source"] = "Source"
+    name: str = "identity"
+    identity: str
+    replaces: str = ""
+    by: str = ""
+
+
+class WithheldFact(Fact):
+    """A mass deletion that the watcher holds back: ``gone`` of ``held`` Services are missing from the source. One
+    record, under ``Withheld//deletions``; ``uid`` names the incident, ``until`` is the end of the grace period
+    (RFC 3339), and ``services`` are the first of them.
+    """
+
+    kind: Literal["Withheld"] = "Withheld"
+    name: str = "deletions"
+    gone: int
+    held: int
+    until: str = ""
+    services: tuple[str, ...] = ()
+
+
+class ConfirmedFact(Fact):
+    """A person's word that a mass deletion is meant. One record, under ``Confirmed//deletions``; ``uid`` is the
+    incident's, ``by`` who confirmed it, ``created`` when.
+    """
+
+    kind: Literal["Confirmed"] = "Confirmed"
+    name: str = "deletions"
+    by: str = ""
+
+
 class Synced(_Frozen):
     """Marker: every object of kind ``of`` that exists at this point of the topic comes before it."""
 
@@ -290,6 +330,9 @@ AnyFact = (
     | KubemanagerFact
     | VirtualMachineInterfaceFact
     | CN2ObjectFact
+    | SourceFact
+    | WithheldFact
+    | ConfirmedFact
 )
 FactRecord = AnyFact | Synced | Gone
 

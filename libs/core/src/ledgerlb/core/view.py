@@ -29,6 +29,7 @@ from ledgerlb.core.facts import (
     Synced,
     VirtualMachineInterfaceFact,
     VirtualNetworkFact,
+    WithheldFact,
 )
 from ledgerlb.core.index import Index
 from ledgerlb.core.reachability import Interface, interface_of_vmi, interfaces_of
@@ -121,6 +122,10 @@ class ClusterView:
     def served(self, kind: str) -> bool:
         """Return whether the cluster serves the kind. True until a marker tells otherwise."""
         return self._synced.get(kind, True)
+
+    def withheld(self) -> WithheldFact | None:
+        """Return the mass deletion that the watcher holds back, if any."""
+        return cast("WithheldFact | None", self._get("Withheld", "deletions"))
 
     def _get(self, kind: str, name: str) -> AnyFact | None:
         return self._facts.get(kind, {}).get(name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ledgerlb.kube.discovery import Discovery
 from ledgerlb.kube.kinds import WATCHED, Kind
 from ledgerlb.kube.listwatch import Api, ListWatch, WatchSettings
+from ledgerlb.kube.refusals import ApiUnavailable
 from ledgerlb.kube.source import ProblemLog, Sink
 
 
@@ -29,6 +30,20 @@ class ApiSource:
         self._settings = settings or WatchSettings()
         self._problems = problems or ProblemLog()
         self._jitter = jitter
+
+    async def identify(self, known: str, renew: bool) -> str:
+        """Return ``cluster:`` and the uid of Namespace ``kube-system``, which no two clusters share. Raises
+        ClusterError.
+        """
+        del known, renew  # a cluster has its identity from its first day
+        # Listed, not read by name: the watcher may list Namespaces and needs no further right.
+        answer = await self._api.get("/api/v1/namespaces", {"fieldSelector": "metadata.name=kube-system"})
+        items = answer.get("items")
+        for item in items if isinstance(items, list) else ():
+            meta = item.get("metadata") if isinstance(item, dict) else None
+            if isinstance(meta, dict) and meta.get("name") == "kube-system" and isinstance(meta.get("uid"), str):
+                return f"cluster:{meta['uid']}"
+        raise ApiUnavailable("the cluster has no Namespace kube-system; see what answers at the server's address")
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
         """Feed ``sink`` until ``stop``; raises only where a loop has a bug."""

@@ -21,8 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from ledgerlb.core.errors import BadInput, InvalidManifest
+from ledgerlb.core.errors import BadInput, ClusterUnavailable, InvalidManifest
 from ledgerlb.kube.cluster import Key, MemoryCluster
+from ledgerlb.kube.deletion_guard import DeletionGuard
+from ledgerlb.kube.folder_identity import FILE, file_identity, identity_of
 from ledgerlb.kube.manifest_files import SUFFIXES, Document, read_documents
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.source import ClusterSource, ProblemLog, Sink
@@ -51,7 +53,12 @@ class ManifestFolder:
     """Follows ``root`` (a folder, read recursively, or one file) into ``cluster``, looking every ``poll`` seconds."""
 
     def __init__(
-        self, root: Path, cluster: MemoryCluster, problems: ProblemLog | None = None, poll: float = 0.5
+        self,
+        root: Path,
+        cluster: MemoryCluster,
+        problems: ProblemLog | None = None,
+        poll: float = 0.5,
+        guard: DeletionGuard | None = None,
     ) -> None:
         self.root = root
         self.cluster = cluster
@@ -59,9 +66,16 @@ class ManifestFolder:
         self.poll = poll
         self.on_look: Callable[[], None] = lambda: None
         """Called after changed files were taken up."""
+        self.identity = ""
+        """``folder:UUID`` once the folder is known by its identity file; then no other folder counts."""
+        self._guard = guard
+        self._foreign = False
+        """Whether the last look found another folder, or an empty mount point, in place of this one."""
         self._files: dict[Path, _File] = {}
         self._applied: dict[Key, Document] = {}
         self._leaving: set[Key] = set()
+        self._holds_back = False
+        """Whether deletions wait for the guard."""
         self._refused: set[Key] = set()
         """Objects that could not be applied and of which no earlier state stands."""
         self._found = False
@@ -72,7 +86,7 @@ class ManifestFolder:
     def complete(self) -> bool:
         """Whether everything that the folder means to say is in the cluster."""
         whole = all(entry.whole for entry in self._files.values())
-        return self._found and whole and not self._refused and not self._unreadable
+        return self._found and whole and not self._refused and not self._unreadable and not self._foreign
 
     def load(self) -> int:
         """Look once and apply what changed; returns how many objects were applied or deleted."""
@@ -100,11 +114,12 @@ class ManifestFolder:
         return signatures, self._read(signatures or {})
 
     async def _follow(self) -> None:
-        unreadable = self._unreadable
+        before = (self._unreadable, self._foreign)
         first = await in_daemon_thread(self._look)
-        if self._unreadable != unreadable:
+        if (self._unreadable, self._foreign) != before:
             self.on_look()
-        if first is None or (self._found and not self._differs(first) and not self._leaving):
+        waits = bool(self._leaving) or self._holds_back
+        if first is None or (self._found and not self._differs(first) and not waits):
             return
         await asyncio.sleep(SETTLE)
         second = await in_daemon_thread(self._look)
@@ -132,10 +147,28 @@ class ManifestFolder:
                 continue
             found[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
         missing = self._note_errors(errors)
+        self._foreign = not missing and not self._is_ours()
         for path, entry in self._files.items():
             if any(str(place) in self._unreadable for place in (path, *path.parents)):
                 found[path] = entry.signature
-        return None if missing or str(self.root) in self._unreadable else found
+        return None if missing or self._foreign or str(self.root) in self._unreadable else found
+
+    def _is_ours(self) -> bool:
+        """Whether the folder still has the identity that it had at the start; tells where it has not."""
+        if not self.identity.startswith("folder:"):
+            return True
+        place = str(self.root / FILE)
+        try:
+            found = file_identity(self.root)
+            problem = "is missing" if not found else f"names {found} and not {self.identity}"
+        except ClusterUnavailable as error:
+            found, problem = "", str(error)
+        if found == self.identity:
+            self.problems.mended(place)
+            return True
+        remedy = f"mount the volume, or restore the file with {self.identity.partition(':')[2]}; what it held stays"
+        self.problems(InvalidManifest(place, "", problem, remedy))
+        return False
 
     def _note_errors(self, errors: list[OSError]) -> bool:
         """Tell what could not be read, and what can be again; whether the root is missing. Other things that are
@@ -224,10 +257,13 @@ class ManifestFolder:
         self._found = True
         wanted = self._wanted()
         changed = 0
-        for key in [key for key in self._applied if key not in wanted]:
-            del self._applied[key]
-            self.cluster.delete(*key)
-            changed += 1
+        gone = [key for key in self._applied if key not in wanted]
+        self._holds_back = not self._may_go(gone)
+        if not self._holds_back:
+            for key in gone:
+                del self._applied[key]
+                self.cluster.delete(*key)
+            changed += len(gone)
         for key, document in wanted.items():
             known = self._applied.get(key)
             if known is not None and known.obj == document.obj:
@@ -238,6 +274,21 @@ class ManifestFolder:
         self._refused &= wanted.keys()
         self._leaving = {key for key in self._leaving if key in wanted and key not in self._applied}
         return changed
+
+    def _may_go(self, gone: list[Key]) -> bool:
+        """Whether everything that the folder no longer names may be deleted now: a mass deletion of Services waits,
+        and with it the networks and endpoints that went in the same change.
+        """
+        if self._guard is None:
+            return True
+        held = {key[1:] for key in self._applied if self._is_balanced(key)}
+        return self._guard.judge("folder", held.intersection(key[1:] for key in gone if key[0] == "Service"), len(held))
+
+    def _is_balanced(self, key: Key) -> bool:
+        if key[0] != "Service":
+            return False
+        spec = self._applied[key].obj.get("spec")
+        return isinstance(spec, dict) and spec.get("type") == "LoadBalancer"
 
     def _wanted(self) -> dict[Key, Document]:
         wanted: dict[Key, Document] = {}
@@ -280,6 +331,14 @@ class ManifestSource:
 
     def __init__(self, folder: ManifestFolder) -> None:
         self.folder = folder
+
+    async def identify(self, known: str, renew: bool) -> str:
+        """Return the folder's identity (see ``folder_identity``), and hold the folder to it from now on. Raises
+        ClusterUnavailable.
+        """
+        found = await in_daemon_thread(identity_of, self.folder.root, known, renew=renew)
+        self.folder.identity = found
+        return found
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
         """Read the folder, hand over everything, then follow files and writes until ``stop``."""

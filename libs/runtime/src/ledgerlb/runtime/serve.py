@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import structlog
 
-from ledgerlb.core.errors import LedgerLBError, LogUnavailable
+from ledgerlb.core.errors import InvalidSetting, LedgerLBError, LogUnavailable
 from ledgerlb.core.text import printable
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.lost import require_ledger
@@ -221,6 +221,9 @@ async def _run_parts(
     failed = failed or bool(pending)
     await asyncio.wait({*pending, keeping, stopping}, timeout=STUCK_TIMEOUT)
     _logger.info("stopped", failed=failed)
+    for task in tasks:
+        if task.done() and not task.cancelled() and isinstance(refused := task.exception(), InvalidSetting):
+            raise refused
     return 1 if failed else 0
 
 
@@ -236,7 +239,8 @@ def _failed(task: asyncio.Future[Any], name: str) -> bool:
         return True
     error = task.exception()
     if error is not None:
-        _logger.error("part failed; the process ends", part=name, error=repr(error), exc_info=error)
+        bug = error if not isinstance(error, InvalidSetting) else None
+        _logger.error("part failed; the process ends", part=name, error=repr(error), exc_info=bug)
     return error is not None
 
 

@@ -18,8 +18,9 @@ from ledgerlb.cli.console import exit_statuses
 
 @dataclass(frozen=True)
 class Entry:
-    """A command: its ``name`` is that of its module in ``ledgerlb.cli.commands`` and of its function (or, for a group,
-    its Typer app) there. ``summary`` fits one line of the root's help; ``findings`` says what exit status 1 means.
+    """A command: its ``name``, with ``_`` for ``-``, is that of its module in ``ledgerlb.cli.commands`` and of its
+    function (or, for a group, its Typer app) there. ``summary`` fits one line of the root's help; ``findings`` says
+    what exit status 1 means.
     """
 
     name: str
@@ -43,6 +44,7 @@ COMMANDS: Final = (
     Entry("reselect", "Move a Service to a fresh choice of network", "a fresh choice would find no network"),
     Entry("backup", "Copy an embedded log while it is in use"),
     Entry("restore", "Put a backup in the place of an embedded log"),
+    Entry("confirm-deletions", "Let a mass deletion go on that the watcher holds back", "nothing is held back"),
     Entry("topics", "Provision or check the topics of a log"),
     Entry("version", "Show the version"),
 )
@@ -60,7 +62,8 @@ class LazyCommand(TyperCommand):
         """Return the command itself, a click command with its parameters."""
         if self._loaded is None:
             name = self._entry.name
-            found = getattr(import_module(f"ledgerlb.cli.commands.{name}"), name)
+            module = name.replace("-", "_")
+            found = getattr(import_module(f"ledgerlb.cli.commands.{module}"), module)
             app = found if isinstance(found, typer.Typer) else _app_of(found, self._entry)
             self._loaded = typer.main.get_command(app)
             self._loaded.name = name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,6 @@ from ledgerlb.ecmp_programmer.settings import ProgrammerSettings, programmer_set
 from ledgerlb.eventlog.connect import sqlite_path
 from ledgerlb.ipam import assemble as ipam
 from ledgerlb.kube.source import Batch, ObjectSource, Sink
-from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.network_selector import assemble as selector
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import ExtraTask, Parts, Ports
@@ -62,14 +61,24 @@ class Pipeline:
 
 @asynccontextmanager
 async def open_pipeline(
-    settings: DomainSettings, *, manifests: Path | None, kubeconfig: Path | None, backend: BackendName
+    settings: DomainSettings,
+    *,
+    manifests: Path | None,
+    kubeconfig: Path | None,
+    backend: BackendName,
+    adopt_log: bool = False,
 ) -> AsyncIterator[Pipeline]:
-    """Put the pipeline together, on a folder of manifests or on an API server; raises InvalidSetting."""
+    """Put the pipeline together, on a folder of manifests or on an API server; raises InvalidSetting.
+
+    ``adopt_log``: whether a log that is about another cluster or folder is taken over.
+    """
     if manifests is not None:
         _check_folder(manifests, kubeconfig)
-    watching = watcher_settings(manifests=manifests, kubeconfig=kubeconfig)
-    async with open_cluster(watching) as (source, writer):
-        yield assembled(settings, watching, programmer_settings(backend=backend.value), source, writer)
+    adopt = {"adopt_log": True} if adopt_log else {}
+    watching = watcher_settings(manifests=manifests, kubeconfig=kubeconfig, **adopt)
+    async with open_cluster(watching) as cluster:
+        ports = watcher.WatcherPorts(**cluster._asdict())
+        yield assembled(settings, watching, programmer_settings(backend=backend.value), ports)
 
 
 def _check_folder(manifests: Path, kubeconfig: Path | None) -> None:
@@ -105,15 +114,13 @@ def assembled(
     domain: DomainSettings,
     watching: WatcherSettings,
     programming: ProgrammerSettings,
-    source: ObjectSource,
-    writer: ClusterWriter,
+    ports: watcher.WatcherPorts,
 ) -> Pipeline:
     """Put together the parts of every service on one cluster."""
-    listening = _Listening(source)
+    listening = _Listening(ports.source)
     # All parts share a reader, so that they share what it tells.
     log = Projection()
-    ports = watcher.WatcherPorts(source=listening, writer=writer, projection=log)
-    watched = watcher.assemble(domain, watching, ports)
+    watched = watcher.assemble(domain, watching, replace(ports, source=listening, projection=log))
     observer = watched.observer
     return Pipeline(
         parts=(

@@ -6,12 +6,15 @@ objects where the cluster serves their kinds.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import LateProcessor, Parts, Ports
+from ledgerlb.watcher.guarded import AdmittedWriter, GuardedSource, Identify
 from ledgerlb.watcher.metrics import WatcherMetrics
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.observer import Observer
@@ -26,12 +29,15 @@ from ledgerlb.watcher.work import Limits
 class WatcherPorts(Ports):
     """``source`` tells of the cluster's objects, ``writer`` changes them; the parts close the writer.
 
+    ``identify`` tells which cluster or folder the source is (None: any is right), and ``guard`` judges mass deletions.
     ``limits`` bounds the writes of each part in place of what the settings say; ``problems`` gets what is wrong with
     objects, in place of the process's log.
     """
 
     source: ObjectSource
     writer: ClusterWriter
+    identify: Identify | None = None
+    guard: DeletionGuard | None = None
     limits: Limits | None = None
     problems: ProblemLog | None = None
 
@@ -49,29 +55,33 @@ class WatcherParts(Parts):
 
 def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPorts) -> WatcherParts:
     """Return the parts of the watcher. Closing them finishes what is being written."""
-    served = ServedKinds(ports.source)
+    guard = ports.guard or DeletionGuard(settings.deletion_grace, time.monotonic)
+    source = GuardedSource(ports.source, guard, ports.clock, identify=ports.identify, adopt=settings.adopt_log)
+    writer = AdmittedWriter(ports.writer, source.admitted)
+    served = ServedKinds(source)
     observer = Observer(served, problems=ports.problems)
     publisher = Publisher(
         domain,
-        ports.writer,
+        writer,
         ports.clock,
         on_reset=observer.recheck,
         limits=ports.limits or Limits(concurrency=settings.write_concurrency),
         projection=ports.projection,
     )
-    objects = object_processors(domain, settings, ports.writer, ports.clock, limits=ports.limits)
+    source.known = observer.held
+    objects = object_processors(domain, settings, writer, ports.clock, limits=ports.limits)
 
     async def close() -> None:
         await publisher.close()
         for processor in objects:
             await processor.close()
-        await ports.writer.close()
+        await writer.close()
 
     return WatcherParts(
         processors=(publisher,),
         late=tuple(LateProcessor(processor=one, wanted=served.asking(one.needs)) for one in objects),
-        tasks=(observing(observer),),
-        collectors=(WatcherMetrics(observer, publisher, objects),),
+        tasks=(observing(observer), source.guard),
+        collectors=(WatcherMetrics(observer, publisher, objects, source),),
         settings=(WatcherSettings,),
         close=close,
         observer=observer,

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
 from ledgerlb.kube.source import ObjectSource
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime.parts import utc_now
+from ledgerlb.watcher.guarded import Identify
 from ledgerlb.watcher.settings import WatcherSettings
 
 
+class Cluster(NamedTuple):
+    """Where objects come from, who changes them, which cluster or folder it is, and what judges mass deletions."""
+
+    source: ObjectSource
+    writer: ClusterWriter
+    identify: Identify
+    guard: DeletionGuard
+
+
 @contextlib.asynccontextmanager
-async def open_cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectSource, ClusterWriter]]:
+async def open_cluster(settings: WatcherSettings) -> AsyncIterator[Cluster]:
     """Connect to the API server, or read the folder that stands for one.
 
     Raises InvalidSetting: a bad kubeconfig, or an API server that is too old.
     """
+    guard = DeletionGuard(settings.deletion_grace, time.monotonic)
     if settings.manifests is not None:
         cluster = MemoryCluster(utc_now)
-        yield ManifestSource(ManifestFolder(settings.manifests, cluster)), MemoryWriter(cluster)
+        source = ManifestSource(ManifestFolder(settings.manifests, cluster, guard=guard))
+        yield Cluster(source, MemoryWriter(cluster), source.identify, guard)
         return
     # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
     from ledgerlb.kube.api_source import ApiSource  # noqa: PLC0415
@@ -32,4 +47,6 @@ async def open_cluster(settings: WatcherSettings) -> AsyncIterator[tuple[ObjectS
 
     async with ApiConnection(settings.kubeconfig) as connection:
         await check_version(connection, str(connection.client.configuration.host))
-        yield ApiSource(connection), ApiWriter(connection.client, settings.write_timeout, connection.renew)
+        api = ApiSource(connection)
+        writer = ApiWriter(connection.client, settings.write_timeout, connection.renew)
+        yield Cluster(api, writer, api.identify, guard)

@@ -17,8 +17,8 @@ def main() -> None:
 async def _serve() -> int:
     process, settings = process_settings(), watcher_settings()
     domain = domain_settings(process)
-    async with open_cluster(settings) as (source, writer):
-        parts = assemble(domain, settings, WatcherPorts(source=source, writer=writer))
+    async with open_cluster(settings) as cluster:
+        parts = assemble(domain, settings, WatcherPorts(**cluster._asdict()))
         return await serve("watcher", [parts], process)
 
 

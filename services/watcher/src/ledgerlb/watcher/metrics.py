@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ledgerlb.watcher.guarded import GuardedSource
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
@@ -15,7 +16,14 @@ from ledgerlb.watcher.publisher import Publisher
 class WatcherMetrics(Collector):
     """See module."""
 
-    def __init__(self, observer: Observer, publisher: Publisher, objects: Iterable[ObjectProcessor] = ()) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        publisher: Publisher,
+        objects: Iterable[ObjectProcessor] = (),
+        source: GuardedSource | None = None,
+    ) -> None:
+        self._source = source
         self._observer = observer
         self._publisher = publisher
         self._objects = tuple(objects)
@@ -52,3 +60,8 @@ class WatcherMetrics(Collector):
         facts = CounterMetricFamily("ledgerlb_facts_appended", "Facts appended")
         facts.add_metric([], self._observer.appended)
         yield facts
+        withheld = GaugeMetricFamily(
+            "ledgerlb_deletions_withheld", "Services that are missing from the source and not released yet"
+        )
+        withheld.add_metric([], self._source.withheld if self._source is not None else 0)
+        yield withheld

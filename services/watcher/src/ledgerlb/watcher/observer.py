@@ -103,6 +103,10 @@ class Observer:
         """Whether every kind of the source was listed at least once and all of it is in the log."""
         return not self.pending and all(self._kind(kind).listed for kind in KINDS)
 
+    def held(self, kind: str) -> Mapping[str, bytes]:
+        """Return what is known of one kind: the encoded fact by record key."""
+        return {key: row.wanted for key, row in self._kind(kind).rows.items() if row.wanted is not None}
+
     # From the source
 
     def take(self, batch: Batch) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledgerlb.core.errors import InvalidSetting
+from ledgerlb.core.settings import parse_duration
 from ledgerlb.runtime.settings import PREFIX, refused_variable
 
 Switch = Literal["auto", "off"]
@@ -34,6 +35,17 @@ class WatcherSettings(BaseSettings):
     nad_objects: Switch = "auto"
     """VirtualNetworks and Subnets of NetworkAttachmentDefinitions: made where the cluster serves them, or ``off``:
     CN2 or somebody else makes them."""
+
+    adopt_log: bool = False
+    """Whether a log that is about another cluster or folder is taken over; the log records who did it."""
+    deletion_grace: float = Field(default=600.0, ge=0, le=7 * 86400)
+    """Seconds, or a duration such as ``10m``, for which a mass deletion is held back (more than 20 % of the Services
+    and at least 5 in one list or folder change)."""
+
+    @field_validator("deletion_grace", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return parse_duration(value) if isinstance(value, str) else value
 
     @field_validator("kubeconfig", "manifests", mode="before")
     @classmethod

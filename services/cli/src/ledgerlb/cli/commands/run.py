@@ -73,6 +73,14 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
             help="Health and metrics; 0 takes a free port.",
         ),
     ] = 0,
+    adopt_log: Annotated[
+        bool,
+        typer.Option(
+            "--adopt-log",
+            envvar="LEDGERLB_ADOPT_LOG",
+            help="Take the log over although it is about another cluster or folder.",
+        ),
+    ] = False,
     output: OutputOption = Output.text,
 ) -> int:
     """Run all services in one process, against an API server or a folder of manifests."""
@@ -84,7 +92,9 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     process = process_settings(log=log, settings=settings, http_port=http_port, **level)
     stop = asyncio.Event()
     outcome = _Outcome()
-    async with open_pipeline(domain, manifests=manifests, kubeconfig=kubeconfig, backend=backend) as pipeline:
+    async with open_pipeline(
+        domain, manifests=manifests, kubeconfig=kubeconfig, backend=backend, adopt_log=adopt_log
+    ) as pipeline:
         follower = pipeline.follower
         shown = _live_table(follower) if live else _log_lines(follower)
         # Starts before the services, so that the time which a silent log takes counts towards --timeout.
@@ -147,6 +157,9 @@ def _picture(follower: Follower, health: Health, terminal: Console) -> Renderabl
     waiting = health.not_ready()
     progress = "; ".join(waiting[:2]) if waiting else "all services are ready"
     ledger = follower.view.ledger
+    held = follower.view.cluster.withheld()
+    if held is not None:
+        progress = f"{held.gone} SERVICES ARE MISSING AND HELD BACK: ledgerlb confirm-deletions · {progress}"
     headline = f"{ready} of {len(lines)} Services ready · {ledger.accepted} ledger entries · {progress}"
     networks = list(follower.view.networks())
     shown = live_lines(headline, lines, networks, terminal.width, terminal.height)

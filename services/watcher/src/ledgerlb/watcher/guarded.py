@@ -1,0 +1,340 @@
+"""A source of objects behind two checks: it is the source that the log is about, and it does not take away too much.
+
+    source ──► GuardedSource ──► observer
+
+Before the first batch the source's identity is compared with the log's ``Source`` fact. A source that the log does not
+know yet is recorded; another one ends the process (``WrongSource``) unless it is to be adopted. Writers wait for the
+same check.
+
+Deletions that follow from a list are then judged by a ``DeletionGuard``. Names that must stay are added to the names of
+the list, so the observer keeps what it knows of them. Kinds other than Services wait for the verdict on Services: the
+networks and nodes of a cluster that answers with nothing are as suspicious as its Services.
+
+Concurrency: everything happens on one event loop. Memory: the names that are held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import platform
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from ledgerlb.core.errors import BadInput, ClusterError, ClusterUnavailable, InvalidSetting, LogUnavailable
+from ledgerlb.core.facts import ConfirmedFact, ServiceFact, SourceFact, WithheldFact, decode_fact, fact_key
+from ledgerlb.eventlog.port import EventLog, PositionLost, Reader
+from ledgerlb.eventlog.topics import FACTS
+from ledgerlb.kube.deletion_guard import DeletionGuard
+from ledgerlb.kube.source import Batch, Name, ObjectSource, Seen, Sink
+from ledgerlb.kube.writer import ClusterWriter, Object, Write
+from ledgerlb.runtime.backoff import Backoff
+from ledgerlb.runtime.health import Health
+from ledgerlb.runtime.parts import Clock
+from ledgerlb.runtime.stopping import sleep_or_stop
+
+LOOK_SECONDS: Final = 1.0
+"""Seconds between two looks at whether a grace period is over or a person has confirmed."""
+WRITE_SECONDS: Final = 30.0
+"""Seconds for which a write waits until the source is known to be the right one."""
+RELIST_SECONDS: Final = 60.0
+"""Seconds after an incident in which the other kinds may be listed again before what they lack goes."""
+SHOWN: Final = 20
+"""Services that a ``Withheld`` record names."""
+_EXEMPT: Final = frozenset({"Pod"})
+"""Kinds that are never held back: the observer asks for the Pods that it needs by itself."""
+_LIST: Final = "list"
+
+_logger = structlog.get_logger(__name__)
+
+Identify = Callable[[str, bool], Awaitable[str]]
+"""Return the identity of the source, given the one that the log knows and whether it may be made anew (see
+``folder_identity.identity_of``). Raises ClusterError."""
+Known = Callable[[str], Mapping[str, bytes]]
+"""Return what the observer holds of one kind: the encoded fact by record key."""
+
+
+class WrongSource(InvalidSetting):
+    """The log is about another cluster or folder."""
+
+
+class GuardedSource:
+    """See module. ``known`` and ``clock`` are set before it runs; ``identify`` None: any source is right."""
+
+    def __init__(
+        self, source: ObjectSource, guard: DeletionGuard, clock: Clock, *, identify: Identify | None, adopt: bool
+    ) -> None:
+        self._source = source
+        self._guard = guard
+        self._clock = clock
+        self._identify = identify
+        self._adopt = adopt
+        self._held: dict[str, set[Name]] = {}
+        """Names by kind that lists left out and that stay for now."""
+        self._services_judged = False
+        self._incident = False
+        """Whether Services that a list left out are held back."""
+        self._let_go_at: float | None = None
+        self._sink: Sink = lambda _: None
+        self._changed = asyncio.Event()
+        self._shown: WithheldFact | None = None
+        self.known: Known = lambda _: {}
+        self.admitted = asyncio.Event()
+        """Set once the source is known to be the log's."""
+        if identify is None:
+            self.admitted.set()
+        guard.on_change = self._changed.set
+
+    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
+        """See ObjectSource. Raises WrongSource."""
+        self._sink = sink
+        source = await self._claim(stop)
+        if stop.is_set():
+            return
+        if source is not None:
+            sink(Batch("Source", (Seen(source),)))
+        if self.known("Withheld"):  # an incident of an earlier process; this one judges by itself
+            sink(Batch("Withheld", gone=((("", "deletions"), 0),)))
+        self.admitted.set()
+        await self._source.run(self._pass, stop)
+
+    # Identity
+
+    async def _claim(self, stop: asyncio.Event) -> SourceFact | None:
+        """Return what is to be recorded, None where the log says it already. Raises WrongSource."""
+        if self._identify is None:
+            return None
+        value = self.known("Source").get(fact_key("Source", "", "identity"))
+        known = ""
+        if value is not None:
+            fact = decode_fact(fact_key("Source", "", "identity"), value)
+            known = fact.identity if isinstance(fact, SourceFact) else ""
+        backoff = Backoff()
+        while not stop.is_set():
+            try:
+                found = await self._identify(known, self._adopt)
+            except (ClusterError, BadInput) as error:
+                wait = backoff.next()
+                _logger.warning("the source cannot be identified; trying again", error=str(error), seconds=wait)
+                await sleep_or_stop(stop, wait)
+                continue
+            return self._compared(known, found)
+        return None
+
+    def _compared(self, known: str, found: str) -> SourceFact | None:
+        if known == found:
+            return None
+        if known and not self._adopt:
+            shown = found or "a folder without an identity file"
+            raise WrongSource(
+                "source",
+                shown,
+                f"is not the source of this log, which is {known}: nothing is written and nothing is released",
+                "name the right cluster, folder or log, or mount the volume; to let this source take the log over, "
+                "start with --adopt-log (LEDGERLB_ADOPT_LOG=true)",
+            )
+        now = _timestamp(self._clock())
+        _logger.info("source of the log recorded", identity=found, replaces=known)
+        return SourceFact(identity=found, replaces=known, by=whoami(), created=now)
+
+    # Deletions
+
+    def _pass(self, batch: Batch) -> None:
+        held = self._held.get(batch.kind)
+        if held:
+            held -= {(entry.fact.namespace, entry.fact.name) for entry in batch.upserts}
+            held -= {name for name, _ in batch.gone}
+        if batch.listed is None or not batch.listed.complete or batch.kind in _EXEMPT:
+            self._sink(batch)
+            return
+        missing = self._names(batch.kind) - batch.listed.names
+        missing -= {(entry.fact.namespace, entry.fact.name) for entry in batch.upserts}
+        if batch.kind == "Service":
+            stay = self._judge_services(missing)
+        else:
+            stay = missing if self._incident or not self._services_judged else set()
+        self._held[batch.kind] = stay
+        self._sink(replace(batch, listed=replace(batch.listed, names=batch.listed.names | stay)))
+        if self._services_judged and not self._incident and self._let_go_at is None:
+            self._let_go()
+
+    def _judge_services(self, missing: set[Name]) -> set[Name]:
+        """Return the Services that stay although a list left them out."""
+        over = self._guard.is_over(_LIST)
+        may_go = self._may_go(missing)
+        self._services_judged = True
+        if not may_go:
+            self._incident, self._let_go_at = True, None
+            return missing
+        if self._incident:
+            self._incident = False
+            # What came back comes kind by kind: the other kinds get time to be listed again.
+            self._let_go_at = self._guard.clock() + (0.0 if over else RELIST_SECONDS)
+        return set()
+
+    def _names(self, kind: str) -> set[Name]:
+        names: set[Name] = set()
+        for key in self.known(kind):
+            namespace, _, name = key.partition("/")[2].partition("/")
+            names.add((namespace, name))
+        return names
+
+    def _may_go(self, missing: set[Name]) -> bool:
+        """Judge the Services that a list left out: those that are load balancers count."""
+        facts = self.known("Service")
+        balanced = {name for name in missing if _is_balanced(facts, name)}
+        held = sum(_is_balanced(facts, name) for name in self._names("Service")) if balanced else 0
+        return self._guard.judge(_LIST, balanced, held)
+
+    def _let_go(self) -> None:
+        """Tell the observer that everything that was held back is gone."""
+        self._let_go_at = None
+        held, self._held = self._held, {}
+        for kind, names in held.items():
+            if names:
+                self._sink(Batch(kind, gone=tuple((name, 0) for name in sorted(names))))
+
+    def look(self) -> None:
+        """Let go of what may go by now."""
+        if self._incident:
+            stay = self._judge_services(self._held.get("Service", set()))
+            if stay or self._incident:
+                return
+        if self._let_go_at is not None and self._guard.clock() >= self._let_go_at:
+            self._let_go()
+
+    # As a task
+
+    async def guard(self, log: EventLog, health: Health, stop: asyncio.Event) -> None:
+        """Keep the ``Withheld`` record, and read confirmations, until ``stop`` (an extra task of the process)."""
+        del health
+        reader: Reader | None = None
+        try:
+            while not stop.is_set():
+                await self._wait(stop)
+                reader = await self._read_confirmations(log, reader)
+                self.look()
+                self._show()
+        finally:
+            if reader is not None:
+                await reader.close()
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        if self._guard.withheld is not None or self._let_go_at is not None:
+            await sleep_or_stop(stop, LOOK_SECONDS)
+            return
+        waiting = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        self._changed.clear()
+
+    async def _read_confirmations(self, log: EventLog, reader: Reader | None) -> Reader | None:
+        """Read what was appended since the incident began; returns the reader while there is one."""
+        with suppress(LogUnavailable):
+            if self._guard.withheld is None:
+                if reader is not None:
+                    await reader.close()
+                return None
+            if reader is None:
+                return await log.open([FACTS], {FACTS.name: await log.end(FACTS)})
+            try:
+                while records := await reader.poll(0.0):
+                    for record in records:
+                        self._confirm(record.key, record.value)
+            except PositionLost:
+                await reader.close()
+                return None
+        return reader
+
+    def _confirm(self, key: str, value: bytes | None) -> None:
+        if not key.startswith("Confirmed/") or value is None or self._shown is None:
+            return
+        with suppress(BadInput):
+            fact = decode_fact(key, value)
+            if isinstance(fact, ConfirmedFact) and fact.uid == self._shown.uid:
+                _logger.warning("mass deletion confirmed", by=fact.by, services=self._shown.gone)
+                self._guard.confirm()
+
+    def _show(self) -> None:
+        """Keep the ``Withheld`` record as the guard has it, through the observer."""
+        withheld = self._guard.withheld
+        if withheld is None:
+            if self._shown is not None:
+                _logger.warning("nothing is held back any more")
+                self._shown = None
+                self._sink(Batch("Withheld", gone=((("", "deletions"), 0),)))
+            return
+        if self._shown is not None and self._shown.gone == len(withheld.gone):
+            return
+        now = self._clock()
+        self._shown = WithheldFact(
+            uid=self._shown.uid if self._shown is not None else f"{now.timestamp():.6f}",
+            created=_timestamp(now),
+            until=_timestamp(now + timedelta(seconds=withheld.seconds_left)),
+            gone=len(withheld.gone),
+            held=withheld.held,
+            services=tuple("/".join(name) for name in withheld.gone[:SHOWN]),
+        )
+        _logger.warning(
+            "mass deletion held back: Services are missing from the source, and nothing is released yet; restore "
+            "the source, or run: ledgerlb confirm-deletions",
+            gone=self._shown.gone, held=self._shown.held, until=self._shown.until, services=self._shown.services,
+        )  # fmt: skip
+        self._sink(Batch("Withheld", (Seen(self._shown),)))
+
+    @property
+    def withheld(self) -> int:
+        """How many Services are held back now."""
+        withheld = self._guard.withheld
+        return len(withheld.gone) if withheld is not None else 0
+
+
+class AdmittedWriter:
+    """A ClusterWriter that writes nothing before the source is known to be the log's."""
+
+    def __init__(self, writer: ClusterWriter, admitted: asyncio.Event) -> None:
+        self._writer = writer
+        self._admitted = admitted
+
+    async def write(self, write: Write) -> Object | None:
+        """See ClusterWriter. Waits for the check; raises ClusterUnavailable where it takes too long."""
+        if not self._admitted.is_set() and not await sleep_or_stop(self._admitted, WRITE_SECONDS):
+            raise ClusterUnavailable("the source of the log is not known to be the right one yet")
+        return await self._writer.write(write)
+
+    async def close(self) -> None:
+        """See ClusterWriter."""
+        await self._writer.close()
+
+
+def _is_balanced(facts: Mapping[str, bytes], name: Name) -> bool:
+    key = fact_key("Service", *name)
+    value = facts.get(key)
+    if value is None:
+        return False
+    try:
+        fact = decode_fact(key, value)
+    except BadInput:
+        return False
+    return isinstance(fact, ServiceFact) and fact.type == "LoadBalancer"
+
+
+def whoami() -> str:
+    """Return ``user@host`` of this process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "unknown"
+    return f"{user}@{platform.node()}"
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -26,8 +26,8 @@ done
 
 for service in "${SERVICES[@]}"; do
   step "building $PREFIX/$service:$TAG" 10 900 "$CACHE/logs/image-$service.log" \
-    docker build --build-arg "BASE_IMAGE=$LEDGERLB_IMAGE_PYTHON" -t "$PREFIX/$service:$TAG" \
-    -f "$ROOT/services/$service/Dockerfile" "$ROOT"
+    docker build --build-arg "BASE_IMAGE=$LEDGERLB_IMAGE_PYTHON" --build-arg "SERVICE=$service" \
+    -t "$PREFIX/$service:$TAG" "$ROOT"
 done
 
 files=(-f "$ROOT/docker-compose.yml")

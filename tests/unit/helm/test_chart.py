@@ -210,7 +210,8 @@ class TestPods:
     def test_images_are_those_of_the_values(self):
         specs = pod_specs(render('image.registry="r.example:5000"', 'image.tag="7"', "agent.enabled=true"))
         images = {spec["containers"][0]["image"] for spec in specs.values()}
-        built = {path.parent.name for path in ROOT.glob("services/*/Dockerfile")}
+        members = ROOT.glob("services/*/pyproject.toml")
+        built = {path.parent.name for path in members if "[project.scripts]" in path.read_text("utf-8")}
         assert images == {f"r.example:5000/ledgerlb/{name}:7" for name in built}
 
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -9,7 +10,11 @@ import yaml
 from ledgerlb.core.settings import DomainSettings
 from tests.unit.packaging.tree import ROOT, read
 
-DOCKERFILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("services/*/Dockerfile"))
+SERVICES = sorted(
+    path.parent.name
+    for path in ROOT.glob("services/*/pyproject.toml")
+    if "[project.scripts]" in path.read_text("utf-8")
+)
 LONG_RUNNING = {"watcher", "network-selector", "ipam", "planner", "agent"}
 
 
@@ -36,64 +41,64 @@ def shell(script):
     return done.stdout.strip()
 
 
-def test_every_service_has_an_image():
-    assert {path.split("/")[1] for path in DOCKERFILES} == {
-        path.parent.name
-        for path in ROOT.glob("services/*/pyproject.toml")
-        if "[project.scripts]" in path.read_text("utf-8")
-    }
+def members(*arguments):
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "members.py", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout.split()
 
 
-@pytest.mark.parametrize("path", DOCKERFILES)
 class TestDockerfile:
-    def test_rests_on_a_public_image_that_may_be_another(self, path):
-        assert f"ARG BASE_IMAGE={shell('. scripts/lib.sh; public_image python')}\n" in read(path)
-        assert set(re.findall(r"^FROM (\S+)", read(path), re.MULTILINE)) <= {"${BASE_IMAGE}", "packages"}
+    def test_there_is_one(self):
+        assert [str(path.relative_to(ROOT)) for path in ROOT.glob("*/**/Dockerfile") if ".cache" not in path.parts] == [
+            str(path.relative_to(ROOT)) for path in ROOT.glob("images/*/Dockerfile")
+        ]
+        assert (ROOT / "Dockerfile").is_file()
 
-    def test_runs_as_nobody_in_particular(self, path):
-        final = read(path).rpartition("\nFROM ")[2]
+    def test_rests_on_a_public_image_that_may_be_another(self):
+        assert f"ARG BASE_IMAGE={shell('. scripts/lib.sh; public_image python')}\n" in read("Dockerfile")
+        assert set(re.findall(r"^FROM (\S+)", read("Dockerfile"), re.MULTILINE)) <= {"${BASE_IMAGE}", "packages"}
+
+    def test_runs_as_nobody_in_particular(self):
+        final = read("Dockerfile").rpartition("\nFROM ")[2]
         users = re.findall(r"^USER (\S+)", final, re.MULTILINE)
         assert users
-        assert users[-1].split(":")[0].isdecimal()
         assert int(users[-1].split(":")[0]) > 0
 
-    def test_installs_by_hash_and_leaves_no_installer_behind(self, path):
-        installs = [line for line in read(path).replace("\\\n", " ").splitlines() if "pip install" in line]
+    def test_installs_by_hash_and_leaves_no_installer_behind(self):
+        installs = [line for line in read("Dockerfile").replace("\\\n", " ").splitlines() if "pip install" in line]
         assert installs
         assert all("--require-hashes" in line or "--no-index" in line for line in installs)
-        final = read(path).rpartition("\nFROM ")[2]
+        final = read("Dockerfile").rpartition("\nFROM ")[2]
         assert "pip install" not in final
         assert "pip uninstall" in final
 
-    def test_tells_whether_it_is_well_and_starts_the_service(self, path):
-        service = path.split("/")[1]
-        assert "HEALTHCHECK" in read(path)
-        if service != "cli":
-            assert "/healthz" in read(path)
-        entry = re.findall(r'^ENTRYPOINT \["([^"]+)"\]', read(path), re.MULTILINE)
-        assert entry[0] in read(f"services/{service}/pyproject.toml")
+    def test_what_comes_before_the_service_is_the_same_layer_for_all(self):
+        assert (
+            "SERVICE"
+            not in re.search(r"^FROM \S+ AS packages\n.*?^FROM", read("Dockerfile"), re.DOTALL | re.MULTILINE)[0]
+        )
 
-    def test_holds_every_member_that_it_needs(self, path):
-        """Siblings named as dependencies, and theirs, are copied in; nothing else is."""
+    @pytest.mark.parametrize("service", SERVICES)
+    def test_holds_what_the_service_imports_and_starts_it(self, service):
+        """``test_members`` asserts that every member declares what it imports."""
 
         def needs(name):
             folder = next(iter(ROOT.glob(f"[ls]*/{name}")))
-            found = {str(folder.relative_to(ROOT))}
+            found = {str(folder)}
             declared = (folder / "pyproject.toml").read_text("utf-8").partition("dependencies = [")[2].partition("]")[0]
             for sibling in re.findall(r'"ledgerlb-([\w-]+)"', declared):
                 found |= needs(sibling)
             return found
 
-        copied = set(re.findall(r"^COPY ((?:libs|services)/\S+)", read(path), re.MULTILINE))
-        assert copied == needs(path.split("/")[1])
+        status, folders = members(service)
+        assert status == 0
+        assert set(folders) == needs(service)
+        assert members("--command", service) == (0, ["ledgerlb" if service == "cli" else f"ledgerlb-{service}"])
 
-    def test_shares_the_layer_of_packages_with_the_others(self, path):
-        def packages(text):
-            return text[text.index("ARG BASE_IMAGE") : text.index("FROM packages")], re.findall(
-                r"^COPY --from=packages.*", text, re.MULTILINE
-            )
-
-        assert packages(read(path)) == packages(read(DOCKERFILES[0]))
+    @pytest.mark.parametrize("arguments", [(), ("nobody",), ("../x",), ("--command", "nobody")])
+    def test_another_service_is_refused(self, arguments):
+        assert members(*arguments)[0] != 0
 
 
 class TestCompose:
@@ -114,9 +119,16 @@ class TestCompose:
 
     def test_images_are_those_that_make_up_builds(self, services):
         for name in LONG_RUNNING | {"topics"}:
-            repository = default_of(services[name]["image"])
-            folder = repository.partition("/")[2].partition(":")[0]
-            assert f"services/{folder}/Dockerfile" in DOCKERFILES
+            service = default_of(services[name]["image"]).partition("/")[2].partition(":")[0]
+            assert service in SERVICES
+            if "build" in services[name]:
+                assert services[name]["build"]["args"]["SERVICE"] == service
+
+    def test_every_service_tells_whether_it_is_well(self, services):
+        for name in LONG_RUNNING:
+            assert "/healthz" in " ".join(services[name]["healthcheck"]["test"])
+            assert services[name]["environment"]["LEDGERLB_HTTP_PORT"] == "8080"
+            assert services[name]["environment"]["LEDGERLB_HTTP_HOST"] == "0.0.0.0"
 
     def test_ports_are_published_on_loopback_only(self, services):
         ports = [port for service in services.values() for port in service.get("ports", [])]

@@ -1,38 +1,34 @@
-# The ECMP-programmer: the planner of path sets, and the agents that program them.
-# Build it from the root of the repository: docker build -f services/ecmp-programmer/Dockerfile .
+# One image for each service: docker build --build-arg SERVICE=ipam .
+# SERVICE: a folder of services/ (cli, watcher, network-selector, ipam, ecmp-programmer).
 # BASE_IMAGE: any image with CPython 3.11 as "python" in /usr/local, pip, and the certificate authorities that pip needs.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-# What runs, by hash. The same stage in every service's file, so that it is built and stored once.
+# What runs, by hash. It does not depend on the service, so it is built and stored once.
 FROM ${BASE_IMAGE} AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements.lock /build/
 RUN python -m pip install -q --require-hashes --only-binary :all: --no-deps --prefix /packages -r /build/requirements.lock
 
+# The service and the members of the workspace that it depends on, and no others.
 FROM packages AS members
 COPY requirements-build.lock /build/
 RUN python -m pip install -q --require-hashes --only-binary :all: --no-deps -r /build/requirements-build.lock
-COPY libs/core /build/libs/core
-COPY libs/eventlog /build/libs/eventlog
-COPY libs/runtime /build/libs/runtime
-COPY services/ecmp-programmer /build/services/ecmp-programmer
+COPY scripts/members.py /build/scripts/
+COPY libs /build/libs
+COPY services /build/services
+ARG SERVICE
 RUN python -m pip install -q --no-deps --no-index --no-build-isolation --prefix /members \
-    /build/libs/core \
-    /build/libs/eventlog \
-    /build/libs/runtime \
-    /build/services/ecmp-programmer
+        $(python /build/scripts/members.py "${SERVICE:?name a folder of services/}") && \
+    ln -s "$(python /build/scripts/members.py --command "$SERVICE")" /members/bin/ledgerlb-service
 
 FROM ${BASE_IMAGE}
 RUN python -m pip uninstall -q -y pip setuptools wheel 2>/dev/null; \
     useradd --uid 10001 --user-group --home-dir /var/lib/ledgerlb --create-home --shell /usr/sbin/nologin ledgerlb
 COPY --from=packages /packages /usr/local
 COPY --from=members /members /usr/local
-LABEL org.opencontainers.image.title="ledgerlb-ecmp-programmer" org.opencontainers.image.licenses="Apache-2.0"
+ARG SERVICE
+LABEL org.opencontainers.image.title="ledgerlb-${SERVICE}" org.opencontainers.image.licenses="Apache-2.0"
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-ENV LEDGERLB_HTTP_HOST=0.0.0.0 LEDGERLB_HTTP_PORT=8080
-EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=6 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['LEDGERLB_HTTP_PORT'] + '/healthz', timeout=3)"]
 WORKDIR /var/lib/ledgerlb
 USER 10001:10001
-ENTRYPOINT ["ledgerlb-ecmp-programmer"]
+ENTRYPOINT ["ledgerlb-service"]

@@ -38,12 +38,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = schedule.in_order(items)
 
 
+def _as_text(_: object, __: str, event: dict[str, object]) -> str:
+    message = str(event.pop("event", ""))
+    event.pop("exc_info", None)
+    return " ".join([message, *(f"{key}={value}" for key, value in event.items())])
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """A process configures logging for itself, and many run inside the test process: put it back afterwards."""
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.level, list(logger.handlers), logger.disabled, logger.propagate) for logger in loggers]
     disabled = logging.root.manager.disable
+    # Lines of structlog go to the standard library's loggers, where pytest's caplog finds them.
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, _as_text],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
     yield
     for logger, level, handlers, was_disabled, propagate in before:
         logger.setLevel(level)

@@ -319,7 +319,7 @@ async def test_whatever_answers_in_place_of_an_api_server_deletes_nothing(api, f
     assert world.names("Service") == ["a/p"]
     assert world.names("Subnet") == ["a/s"]
     assert world.present == {"Service": True, "Subnet": True}
-    assert when == "watch" or "see what answers at" in caplog.text
+    assert when == "watch" or "check what answers at" in caplog.text
     lost["now"] = False
     await api.put(SERVICES, service("q"))
     await api.put(path, subnet("t"))

@@ -1,5 +1,4 @@
-"""List and watch one kind: everything there is, then every change, and everything again whenever something may have
-been missed.
+"""List and watch one kind: everything there is, then every change, and everything again after a possible gap.
 
     discover the version ──► list, page by page ──► watch from the list's version ──┐
          ▲                           ▲                 ▲                            │
@@ -8,15 +7,14 @@ been missed.
          │      └── absent: look again every few seconds     │
          └─────────────────────────────────────────────── 404, of a kind that may be absent
 
-Nothing is kept here but the last version: a sink compares each full list with what it knows. Every wait has a bound:
-requests by time-outs, silent streams by ``idle`` (the server sends bookmarks about once a minute), retries by a growing
-pause with jitter.
+Only the last version is kept here: a sink compares each full list with what it knows. Every wait has a bound: time-outs
+for requests, ``idle`` for silent streams (the server sends bookmarks about once a minute), and a growing pause with
+jitter between tries.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
+import structlog
 
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.discovery import Discovery
@@ -33,8 +32,9 @@ from ledgerlb.kube.lines import LineTooLong, lines_of
 from ledgerlb.kube.normalise import name_of, version_of
 from ledgerlb.kube.refusals import EXPIRED, NOT_FOUND, ApiRefused, ApiUnavailable
 from ledgerlb.kube.source import Batch, Listed, Name, ProblemLog, Sink, seen
+from ledgerlb.runtime.backoff import Backoff
 
-_log: Final = logging.getLogger("ledgerlb.kube")
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class WatchSettings:
     pause: tuple[float, float] = (0.2, 30.0)
     absent: float = 5.0
     healthy: float = 5.0
-    """A stream that lasted this long was well: the next try follows at once."""
+    """A stream that lasted this long was healthy, so the next try follows at once."""
 
 
 class Api(Protocol):
@@ -75,31 +75,11 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 
 
 class _Relist(Exception):
-    """The watch cannot go on from where it is."""
-
-
-class Pause:
-    """Growing pauses: each between half and all of a length that doubles up to the longest."""
-
-    def __init__(self, first: float, longest: float, jitter: Callable[[], float]) -> None:
-        self._first = first
-        self._longest = longest
-        self._jitter = jitter
-        self._length = first
-
-    def reset(self) -> None:
-        """Begin anew."""
-        self._length = self._first
-
-    async def wait(self, at_least: float = 0.0) -> None:
-        """Sleep."""
-        length = max(self._length * (0.5 + self._jitter() / 2), min(at_least, self._longest))
-        self._length = min(self._longest, self._length * 2)
-        await asyncio.sleep(length)
+    """The watch cannot continue, so the kind must be listed again."""
 
 
 class ListWatch:
-    """The loop of one kind; ``run`` ends only by cancellation."""
+    """List and watch one kind. ``run`` ends only by cancellation."""
 
     def __init__(
         self,
@@ -119,7 +99,7 @@ class ListWatch:
         self._problems = problems
         self._settings = settings or WatchSettings()
         self._jitter = jitter
-        self._pause = Pause(*self._settings.pause, jitter)
+        self._backoff = Backoff(*self._settings.pause, share=lambda: 0.5 + jitter() / 2)
         self._absent = False
         self._version = ""
 
@@ -135,24 +115,25 @@ class ListWatch:
                 await self._list(served)
                 await self._watch(served)
             except _Relist as why:
-                _log.info("%s: listing again (%s)", self._kind.plural, why)
+                _logger.info("listing again", kind=self._kind.plural, reason=str(why))
                 await self._rest(began, 0.0)
             except ApiRefused as refused:
                 self._tell(refused)
-                await self._pause.wait()
+                await self._pause()
             except ApiUnavailable as error:
                 self._complain(str(error), "it is tried again")
-                await self._pause.wait(error.retry_after)
-            except BadInput as problem:  # an answer without the names that every object has: no API server says that
+                await self._pause(error.retry_after)
+            except BadInput as problem:  # an answer without the names that every object has is not an API server's
                 self._problems(problem)
-                await self._pause.wait()
+                await self._pause()
 
     def _tell(self, refused: ApiRefused) -> None:
         if refused.status == EXPIRED or (refused.status == NOT_FOUND and self._kind.optional):
-            return  # the list begins anew, or the definition went: both are seen at the next try
+            return  # the list starts again, or the definition was deleted: the next try finds out
         if refused.status == NOT_FOUND:
-            # Every API server has these: whatever answered is none. Taken at its word, everything were gone.
-            self._complain(str(refused), "see what answers at the server's address; what is known stays")
+            # Every API server serves these kinds, so a 404 means we are not talking to one. Trusting it would delete
+            # every fact.
+            self._complain(str(refused), "check what answers at the server's address; what is known stays")
         else:
             self._complain(str(refused), "grant the watcher get, list and watch on it")
 
@@ -162,7 +143,7 @@ class ListWatch:
     async def _wait_for_definition(self) -> None:
         if not self._absent:
             self._absent = True
-            _log.info("%s are not served by this cluster", self._kind.plural)
+            _logger.info("this cluster does not serve the kind", kind=self._kind.plural)
             self._sink(Batch(self._kind.kind, listed=Listed(frozenset(), present=False)))
         await asyncio.sleep(self._settings.absent * (0.75 + self._jitter() / 4))
 
@@ -180,7 +161,7 @@ class ListWatch:
             token = meta.get("continue") or ""
             self._version = str(meta["resourceVersion"])
             facts, silent = seen(self._kind.kind, items, self._problems)
-            # A broken object stays in the list of what there is: its last good fact must not be taken for gone.
+            # A broken object still exists, so its last good fact must stay.
             names |= {self._name(entry) for entry in items} - set(silent)
             if token:
                 self._sink(Batch(self._kind.kind, tuple(facts)))
@@ -200,7 +181,7 @@ class ListWatch:
     # Watch
 
     async def _watch(self, served: str) -> None:
-        """Follow changes; ends by raising _Relist, or ApiRefused (404: the definition went)."""
+        """Follow changes. Ends by raising _Relist, or ApiRefused (404: the definition was deleted)."""
         while True:
             began = time.monotonic()
             try:
@@ -210,16 +191,20 @@ class ListWatch:
                     raise _Relist(str(refused)) from refused
                 raise
             except ApiUnavailable as error:
-                _log.debug("%s: watching again (%s)", self._kind.plural, error)
+                _logger.debug("watching again", kind=self._kind.plural, reason=str(error))
                 await self._rest(began, error.retry_after)
             else:
                 await self._rest(began, 0.0)
 
     async def _rest(self, began: float, at_least: float) -> None:
         if time.monotonic() - began >= self._settings.healthy and not at_least:
-            self._pause.reset()
+            self._backoff.reset()
             return
-        await self._pause.wait(at_least)
+        await self._pause(at_least)
+
+    async def _pause(self, at_least: float = 0.0) -> None:
+        """Sleep for the next pause, or as long as the server asks, up to the longest pause."""
+        await asyncio.sleep(max(self._backoff.next(), min(at_least, self._settings.pause[1])))
 
     async def _stream(self, served: str) -> None:
         shortest, longest = self._settings.watch
@@ -237,7 +222,7 @@ class ListWatch:
                 raise _Relist(str(error)) from error
 
     def _take(self, lines: list[bytes]) -> None:
-        """Hand over the changes of one chunk, the last one of each name, also when the chunk ends in an error."""
+        """Pass on the last change of each name in one chunk, also when the chunk ends in an error."""
         changed: dict[Name, dict[str, Any] | None] = {}
         deleted: dict[Name, int] = {}
         try:
@@ -265,15 +250,17 @@ class ListWatch:
 
 
 def _page(page: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(metadata, items) of a list. Raises ApiUnavailable for what is none, such as the greeting of another server:
-    taken at its word, everything were gone.
+    """Return the metadata and items of a list. Raises ApiUnavailable where the answer is not a list, such as the
+    greeting of another server: trusting it would delete every fact.
     """
     meta, items = page.get("metadata"), page.get("items", ())
     items = [] if items is None else items
     if not isinstance(meta, dict) or not meta.get("resourceVersion") or not isinstance(items, list):
-        raise ApiUnavailable("the answer is no list of objects; see what answers at the server's address")
+        raise ApiUnavailable("the answer is not a list of objects; check what answers at the server's address")
     if not all(isinstance(item, dict) for item in items):
-        raise ApiUnavailable("the answer lists something else than objects; see what answers at the server's address")
+        raise ApiUnavailable(
+            "the answer lists something other than objects; check what answers at the server's address"
+        )
     return meta, items
 
 

@@ -1,9 +1,8 @@
-"""Where objects come from: the port between a cluster (an API server, a folder, memory) and whoever keeps facts
-about it.
+"""The port between a cluster (an API server, a folder, memory) and the observer that keeps facts about it.
 
-A source calls a *sink* with batches. Per kind it says everything there is once (``upserts`` in one or more batches,
-then ``Listed``), then changes as they come, and again everything whenever it may have missed something. So a sink
-that compares ``Listed`` with what it knows finds every deletion, also those from before it was started.
+A source calls a *sink* with batches. For each kind it first passes everything that exists (``upserts`` in one or more
+batches, then ``Listed``), then changes as they come, and everything again whenever it may have missed a change. A sink
+that compares ``Listed`` with what it knows therefore finds every deletion, also those from before its start.
 
 Concurrency: sinks are plain functions that keep at most one pending state a key, so a source never waits for them
 and one stream cannot hold up another; memory is bounded by the number of objects.
@@ -12,11 +11,12 @@ and one stream cannot hold up another; memory is bounded by the number of object
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
+
+import structlog
 
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import AnyFact
@@ -27,7 +27,7 @@ from ledgerlb.kube.normalise import fact_of, name_of, subject_of, version_of
 Name = tuple[str, str]
 """(namespace, name)"""
 
-_log: Final = logging.getLogger("ledgerlb.kube")
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A full list of a kind ended: ``names`` is everything that existed.
+    """The end of a full list of a kind: ``names`` is everything that existed.
 
-    ``present`` False: the cluster does not serve the kind. ``complete`` False: more may exist that cannot be read now
-    (a broken file), so nothing may be taken for gone; another list follows once it can. ``version`` is the API version
-    of the list, empty where there is none; ``at`` the resourceVersion as of which it holds (0: as of now).
+    ``present`` is False where the cluster does not serve the kind. ``complete`` is False where more may exist that
+    cannot be read now (a broken file): nothing is deleted then, and another list follows once it can be read.
+    ``version`` is the API version of the list, empty where there is none; ``at`` is the resourceVersion at which the
+    list was taken (0: now).
     """
 
     names: frozenset[Name]
@@ -71,7 +72,7 @@ Problems = Callable[[BadInput], None]
 
 
 class ObjectSource(Protocol):
-    """Anything that feeds a sink until told to stop."""
+    """Anything that feeds a sink until it is stopped."""
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
         """Feed ``sink`` until ``stop`` is set. Never raises for what the cluster holds or for a cluster that does
@@ -82,30 +83,30 @@ class ObjectSource(Protocol):
 
 @dataclass(slots=True)
 class ProblemLog:
-    """Logs a problem once a subject until its text changes; remembers at most ``limit`` subjects."""
+    """Log a problem of a subject once, until its text changes. Remembers at most ``limit`` subjects."""
 
     limit: int = 1000
-    _said: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _logged: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     def __call__(self, problem: BadInput) -> None:
-        """Log it unless it was the last thing said about its subject."""
-        if self._said.get(problem.subject) == str(problem):
+        """Log the problem unless it is the last one that was logged of its subject."""
+        if self._logged.get(problem.subject) == str(problem):
             return
-        self._said[problem.subject] = str(problem)
-        self._said.move_to_end(problem.subject)
-        if len(self._said) > self.limit:
-            self._said.popitem(last=False)
-        _log.warning("%s", problem)
+        self._logged[problem.subject] = str(problem)
+        self._logged.move_to_end(problem.subject)
+        if len(self._logged) > self.limit:
+            self._logged.popitem(last=False)
+        _logger.warning("bad input", problem=str(problem))
 
     def mended(self, subject: str) -> None:
-        """The subject is well again, and so is what lies in it (``file:line``)."""
-        for said in [said for said in self._said if said == subject or said.startswith(f"{subject}:")]:
-            del self._said[said]
+        """Forget the problems of a subject that works again, and of its lines (``file:line``)."""
+        for known in [known for known in self._logged if known == subject or known.startswith(f"{subject}:")]:
+            del self._logged[known]
 
 
 def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) -> tuple[list[Seen], list[Name]]:
-    """(facts of the objects, names of objects that concern nobody any more). A broken object is reported and in
-    neither: whatever was known about it stays.
+    """Return the facts of the objects, and the names of objects that no longer make a fact. A broken object is
+    reported and is in neither: what was known about it stays.
     """
     facts: list[Seen] = []
     silent: list[Name] = []
@@ -130,7 +131,7 @@ def _warn(fact: AnyFact, subject: str, problems: Problems) -> None:
 class ClusterSource:
     """The objects of a MemoryCluster. ``pump`` hands over what changed since the last call, without an event loop.
 
-    ``complete`` says whether the cluster holds everything that it should (see ``Listed``).
+    ``complete`` tells whether the cluster holds everything that it should (see ``Listed``).
     """
 
     def __init__(
@@ -149,11 +150,11 @@ class ClusterSource:
         self._listed_in_full = False
 
     def wake(self) -> None:
-        """Let ``run`` look again although no object changed: ``complete`` may have."""
+        """Let ``run`` look again, since ``complete`` may have changed although no object did."""
         self._woken.set()
 
     def pump(self, sink: Sink) -> int:
-        """Everything the first time and once it is complete, else what changed; returns how many batches that made."""
+        """Pass on everything the first time and once it is complete, and changes otherwise. Return the number of batches."""
         changed = self._subscription.drain()
         complete = self._complete()
         if self._listed and (self._listed_in_full or not complete):

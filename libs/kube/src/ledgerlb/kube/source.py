@@ -14,7 +14,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -154,7 +154,10 @@ class ClusterSource:
         self._woken.set()
 
     def pump(self, sink: Sink) -> int:
-        """Pass on everything the first time and once it is complete, and changes otherwise. Return the number of batches."""
+        """Pass on everything the first time and once it is complete, and changes otherwise.
+
+        Return the number of batches.
+        """
         changed = self._subscription.drain()
         complete = self._complete()
         if self._listed and (self._listed_in_full or not complete):

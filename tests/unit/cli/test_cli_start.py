@@ -55,8 +55,9 @@ class TestLoading:
 class TestRoot:
     def test_the_help_has_one_line_a_command(self, invoke: Invoke) -> None:
         lines = invoke("--help").stdout.splitlines()
+        width = max(len(entry.name) for entry in COMMANDS)
         for entry in COMMANDS:
-            assert f"  {entry.name:<8}  {entry.summary}" in lines
+            assert f"  {entry.name:<{width}}  {entry.summary}" in lines
 
     @pytest.mark.parametrize(
         ("typed", "meant"), [("servces", "services"), ("histroy", "history"), ("explian", "explain")]

@@ -119,7 +119,9 @@ CLUSTER = {
         [8, 2, 2],
         lambda served: [[one.queue._limits.concurrency for one in (served.watcher.publisher, *served.watcher.objects)]],
     ),
-    "LEDGERLB_WRITE_TIMEOUT": ("3.5", 3.5, lambda served: [served.watcher.publisher._writer._timeout.total]),
+    "LEDGERLB_WRITE_TIMEOUT": ("3.5", 3.5, lambda served: [served.watcher.writer._timeout.total]),
+    "LEDGERLB_ADOPT_LOG": ("true", True, lambda served: [served.watcher.source._adopt]),
+    "LEDGERLB_DELETION_GRACE": ("7m", 420.0, lambda served: [served.watcher.source._guard.grace]),
     "LEDGERLB_CN2_OBJECTS": ("off", [False, True], lambda served: [[one._enabled for one in served.watcher.objects]]),
     "LEDGERLB_NAD_OBJECTS": ("off", [True, False], lambda served: [[one._enabled for one in served.watcher.objects]]),
 }
@@ -217,7 +219,7 @@ def test_the_settings_file_reaches_every_processor(entry, monkeypatch, tmp_path,
 def test_a_folder_of_manifests_stands_for_the_cluster(entry, monkeypatch, tmp_path, served_by):
     monkeypatch.delenv("LEDGERLB_KUBECONFIG")
     monkeypatch.setenv("LEDGERLB_MANIFESTS", str(tmp_path))
-    assert type(served_by(entry).watcher.publisher._writer).__name__ == "MemoryWriter"
+    assert type(served_by(entry).watcher.writer).__name__ == "MemoryWriter"
 
 
 def test_every_documented_variable_has_a_case():

@@ -50,6 +50,7 @@ class WatcherParts(Parts):
     publisher: Publisher
     objects: tuple[ObjectProcessor, ...]
     served: ServedKinds
+    source: GuardedSource
     writer: ClusterWriter
 
 
@@ -88,5 +89,6 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         publisher=publisher,
         objects=objects,
         served=served,
+        source=source,
         writer=ports.writer,
     )

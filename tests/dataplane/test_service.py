@@ -24,11 +24,12 @@ from ledgerlb.core.pathset import Heartbeat, Report, decode_report
 from ledgerlb.eventlog.embedded import SqliteLog
 from ledgerlb.eventlog.port import NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS, LEDGER, REPORTS, Topic
+from tests.builders.facts import endpoint, endpoint_slice, service
 from tests.dataplane.kernel import ours, weights
 from tests.dataplane.lab import Lab, via
 from tests.support.waiting import eventually
 from tests.unit.ecmp_programmer.pipeline import NETWORK, Chain
-from tests.unit.paths.facts import endpoint, endpoint_slice, node, service
+from tests.unit.paths.facts import node
 
 pytestmark = pytest.mark.dataplane
 

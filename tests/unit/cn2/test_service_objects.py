@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import functools
 from typing import Any
 
 import pytest
@@ -24,23 +24,24 @@ from ledgerlb.core.facts import (
 )
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.settings import DomainSettings
+from tests.builders import entries, facts
 
 NET = "contrail/ext"
 PODS = "contrail/default-podnetwork"
-AT = datetime(2026, 1, 1, tzinfo=UTC)
 CONTROLLER = "endpointslice-controller.k8s.io"
 
 
-def holding(address: str, network: str = NET, service: str = "a/web", state: Any = "held", uid: str = "u") -> Holding:
-    family = 6 if ":" in address else 4
-    return Holding(network, address, family, service, uid, state, AT, 1, 0, None, "", (), "", "never-used")
+holding = functools.partial(entries.holding, network=NET, uid="u")
 
 
-def service(*ports: ServicePort, **more: Any) -> ServiceFact:
-    fields = {"type": "LoadBalancer", "cluster_ips": ("10.96.0.10",), "ip_families": (4,)} | more
-    return ServiceFact(
-        namespace="a", name="web", uid="u", ports=ports or (ServicePort(port=80, target_port=8080),), **fields
-    )
+service = functools.partial(
+    facts.service,
+    "a/web",
+    uid="u",
+    ports=(ServicePort(port=80, target_port=8080),),
+    cluster_ips=("10.96.0.10",),
+    ip_families=(4,),
+)
 
 
 def endpoint(pod: str, address: str, **more: Any) -> Endpoint:
@@ -168,7 +169,7 @@ def test_what_is_released_or_a_namesakes_has_no_objects(holdings):
 
 
 def test_while_moving_both_networks_have_their_pair():
-    found = made(service(), holdings=(holding("192.0.2.2"), holding("198.51.100.2", "contrail/two")))
+    found = made(service(), holdings=(holding("192.0.2.2"), holding("198.51.100.2", network="contrail/two")))
     assert set(floats(found)) == {"192.0.2.2", "198.51.100.2", "10.96.0.10"}
     assert len(found.objects) == 6
 
@@ -192,19 +193,19 @@ def test_ports_of_all_protocols_map_and_others_are_left_out():
         EndpointPort(name="u", protocol="UDP", port=5353),
         EndpointPort(name="s", protocol="SCTP", port=3868),
     )
-    found = made(service(*ports), slice_of(endpoint("p", "10.0.0.1"), ports=offered), vmi("p-eth0", "p"))
+    found = made(service(ports=ports), slice_of(endpoint("p", "10.0.0.1"), ports=offered), vmi("p-eth0", "p"))
     assert mappings(found) == [("TCP", 80, 8080), ("UDP", 80, 5353), ("SCTP", 90, 3868)]
 
 
 def test_without_endpoints_numbers_are_mapped_and_names_cannot_be():
     ports = (ServicePort(name="t", port=80, target_port=8080), ServicePort(name="n", port=81, target_port="named"))
-    found = made(service(*ports))
+    found = made(service(ports=ports))
     assert mappings(found) == [("TCP", 80, 8080)]
     assert interfaces(found) == []
 
 
 def test_pods_that_resolve_a_named_port_differently_are_reported_and_the_larger_group_is_served():
-    fact = service(ServicePort(port=80, target_port="http"))
+    fact = service(ports=(ServicePort(port=80, target_port="http"),))
     old = slice_of(endpoint("p1", "10.0.0.1"), name="old", ports=(EndpointPort(port=8000),))
     new = slice_of(endpoint("p2", "10.0.0.2"), endpoint("p3", "10.0.0.3"), name="new", ports=(EndpointPort(port=9000),))
     found = made(fact, old, new, *(vmi(f"{pod}-eth0", pod) for pod in ("p1", "p2", "p3")))
@@ -218,7 +219,7 @@ def test_pods_that_resolve_a_named_port_differently_are_reported_and_the_larger_
 
 @pytest.mark.parametrize("without", [1, 2])
 def test_pods_that_have_none_of_the_ports_do_not_stand_in_the_way_of_one_that_has(without):
-    fact = service(ServicePort(name="web", port=80, target_port="http"))
+    fact = service(ports=(ServicePort(name="web", port=80, target_port="http"),))
     serving = slice_of(endpoint("p", "10.0.0.9"), name="a", ports=(EndpointPort(name="web", port=8080),))
     bare = slice_of(*(endpoint(f"q{n}", f"10.0.0.{n}") for n in range(1, without + 1)), name="b", ports=())
     found = made(fact, serving, bare, vmi("p-eth0", "p"), vmi("q1-eth0", "q1"), vmi("q2-eth0", "q2"))
@@ -228,7 +229,7 @@ def test_pods_that_have_none_of_the_ports_do_not_stand_in_the_way_of_one_that_ha
 
 
 def test_a_ready_pod_that_has_none_of_the_ports_does_not_keep_a_draining_one_from_serving():
-    fact = service(ServicePort(name="web", port=80, target_port="http"))
+    fact = service(ports=(ServicePort(name="web", port=80, target_port="http"),))
     draining = endpoint("p", "10.0.0.9", ready=False, serving=True, terminating=True)
     serving = slice_of(draining, name="a", ports=(EndpointPort(name="web", port=8080),))
     bare = slice_of(endpoint("q", "10.0.0.1"), name="b", ports=())
@@ -236,7 +237,9 @@ def test_a_ready_pod_that_has_none_of_the_ports_does_not_keep_a_draining_one_fro
 
 
 def test_of_groups_of_one_size_the_one_with_more_ports_is_served():
-    fact = service(*(ServicePort(name=name, port=port, target_port=name) for name, port in (("web", 80), ("adm", 90))))
+    fact = service(
+        ports=[ServicePort(name=name, port=port, target_port=name) for name, port in (("web", 80), ("adm", 90))]
+    )
     web, adm = EndpointPort(name="web", port=8080), EndpointPort(name="adm", port=9090)
     both = slice_of(endpoint("p", "10.0.0.9"), name="a", ports=(web, adm))
     one = slice_of(endpoint("q", "10.0.0.1"), name="b", ports=(adm,))

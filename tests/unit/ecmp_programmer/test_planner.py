@@ -15,20 +15,9 @@ from ledgerlb.ecmp_programmer import planner
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS
+from tests.builders.facts import endpoint, endpoint_slice, service
 from tests.unit.ecmp_programmer.pipeline import Pipeline
-from tests.unit.paths.facts import (
-    NODES,
-    endpoint,
-    endpoint_slice,
-    hops,
-    multi,
-    nad,
-    node,
-    pod,
-    service,
-    vn,
-    weights,
-)
+from tests.unit.paths.facts import NODES, hops, multi, nad, node, pod, vn, weights
 
 ADDRESS = "192.168.102.2"
 OTHER = "192.168.102.3"

@@ -11,13 +11,10 @@ from ledgerlb.core.facts import (
     Endpoint,
     EndpointPort,
     EndpointsFact,
-    EndpointSliceFact,
     EndpointsSubset,
     NetworkAttachmentDefinitionFact,
     NodeFact,
     PodFact,
-    ServiceFact,
-    ServicePort,
     VirtualNetworkFact,
     key_of,
 )
@@ -53,38 +50,6 @@ class Ledger:
 
     def holding(self, address: str) -> list[Hold]:
         return self.by_address.get(address, [])
-
-
-def service(name: str = "shop/web", ports: tuple[ServicePort, ...] | None = None, **more: object) -> ServiceFact:
-    namespace, _, short = name.partition("/")
-    offered = ports if ports is not None else (ServicePort(name="http", port=80, target_port=8080),)
-    return ServiceFact(namespace=namespace, name=short, type="LoadBalancer", ports=offered, **more)
-
-
-def endpoint(address: str, node: str = "", pod: str = "", **more: object) -> Endpoint:
-    namespace, _, short = pod.partition("/")
-    kind = "Pod" if pod else ""
-    return Endpoint(
-        addresses=(address,),
-        node=node,
-        target_kind=kind,
-        target_namespace=namespace,
-        target_name=short,
-        **more,
-    )
-
-
-def endpoint_slice(
-    name: str,
-    *endpoints: Endpoint,
-    of: str = "shop/web",
-    ports: tuple[EndpointPort, ...] = (EndpointPort(name="http", port=8080),),
-    address_type: str = "IPv4",
-) -> EndpointSliceFact:
-    namespace, _, short = of.partition("/")
-    return EndpointSliceFact(
-        namespace=namespace, name=name, service=short, address_type=address_type, ports=ports, endpoints=endpoints
-    )
 
 
 def raw_endpoints(

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from ledgerlb.core.facts import EndpointPort, ServicePort
-from tests.unit.paths.facts import (
-    ADDRESS6,
-    NODES,
-    Hold,
-    endpoint,
-    endpoint_slice,
-    hops,
-    node,
-    planned,
-    pod,
-    raw_endpoints,
-    service,
-    weights,
-)
+from tests.builders.facts import endpoint, endpoint_slice, service
+from tests.unit.paths.facts import ADDRESS6, NODES, Hold, hops, node, planned, pod, raw_endpoints, weights
 
 
 def test_every_slice_of_the_service_counts_and_a_repeated_endpoint_counts_once() -> None:

@@ -18,20 +18,8 @@ from ledgerlb.core.facts import (
 from ledgerlb.core.paths import plan, plan_from
 from ledgerlb.core.pathset import encode_path_set
 from ledgerlb.core.view import ClusterView
-from tests.unit.paths.facts import (
-    ADDRESS,
-    Hold,
-    Ledger,
-    endpoint,
-    endpoint_slice,
-    multi,
-    nad,
-    node,
-    raw_endpoints,
-    service,
-    view,
-    vn,
-)
+from tests.builders.facts import endpoint, endpoint_slice, service
+from tests.unit.paths.facts import ADDRESS, Hold, Ledger, multi, nad, node, raw_endpoints, view, vn
 
 NODE_NAMES = ["n1", "n2", "n3", ""]
 EXTERNAL = "contrail/external"

@@ -8,20 +8,8 @@ from ledgerlb.core import paths
 from ledgerlb.core.facts import EndpointPort, ServicePort
 from ledgerlb.core.paths import plan, plan_from
 from ledgerlb.core.pathset import encode_path_set
-from tests.unit.paths.facts import (
-    ADDRESS,
-    ADDRESS6,
-    NODES,
-    Hold,
-    Ledger,
-    endpoint,
-    endpoint_slice,
-    hops,
-    planned,
-    service,
-    view,
-    weights,
-)
+from tests.builders.facts import endpoint, endpoint_slice, service
+from tests.unit.paths.facts import ADDRESS, ADDRESS6, NODES, Hold, Ledger, hops, planned, view, weights
 
 
 def test_nobody_holds_the_address_so_there_is_no_path_set() -> None:

@@ -6,21 +6,8 @@ import pytest
 
 from ledgerlb.core.facts import AnyFact, EndpointSliceFact, PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.pathset import PathSet
-from tests.unit.paths.facts import (
-    ADDRESS6,
-    NODES,
-    Hold,
-    endpoint,
-    endpoint_slice,
-    hops,
-    multi,
-    nad,
-    planned,
-    raw_endpoints,
-    service,
-    vn,
-    weights,
-)
+from tests.builders.facts import endpoint, endpoint_slice, service
+from tests.unit.paths.facts import ADDRESS6, NODES, Hold, hops, multi, nad, planned, raw_endpoints, vn, weights
 
 EXTERNAL = "my-lb/lb-subnet"
 JOINED = "my-lb/pod-subnet"

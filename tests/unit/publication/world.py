@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 
 from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.intents import Selection
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.pathset import Heartbeat, Report
+from tests.builders import entries, facts
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 OLD = "contrail/old"
 NEW = "contrail/new"
 
 
-def service(**fields: object) -> ServiceFact:
-    base = {
-        "namespace": "a",
-        "name": "web",
-        "uid": "u1",
-        "type": "LoadBalancer",
-        "ip_families": (4,),
-        "has_finalizer": True,
-    }
-    return ServiceFact.model_validate(base | fields)
+service = functools.partial(facts.service, "a/web", uid="u1", ip_families=(4,), has_finalizer=True)
 
 
 def selected(network: str | None = NEW, **fields: object) -> Selection:
@@ -33,12 +25,7 @@ def selected(network: str | None = NEW, **fields: object) -> Selection:
 
 
 def holds(address: str, network: str = NEW, **fields: object) -> Holding:
-    base = {
-        "network": network, "address": address, "family": 6 if ":" in address else 4, "service": "a/web", "uid": "u1",
-        "state": "held", "since": NOW, "seq": 1, "release_seq": 0, "release_at": None, "sharing_key": "", "ports": (),
-        "basis": "", "choice": "never-used",
-    }  # fmt: skip
-    return Holding(**(base | fields))
+    return entries.holding(address, network, **({"uid": "u1", "since": NOW} | fields))
 
 
 def refused(reason: str, network: str = NEW, families: tuple[int, ...] = (), **fields: object) -> Refusal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import pytest
 
@@ -10,13 +10,13 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import ServiceFact
 from ledgerlb.core.services import basis_of, check_reselect
 from ledgerlb.kube.normalise import fact_of
+from tests.builders import facts
 
 RESELECT = "ledgerlb.io/reselect"
 NETWORK = "service.contrail.juniper.net/externalNetwork"
 
 
-def service(annotations: dict[str, str] | None = None, **more: Any) -> ServiceFact:
-    return ServiceFact(namespace="a", name="s", type="LoadBalancer", annotations=annotations or {}, **more)
+service = functools.partial(facts.service, "a/s", ports=())
 
 
 @pytest.mark.parametrize(

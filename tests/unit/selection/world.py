@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,7 +14,6 @@ from ledgerlb.core.facts import (
     NamespaceFact,
     NetworkAttachmentDefinitionFact,
     ServiceFact,
-    ServicePort,
     SubnetFact,
     VirtualNetworkFact,
     fact_key,
@@ -25,6 +25,8 @@ from ledgerlb.core.selection import Choice, SelectionContext, select
 from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR, basis_of
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
+from tests.builders import entries, facts
+from tests.builders.facts import split
 
 NETWORK = ANNOTATION_NETWORK
 SELECTOR = ANNOTATION_SELECTOR
@@ -49,15 +51,7 @@ def at(day: int) -> str:
     return f"2026-01-{day:02d}T00:00:00Z"
 
 
-def split(name: str) -> dict[str, str]:
-    namespace, _, bare = name.partition("/")
-    return {"namespace": namespace, "name": bare}
-
-
-def service(name: str, annotations: dict[str, str] | None = None, **more: object) -> ServiceFact:
-    fields: dict = {"type": "LoadBalancer", "uid": f"uid-{name}", "has_finalizer": True, "ip_families": (4,)}
-    fields |= {"ports": (ServicePort(port=80),), "created": at(20)} | more
-    return ServiceFact(**split(name), annotations=annotations or {}, **fields)
+service = functools.partial(facts.service, has_finalizer=True, ip_families=(4,), created=at(20))
 
 
 def namespace(
@@ -136,20 +130,8 @@ class World:
 
 
 def holding(of: ServiceFact, network: str, address: str = "192.0.2.2", **more: object) -> Holding:
-    fields: dict = {
-        "family": 6 if ":" in address else 4,
-        "uid": of.uid,
-        "state": "held",
-        "since": START,
-        "seq": 1,
-        "release_seq": 0,
-        "release_at": None,
-        "sharing_key": "",
-        "ports": (),
-        "basis": basis_of(of),
-        "choice": "never-used",
-    } | more
-    return Holding(network=network, address=address, service=of.full_name, **fields)
+    fields = {"uid": of.uid, "basis": basis_of(of)} | more
+    return entries.holding(address, network, of.full_name, **fields)
 
 
 def documented() -> list[AnyFact]:

@@ -275,3 +275,19 @@ asyncio.run(main())
     acknowledged = [line.split() for line in lines if line.endswith("\n")]
     assert len(acknowledged) >= 150
     assert all(found[int(offset)] == value for offset, value in acknowledged)
+
+
+async def test_a_reader_that_fell_behind_what_is_in_memory_reads_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "LOOK_INTERVAL", NEVER)
+    monkeypatch.setattr(tail, "MAX_RECORDS", 5)
+    async with SqliteLog(tmp_path / "l.db") as log:
+        reader = await settled_reader(log, LEDGER)
+        for number in range(20):
+            await log.append(LEDGER, [NewRecord("k", str(number).encode())])
+        found: list[Record] = []
+        async with asyncio.timeout(10):
+            while len(found) < 20:
+                found += await reader.poll(1.0)
+    assert values(found) == [str(number) for number in range(20)]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from ledgerlb.cli.pipeline import assembled
+import pytest
+
+from ledgerlb.cli.pipeline import BackendName, assembled, open_pipeline
 from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.facts import decode_fact
 from ledgerlb.core.intent_fold import IntentFold
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.view import ClusterView
+from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.settings import programmer_settings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
@@ -72,3 +76,21 @@ async def test_all_services_share_a_reader_and_decode_each_record_once(monkeypat
     assert log.shared.count(everything) == 1
     assert decoded
     assert set(decoded.values()) == {1}
+
+
+async def test_a_second_run_on_a_log_needs_leave_and_gets_another_agent(tmp_path):
+    options = {"manifests": tmp_path, "kubeconfig": None, "backend": BackendName.record}
+    url = f"sqlite://{tmp_path}/ledger.db"
+    async with open_pipeline(DomainSettings(), **options, log=url) as first:
+        with pytest.raises(InvalidSetting, match="in use by process"):
+            async with open_pipeline(DomainSettings(), **options, log=url):
+                pass
+        async with open_pipeline(DomainSettings(), **options, log=url, share_log=True) as second:
+            names = {
+                one.agent
+                for each in (first, second)
+                for part in each.parts
+                for one in part.processors
+                if isinstance(one, Agent)
+            }
+    assert len(names) == 2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer import assemble as programmer
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings, programmer_settings
 from ledgerlb.eventlog.connect import sqlite_path
+from ledgerlb.eventlog.embedded.owner import owned
 from ledgerlb.ipam import assemble as ipam
 from ledgerlb.kube.source import Batch, ObjectSource, Sink
 from ledgerlb.network_selector import assemble as selector
@@ -67,18 +69,25 @@ async def open_pipeline(
     kubeconfig: Path | None,
     backend: BackendName,
     adopt_log: bool = False,
+    log: str = "memory:",
+    share_log: bool = False,
 ) -> AsyncIterator[Pipeline]:
     """Put the pipeline together, on a folder of manifests or on an API server; raises InvalidSetting.
 
-    ``adopt_log``: whether a log that is about another cluster or folder is taken over.
+    ``adopt_log``: whether a log that is about another cluster or folder is taken over. Holds ``log`` meanwhile; where
+    another process holds it and ``share_log`` is set, the agent gets a name of its own.
     """
     if manifests is not None:
         _check_folder(manifests, kubeconfig)
     adopt = {"adopt_log": True} if adopt_log else {}
     watching = watcher_settings(manifests=manifests, kubeconfig=kubeconfig, **adopt)
+    programming = programmer_settings(backend=backend.value)
     async with open_cluster(watching) as cluster:
-        ports = watcher.WatcherPorts(**cluster._asdict())
-        yield assembled(settings, watching, programmer_settings(backend=backend.value), ports)
+        with holding_log(log, share=share_log) as alone:
+            if not alone:
+                name = f"{programming.name_of_agent()}-{os.getpid()}"
+                programming = programming.model_copy(update={"agent_name": name})
+            yield assembled(settings, watching, programming, watcher.WatcherPorts(**cluster._asdict()))
 
 
 def _check_folder(manifests: Path, kubeconfig: Path | None) -> None:
@@ -131,6 +140,20 @@ def assembled(
         ),
         follower=Follower(domain, lambda: listening.heard_everything() and not observer.pending, log),
     )
+
+
+@contextmanager
+def holding_log(url: str, *, share: bool) -> Iterator[bool]:
+    """Hold an embedded log while its services run; yields False where another process holds it and ``share`` is set.
+
+    Raises InvalidSetting where another process holds it and ``share`` is not set. Other logs are not held.
+    """
+    prepare_log(url)
+    if not url.startswith("sqlite:"):
+        yield True
+        return
+    with owned(sqlite_path(url), share=share) as alone:
+        yield alone
 
 
 def prepare_log(url: str) -> None:

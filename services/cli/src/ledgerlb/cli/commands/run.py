@@ -81,6 +81,10 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
             help="Take the log over although it is about another cluster or folder.",
         ),
     ] = False,
+    share_log: Annotated[
+        bool,
+        typer.Option("--share-log", help="Run although another `ledgerlb run` uses the log; the agent is renamed."),
+    ] = False,
     output: OutputOption = Output.text,
 ) -> int:
     """Run all services in one process, against an API server or a folder of manifests."""
@@ -93,7 +97,13 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
     stop = asyncio.Event()
     outcome = _Outcome()
     async with open_pipeline(
-        domain, manifests=manifests, kubeconfig=kubeconfig, backend=backend, adopt_log=adopt_log
+        domain,
+        manifests=manifests,
+        kubeconfig=kubeconfig,
+        backend=backend,
+        adopt_log=adopt_log,
+        log=process.log,
+        share_log=share_log,
     ) as pipeline:
         follower = pipeline.follower
         shown = _live_table(follower) if live else _log_lines(follower)

@@ -25,6 +25,7 @@ from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime import projection
 from ledgerlb.runtime import serve as serving
 from ledgerlb.runtime.settings import process_settings
+from ledgerlb.watcher.assemble import WatcherPorts
 from ledgerlb.watcher.settings import watcher_settings
 from tests.support.ledger import START
 
@@ -66,7 +67,9 @@ async def test_all_services_share_a_reader_and_decode_each_record_once(monkeypat
     cluster = MemoryCluster(lambda: START)
     source = ManifestSource(ManifestFolder(tmp_path, cluster))
     settings = watcher_settings(cn2_objects="off", nad_objects="off")
-    pipeline = assembled(DomainSettings(), settings, programmer_settings(), source, MemoryWriter(cluster))
+    pipeline = assembled(
+        DomainSettings(), settings, programmer_settings(), WatcherPorts(source=source, writer=MemoryWriter(cluster))
+    )
     assert folds(pipeline) == dict.fromkeys((ClusterView, IntentFold, LedgerFold, AgentTable), 1)
     running = asyncio.create_task(pipeline.serve(process_settings(log="memory:", http_port=0), stop=stop))
     assert await pipeline.follower.settled(20) == []

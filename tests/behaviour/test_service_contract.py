@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS
 from tests.behaviour.play import (
     Case,
     Moment,
@@ -61,6 +62,19 @@ def one_last_write(moment: Moment) -> None:
     assert FINALIZER not in only["metadata"].get("finalizers", [])
     assert not only["status"].get("loadBalancer", {}).get("ingress")
     assert not only["status"].get("conditions")
+
+
+def few_records(moment: Moment) -> None:
+    """A new Service costs these records: seen and shown, chosen and asked for, given, forwarded, reported."""
+    records = moment.simulation.engine.records
+    about = {
+        FACTS: [r for r in records(FACTS) if r.key == "Service/a/new"],
+        INTENTS: [r for r in records(INTENTS) if r.key.endswith("|a/new")],
+        LEDGER: [r for r in records(LEDGER) if b'"a/new"' in (r.value or b"")],
+        PATHS: [r for r in records(PATHS) if r.key == "192.0.2.3"],
+    }
+    costs = {topic.name.split(".")[1]: len(found) for topic, found in about.items()}
+    assert costs == {"facts": 2, "intents": 2, "ledger": 1, "paths": 1}
 
 
 def vanishes(moment: Moment) -> None:
@@ -185,6 +199,7 @@ CLASSES = [
 
 FINALIZERS = [
     case("finalizer-address-and-conditions-are-one-write", world(S), one_write, has_finalizer("s", here=True), GOT, delete("Service", "a/s"), one_last_write, absent("a/s")),
+    case("a-new-service-costs-few-records", world(S), apply(service("a/new")), ready("a/new", "192.0.2.3"), few_records),
     case("a-service-that-waits-has-no-finalizer", world(service("a/s", {NETWORK: "net/none"})), pending("a/s", "NetworkNotFound"), has_finalizer("s", here=False)),
     case("a-service-that-waited-gets-the-finalizer-with-its-address", world(service("a/s", {NETWORK: "net/none"})), apply(nad("net/none", "10.0.0.0/24")), one_write, ready("a/s", "10.0.0.2")),
     case(

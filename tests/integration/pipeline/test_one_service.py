@@ -10,7 +10,7 @@ import pytest
 from ledgerlb.core.facts import ServiceFact, decode_fact
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined
 from ledgerlb.core.pathset import Report
-from ledgerlb.eventlog.topics import FACTS, LEDGER
+from ledgerlb.eventlog.topics import FACTS
 from tests.support import scene
 from tests.support.containers import KubeApiServer
 from tests.support.kube_objects import FINALIZER, Cluster, Object, addresses_of, condition_of
@@ -21,6 +21,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.integration
 
 ADDRESS = scene.nth_address(0)
+WRITES = ("publish", "status", "release", "refused")
 
 
 def test_a_service_gets_its_address_and_gives_it_back(
@@ -38,6 +39,8 @@ def test_a_service_gets_its_address_and_gives_it_back(
         cluster.delete("Service", scene.SHOP, "web")
         eventually(lambda: cluster.get("Service", scene.SHOP, "web") is None, "the Service is gone")
         given_back(kafka)
+        writes = {what: pipeline["watcher"].metric("ledgerlb_cluster_writes_total", what=what) for what in WRITES}
+        assert writes == {"publish": 1, "status": 0, "release": 1, "refused": 0}, "one write to serve, one to let go"
         assert kafka.dead_letters() == []
         assert pipeline.pids()
     report = kafka.verify()
@@ -83,14 +86,10 @@ def decided_in_the_ledger(log: LogView) -> None:
     given = list(ledger.events(AddressAllocated))
     assert [(event.address, event.service, event.choice) for event in given] == [(ADDRESS, "shop/web", "never-used")]
     assert ledger.held() == {"shop/web": (ADDRESS,)}
-    # Nothing is given to a Service that could vanish without a word: the finalizer comes first.
-    with_finalizer = min(
-        record.timestamp
-        for record in log.records(FACTS)
-        if isinstance(fact := decode_fact(record.key, record.value), ServiceFact) and fact.has_finalizer
-    )
-    entry = next(record for record in log.records(LEDGER) if b"AddressAllocated" in (record.value or b""))
-    assert with_finalizer <= entry.timestamp
+    # No version of the Service shows an address without our finalizer.
+    facts = [decode_fact(record.key, record.value) for record in log.records(FACTS)]
+    seen = [fact for fact in facts if isinstance(fact, ServiceFact) and fact.full_name == "shop/web"]
+    assert [fact.has_finalizer for fact in seen] == [bool(fact.ingress) for fact in seen]
 
 
 def forwarded(log: LogView) -> None:

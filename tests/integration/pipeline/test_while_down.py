@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from ledgerlb.core.ledger.events import AddressReleased, AddressReleasing
+from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing
+from ledgerlb.eventlog.topics import INTENTS
 from tests.support import scene
 from tests.support.containers import KubeApiServer
 from tests.support.kube_objects import Cluster
@@ -47,4 +50,38 @@ def test_a_service_that_vanished_while_the_watcher_was_down_is_released(
         eventually(lambda: first["goes"] not in kafka.path_sets(), "no path set is left for the released address")
         # In quarantine, it is nobody's: the next newcomer gets the next one.
         assert scene.serve_one(cluster, "newcomer") == scene.nth_address(3)
+    assert kafka.verify()["clean"]
+
+
+@pytest.mark.parametrize("watcher", ["up", "down"])
+def test_a_service_that_vanishes_between_its_entry_and_its_patch_is_released(
+    cluster: Cluster, kafka: LogView, api_server: KubeApiServer, tmp_path: Path, watcher: str
+) -> None:
+    with Pipeline(tmp_path, kafka.url, kubeconfig=api_server.kubeconfig_path) as pipeline:
+        scene.set_up(cluster)
+        scene.serve_one(cluster, "before")
+        pipeline["ipam"].kill()
+        cluster.create_all(scene.shop_service("short"))
+        eventually(lambda: any("|shop/short" in r.key for r in kafka.records(INTENTS)), "its intent is in the log")
+
+        # The watcher sees neither the entry nor that the Service vanishes, which no finalizer prevents.
+        if watcher == "up":
+            os.kill(pipeline["watcher"].pid, signal.SIGSTOP)
+        else:
+            pipeline["watcher"].kill()
+        pipeline["ipam"].start()
+        eventually(lambda: "shop/short" in kafka.ledger().held(), "it holds an address")
+        cluster.delete("Service", scene.SHOP, "short")
+        assert cluster.get("Service", scene.SHOP, "short") is None
+        if watcher == "up":
+            os.kill(pipeline["watcher"].pid, signal.SIGCONT)
+        else:
+            pipeline["watcher"].start()
+
+        eventually(lambda: "shop/short" not in kafka.ledger().held(), "it holds nothing")
+        given = {event.address for event in kafka.ledger().events(AddressAllocated) if event.service == "shop/short"}
+        eventually(
+            lambda: given == {e.address for e in kafka.ledger().events(AddressReleased)}, "its address is released"
+        )
+        assert pipeline["watcher"].metric("ledgerlb_cluster_writes_total", what="refused") == 0
     assert kafka.verify()["clean"]

@@ -197,8 +197,8 @@ class Judgement:
     def whoever_has_nothing_says_why(self) -> Iterator[str]:
         """No Service of ours is without addresses and without a reason, and the reason is the right one."""
         for case in self.cases:
-            if FINALIZER not in case.shown["metadata"].get("finalizers", ()):
-                yield f"{case.name} has no finalizer"
+            if (FINALIZER in case.shown["metadata"].get("finalizers", ())) != bool(case.holdings):
+                yield f"{case.name} holds {case.holdings}, and its finalizers are {case.shown['metadata']}"
             if case.holdings:
                 continue
             status, reason = case.condition(_ALLOCATED)

@@ -9,8 +9,8 @@ from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.eventlog.port import Reader
 from ledgerlb.kube.writer import Write
 from ledgerlb.watcher.objects.base import ObjectProcessor
-from ledgerlb.watcher.objects.networks import NetworkObjectsKeeper
-from ledgerlb.watcher.objects.services import ServiceObjectsKeeper
+from ledgerlb.watcher.objects.networks import NetworkObjectReconciler
+from ledgerlb.watcher.objects.services import ServiceObjectReconciler
 from tests.unit.watcher.publisher_rig import QUICK, FlakyWriter, Rig
 
 GROUP = "core.contrail.juniper.net/v1alpha1"
@@ -33,8 +33,8 @@ class ObjectsRig(Rig):
         """New processors that know nothing."""
         more = {"limits": QUICK, "enabled": self.enabled}
         self.processors: list[ObjectProcessor] = [
-            NetworkObjectsKeeper(self.settings, self.objects, lambda: self.now, **more),
-            ServiceObjectsKeeper(self.settings, self.objects, lambda: self.now, **more),
+            NetworkObjectReconciler(self.settings, self.objects, lambda: self.now, **more),
+            ServiceObjectReconciler(self.settings, self.objects, lambda: self.now, **more),
         ]
         self.readers: dict[str, Reader] = {}
 

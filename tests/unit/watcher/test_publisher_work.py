@@ -1,4 +1,4 @@
-"""The work queue: one task a name, bounded concurrency, back-off, errands last."""
+"""The work queue: one task a name, bounded concurrency, back-off, background tasks last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable
 from ledgerlb.kube.refusals import ApiUnavailable
 from ledgerlb.watcher.work import OUTAGE, Limits, WorkQueue
 
-QUICK = Limits(concurrency=4, first=0.01, longest=0.05, quiet=0.0, patience=0.0, max_errands=3)
+QUICK = Limits(concurrency=4, first=0.01, longest=0.05, quiet=0.0, patience=0.0, max_background=3)
 
 
 class Desk:
@@ -39,7 +39,7 @@ class Desk:
         finally:
             self.running -= 1
 
-    def errand(self, name: str, *errors: Exception) -> None:
+    def background_task(self, name: str, *errors: Exception) -> None:
         left = list(errors)
 
         async def run() -> None:
@@ -48,7 +48,7 @@ class Desk:
                 raise left.pop(0)
             self.done[name] += 1
 
-        self.queue.errand(run)
+        self.queue.add_background(run)
 
     async def finished(self) -> bool:
         return await self.queue.idle(5.0)
@@ -147,21 +147,21 @@ async def test_other_errors_end_that_work_only(error):
     assert desk.done == {"good": 1}
 
 
-async def test_errands_wait_for_the_names():
+async def test_background_tasks_wait_for_the_names():
     desk = Desk(Limits(concurrency=1, quiet=0.01, patience=60.0))
     for number in range(5):
         desk.queue.add(f"n{number}")
-        desk.errand("event")
+        desk.background_task("event")
     assert await desk.finished()
     assert "event" not in desk.order[:5]
     assert desk.done["event"] == 5
 
 
-async def test_errands_do_not_wait_for_ever():
+async def test_background_tasks_do_not_wait_for_ever():
     desk = Desk(Limits(concurrency=1, quiet=60.0, patience=0.05))
     desk.open.clear()
     desk.queue.add("stuck")
-    desk.errand("event")
+    desk.background_task("event")
     async with asyncio.timeout(5):
         while not desk.done["event"]:
             await asyncio.sleep(0.01)
@@ -169,21 +169,21 @@ async def test_errands_do_not_wait_for_ever():
     assert await desk.finished()
 
 
-async def test_too_many_errands_drop_the_oldest_and_count_it():
-    desk = Desk(Limits(quiet=60.0, patience=60.0, max_errands=3))
+async def test_too_many_background_tasks_drop_the_oldest_and_count_it():
+    desk = Desk(Limits(quiet=60.0, patience=60.0, max_background=3))
     desk.queue._busy_at = asyncio.get_running_loop().time()
     for number in range(5):
-        desk.errand(f"e{number}")
+        desk.background_task(f"e{number}")
     assert desk.queue.counts["dropped"] == 2
     assert desk.queue.waiting() == 3
     await desk.queue.close()
 
 
-async def test_an_errand_is_tried_again_a_few_times_only():
+async def test_a_background_task_is_tried_again_a_few_times_only():
     desk = Desk(Limits(quiet=0.0, patience=0.0, first=0.001))
-    desk.errand("once", ClusterUnavailable("x"))
-    desk.errand("never", *[ClusterUnavailable("x")] * 99)
-    desk.errand("refused", ClusterRefused("x"))
+    desk.background_task("once", ClusterUnavailable("x"))
+    desk.background_task("never", *[ClusterUnavailable("x")] * 99)
+    desk.background_task("refused", ClusterRefused("x"))
     assert await desk.finished()
     assert desk.done == {"once": 1}
     assert (desk.order.count("never"), desk.order.count("refused")) == (5, 1)

@@ -27,8 +27,9 @@ _NETWORK_KINDS: Final = (
 
 
 class Announcer:
-    """See module. Events are errands of ``queue``; ``clock`` gives aware UTC; ``counts`` gets ``events``. ``first``
-    says that what is told stood in the log at the start.
+    """See module. Events are background tasks of ``queue``; ``clock`` gives aware UTC; ``counts`` gets ``events``.
+
+    ``first`` tells that what is announced was in the log at the start.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Announcer:
     def event(self, subject: About, reason: str, message: str, *, warning: bool, identity: str) -> None:
         """One Event."""
         write = event_write(subject, reason, message, warning=warning, at=self._clock(), identity=identity)
-        self._queue.errand(partial(self._say, write))
+        self._queue.add_background(partial(self._say, write))
 
     def _is_old(self, at: datetime) -> bool:
         return (self._clock() - at).total_seconds() > EVENT_LIFETIME

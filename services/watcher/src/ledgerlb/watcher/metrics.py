@@ -53,7 +53,7 @@ class WatcherMetrics(Collector):
         waiting = GaugeMetricFamily(
             "ledgerlb_cluster_writes_waiting", "Objects and Events that wait to be written", labels=["what"]
         )
-        events = sum(queue.errands() for queue in queues)
+        events = sum(queue.background() for queue in queues)
         waiting.add_metric(["objects"], sum(queue.waiting() for queue in queues) - events)
         waiting.add_metric(["events"], events)
         yield waiting

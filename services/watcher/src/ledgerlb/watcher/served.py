@@ -11,8 +11,8 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.kube.source import Batch, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
-from ledgerlb.watcher.objects.networks import NetworkObjectsKeeper
-from ledgerlb.watcher.objects.services import ServiceObjectsKeeper
+from ledgerlb.watcher.objects.networks import NetworkObjectReconciler
+from ledgerlb.watcher.objects.services import ServiceObjectReconciler
 from ledgerlb.watcher.settings import WatcherSettings
 from ledgerlb.watcher.work import Limits
 
@@ -63,6 +63,6 @@ def object_processors(
     limits = limits or Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
     cn2, nads = settings.cn2_objects != "off", settings.nad_objects != "off"
     return (
-        ServiceObjectsKeeper(domain, writer, clock, enabled=cn2, limits=limits),
-        NetworkObjectsKeeper(domain, writer, clock, enabled=nads, limits=limits),
+        ServiceObjectReconciler(domain, writer, clock, enabled=cn2, limits=limits),
+        NetworkObjectReconciler(domain, writer, clock, enabled=nads, limits=limits),
     )

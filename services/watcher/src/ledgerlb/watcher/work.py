@@ -3,16 +3,16 @@
 ``add`` asks for a name to be worked on. At most one task works on a name at a time; asked again meanwhile, it is
 worked on once more afterwards, so the work function always sees the latest state and nothing is queued twice.
 
-*Errands* come after all names: they run when the queue has been quiet for ``quiet`` seconds, or have waited
+*Background tasks* come after all names: they run when the queue has been quiet for ``quiet`` seconds, or have waited
 ``patience`` seconds. One runs at a time and then rests for as long as it took, so that they never take more than half
-of one connection. At most ``max_errands`` wait; beyond that the oldest is dropped and counted.
+of one connection. At most ``max_background`` wait; beyond that the oldest is dropped and counted.
 
 ClusterUnavailable from a piece of work: the name is tried again after a pause that doubles up to ``longest`` seconds.
 After ``OUTAGE`` failures in a row one name at a time is tried; the first success lets all others go on at once. Names
 that have failed come after those that have not: what some cannot have (an admission webhook that does not answer for
 them) does not hold up the others.
 
-Concurrency: everything happens on one event loop; only ``work`` and errands wait.
+Concurrency: everything happens on one event loop; only ``work`` and background tasks wait.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import Any, Final
 from ledgerlb.core.errors import ClusterUnavailable, LedgerLBError
 
 OUTAGE: Final = 8
-ERRAND_TRIES: Final = 5
+BACKGROUND_TRIES: Final = 5
 
 _log: Final = logging.getLogger("ledgerlb.watcher")
 
 Work = Callable[[str], Awaitable[None]]
-Errand = Callable[[], Awaitable[object]]
+BackgroundTask = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ class Limits:
     longest: float = 30.0
     quiet: float = 0.25
     patience: float = 15.0
-    max_errands: int = 5000
+    max_background: int = 5000
 
 
 @dataclass(slots=True)
 class _Waiting:
-    errand: Errand
+    task: BackgroundTask
     since: float
     not_before: float = 0.0
     tries: int = 0
 
 
 class WorkQueue:
-    """See module. ``counts``: ``failed`` and ``dropped`` (errands), for metrics."""
+    """See module. ``counts``: ``failed`` and ``dropped`` (background tasks), for metrics."""
 
     def __init__(self, work: Work, limits: Limits | None = None) -> None:
         self.counts: Counter[str] = Counter()
@@ -70,8 +70,8 @@ class WorkQueue:
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
         self._delayed: dict[str, asyncio.TimerHandle] = {}
-        self._errands: deque[_Waiting] = deque()
-        self._errand_runs = False
+        self._background: deque[_Waiting] = deque()
+        self._background_runs = False
         self._rested_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,12 +93,12 @@ class WorkQueue:
     def _queue(self, name: str) -> None:
         (self._failed_before if name in self._tries else self._pending)[name] = None
 
-    def errand(self, errand: Errand) -> None:
+    def add_background(self, task: BackgroundTask) -> None:
         """Do this when there is time."""
-        if len(self._errands) >= self._limits.max_errands:
-            self._errands.popleft()
+        if len(self._background) >= self._limits.max_background:
+            self._background.popleft()
             self.counts["dropped"] += 1
-        self._errands.append(_Waiting(errand, asyncio.get_running_loop().time()))
+        self._background.append(_Waiting(task, asyncio.get_running_loop().time()))
         self._start()
 
     def clear(self) -> None:
@@ -110,15 +110,17 @@ class WorkQueue:
         for handle in self._delayed.values():
             handle.cancel()
         self._delayed.clear()
-        self._errands.clear()
+        self._background.clear()
 
     def waiting(self) -> int:
-        """How many names and errands are not done yet."""
-        return len(self._pending) + len(self._failed_before) + len(self._running) + len(self._delayed) + self.errands()
+        """How many names and background tasks are not done yet."""
+        return (
+            len(self._pending) + len(self._failed_before) + len(self._running) + len(self._delayed) + self.background()
+        )
 
-    def errands(self) -> int:
-        """How many errands are not done yet."""
-        return len(self._errands) + int(self._errand_runs)
+    def background(self) -> int:
+        """How many background tasks are not done yet."""
+        return len(self._background) + int(self._background_runs)
 
     async def idle(self, within: float) -> bool:
         """Wait until nothing waits or runs, at most ``within`` seconds; whether that is so."""
@@ -156,7 +158,7 @@ class WorkQueue:
             self._spawn(self._run(name))
         if self._running:
             self._busy_at = asyncio.get_running_loop().time()
-        self._start_errands()
+        self._start_background()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -208,32 +210,32 @@ class WorkQueue:
                 self._resume(waiting)
         self._failures = 0
 
-    def _start_errands(self) -> None:
+    def _start_background(self) -> None:
         now = asyncio.get_running_loop().time()
-        if not self._errands or self._errand_runs:
+        if not self._background or self._background_runs:
             return
-        first = self._errands[0]
+        first = self._background[0]
         quiet = min(self._busy_at + self._limits.quiet, first.since + self._limits.patience)
         due = max(first.not_before, self._rested_at, quiet)
         if due <= now:
-            self._errand_runs = True
-            self._spawn(self._run_errand(self._errands.popleft()))
+            self._background_runs = True
+            self._spawn(self._run_background(self._background.popleft()))
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._errands_due)
+            self._timer = asyncio.get_running_loop().call_at(due, self._background_due)
 
-    def _errands_due(self) -> None:
+    def _background_due(self) -> None:
         self._timer = None
         self._start()
 
-    async def _run_errand(self, waiting: _Waiting) -> None:
+    async def _run_background(self, waiting: _Waiting) -> None:
         began = asyncio.get_running_loop().time()
         try:
-            await waiting.errand()
+            await waiting.task()
         except ClusterUnavailable as error:
             waiting.tries += 1
-            if waiting.tries < ERRAND_TRIES:
+            if waiting.tries < BACKGROUND_TRIES:
                 waiting.not_before = asyncio.get_running_loop().time() + self._limits.first * 2**waiting.tries
-                self._errands.append(waiting)
+                self._background.append(waiting)
             else:
                 self.counts["dropped"] += 1
                 _log.warning("given up: %s", error)
@@ -244,7 +246,7 @@ class WorkQueue:
             self.counts["failed"] += 1
             _log.exception("unexpected error; this is a bug")
         finally:
-            self._errand_runs = False
+            self._background_runs = False
             now = asyncio.get_running_loop().time()
             self._rested_at = now + (now - began)
             self._changed.set()

@@ -1,4 +1,4 @@
-"""What the two processors of objects have in common: a view, a table, a keeper, and a queue of owners to look after.
+"""What both processors of objects have: a view, a table, a reconciler, and a queue of owners to look after.
 
 An *owner* is the Service or the NAD for which objects stand. Each of its turns does one write after the other, every
 one decided afresh from the folded state, so that restarts, foreign changes and lost writes all come to the same.
@@ -23,7 +23,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.kube.writer import About, ClusterWriter, event_write
-from ledgerlb.watcher.objects.keeper import Keeper, Say
+from ledgerlb.watcher.objects.reconciler import ObjectReconciler, Say
 from ledgerlb.watcher.objects.table import ObjectTable
 from ledgerlb.watcher.work import Limits, WorkQueue
 
@@ -66,7 +66,7 @@ class ObjectProcessor(ABC):
         self._markers: dict[str, Synced] = {}
         self._pending: dict[str, None] = {}
         self._table = ObjectTable(self.owners_of, self._clock)
-        self._keeper = Keeper(self._table, self._writer, self._clock, self._counts)
+        self._reconciler = ObjectReconciler(self._table, self._writer, self._clock, self._counts)
 
     @property
     def counts(self) -> Counter[str]:
@@ -100,10 +100,10 @@ class ObjectProcessor(ABC):
             return None
         self._began = True
         pending, self._pending = self._pending, {}
-        for owner in dict.fromkeys([*pending, *self._table.doubtful(), *self._keeper.take_due()]):
+        for owner in dict.fromkeys([*pending, *self._table.doubtful(), *self._reconciler.take_due()]):
             self.queue.add(owner)
         await asyncio.sleep(0)
-        waits = self._table.assumes() or self._keeper.waits() or self.queue.waiting()
+        waits = self._table.assumes() or self._reconciler.waits() or self.queue.waiting()
         return LOOK if waits else None
 
     def ready(self) -> bool:
@@ -126,7 +126,7 @@ class ObjectProcessor(ABC):
     def _mark(self, marker: Synced) -> None:
         before = self._markers.get(marker.of)
         self._markers[marker.of] = marker
-        self._keeper.versions[marker.of] = marker.version
+        self._reconciler.versions[marker.of] = marker.version
         if before != marker:
             self._note(self._table.owners())
 
@@ -135,7 +135,7 @@ class ObjectProcessor(ABC):
         assert not isinstance(fact, Synced), "markers are no objects"
         gone, key = isinstance(fact, Gone), (fact.kind, fact.full_name)
         self._note(self._table.take(key, None if gone else fact))  # type: ignore[arg-type]
-        self._note(self._keeper.waiting_for(key))
+        self._note(self._reconciler.waiting_for(key))
 
     def _say(self, owner: str) -> Say:
         def say(reason: str, message: str, identity: str) -> None:
@@ -149,7 +149,7 @@ class ObjectProcessor(ABC):
         warning = is_warning(reason)
         write = event_write(about, reason, message, warning=warning, at=self._clock(), identity=identity)
         self._counts["events"] += 1
-        self.queue.errand(partial(self._writer.write, write))
+        self.queue.add_background(partial(self._writer.write, write))
 
     async def _work(self, owner: str) -> None:
         for _ in range(MAX_STEPS):

@@ -27,7 +27,7 @@ from ledgerlb.eventlog.topics import FACTS, Topic
 from ledgerlb.kube.normalise import fact_of
 from ledgerlb.kube.writer import About, Write
 from ledgerlb.watcher.objects.base import ObjectProcessor
-from ledgerlb.watcher.objects.keeper import is_ours
+from ledgerlb.watcher.objects.reconciler import is_ours
 from ledgerlb.watcher.objects.table import Key
 
 _NAD: Final = "NetworkAttachmentDefinition"
@@ -35,7 +35,7 @@ _NAD_GROUP: Final = "k8s.cni.cncf.io"
 _KEYS: Final = (f"{_NAD}/", "VirtualNetwork/", "Subnet/", "Synced/")
 
 
-class NetworkObjectsKeeper(ObjectProcessor):
+class NetworkObjectReconciler(ObjectProcessor):
     """A Processor; see module. An owner is a NAD, by ``namespace/name``. ``enabled`` False: nothing is made or changed
     any more; what an earlier run made goes with its NAD.
     """
@@ -76,12 +76,12 @@ class NetworkObjectsKeeper(ObjectProcessor):
         return fact if isinstance(fact, NetworkAttachmentDefinitionFact) else None
 
     def _version(self) -> str:
-        return self._keeper.versions.get(_NAD) or "v1"
+        return self._reconciler.versions.get(_NAD) or "v1"
 
     async def step(self, owner: str) -> bool:
         """See ObjectProcessor."""
         nad = self._nad(owner)
-        version = self._keeper.versions.get("VirtualNetwork") or DEFAULT_VERSION
+        version = self._reconciler.versions.get("VirtualNetwork") or DEFAULT_VERSION
         found = nad_objects(nad, self._settings, version=version) if nad is not None and not nad.deleting else None
         if nad is not None and self._is_cn2s(nad):
             return False
@@ -147,7 +147,7 @@ class NetworkObjectsKeeper(ObjectProcessor):
     async def _bring(self, owner: str, wanted: Mapping[Key, Wanted | None]) -> bool:
         say = self._say(owner)
         for key, one in wanted.items():
-            if await self._keeper.bring(key, one, say, owner):
+            if await self._reconciler.bring(key, one, say, owner):
                 return True
         return False
 
@@ -156,7 +156,7 @@ class NetworkObjectsKeeper(ObjectProcessor):
         if nad.annotations.get(STATUS_ANNOTATION, "") == status and nad.has_finalizer == finalizer:
             return False
         key = (_NAD, nad.full_name)
-        if self._keeper.is_stopped(key, nad):
+        if self._reconciler.is_stopped(key, nad):
             return False
         metadata: dict[str, Any] = {"finalizers": [NAD_FINALIZER] if finalizer else []}
         if status:
@@ -166,7 +166,7 @@ class NetworkObjectsKeeper(ObjectProcessor):
         try:
             result = await self._writer.write(write)
         except ClusterRefused as refused:
-            self._keeper.refused(key, nad, refused, self._say(nad.full_name), nad.full_name)
+            self._reconciler.refused(key, nad, refused, self._say(nad.full_name), nad.full_name)
             return False
         self._counts["apply-metadata"] += 1
         last = result is None or (nad.deleting and not finalizer and not result["metadata"].get("finalizers"))

@@ -27,7 +27,7 @@ WRITTEN: Final = ("InstanceIP", "FloatingIP")
 _INPUTS: Final = (*KINDS, "VirtualMachineInterface")
 
 
-class ServiceObjectsKeeper(ObjectProcessor):
+class ServiceObjectReconciler(ObjectProcessor):
     """A Processor; see module. ``enabled`` False: no Service has any, and what an earlier run made is removed."""
 
     name = "cn2-objects"
@@ -93,7 +93,7 @@ class ServiceObjectsKeeper(ObjectProcessor):
         ]
         say = self._say(owner)
         for key, one in due:
-            if await self._keeper.bring(key, one, say, owner):
+            if await self._reconciler.bring(key, one, say, owner):
                 return True
         return False
 
@@ -112,7 +112,7 @@ class ServiceObjectsKeeper(ObjectProcessor):
             self._told.pop(owner, None)
             return {}
         looked = Looked(self._view)
-        version = self._keeper.versions.get("InstanceIP") or DEFAULT_VERSION
+        version = self._reconciler.versions.get("InstanceIP") or DEFAULT_VERSION
         found = service_objects(looked, service, holdings, self._sharers, self._settings, version=version)
         self._made_from.assign(owner, frozenset(looked.keys))
         self._tell(owner, found.notes)

@@ -66,7 +66,7 @@ class _Stopped:
     until: datetime
 
 
-class Keeper:
+class ObjectReconciler:
     """See module. ``counts``: writes by verb, ``reverted``, ``refused``."""
 
     def __init__(

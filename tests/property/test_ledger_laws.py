@@ -48,21 +48,21 @@ def snapshot(state: NetworkState) -> dict:
         "gone": state.gone,
         "change_refused": state.change_refused,
         "head": state.head,
-        "by_service": {k: sorted(v) for k, v in state._by_service.items()},
-        "former": {k: sorted(v) for k, v in state._former.items()},
-        "shared": {k: sorted(v) for k, v in state._shared.items()},
-        "namespaces": {k: sorted(v) for k, v in state._per_namespace.items()},
+        "by_service": {k: sorted(state._by_service.of(k)) for k in state._by_service},
+        "former": {k: sorted(state._former.of(k)) for k in state._former},
+        "shared": {k: sorted(state._shared.of(k)) for k in state._shared},
+        "namespaces": {k: sorted(state._per_namespace.of(k)) for k in state._per_namespace},
         "free": {k: list(v) for k, v in state._free.items()},
         "due": list(state._due),
         "used": {f: s.intervals() for f, s in state._used.items()},
         "releasing": sorted(state._releasing),
         "count": state.allocated(),
-        "contradictions": state.contradictions,
+        "damage": state.damage,
     }
 
 
 def check_invariants(state: NetworkState) -> None:
-    assert state.contradictions == 0
+    assert state.damage is None
     for record in state.records.values():
         assert (record.status in {"held", "releasing"}) == bool(record.holders)
         services = [holder.service for holder in record.holders]

@@ -2,10 +2,11 @@
 
     LedgerLBError
     ├── BadInput                 foreign input that cannot be used; names object, field, remedy
-    │   ├── UndecodableRecord    a record of a topic that does not decode; goes to dead letters
+    │   ├── UndecodableRecord    a record of a topic that cannot be used; goes to dead letters
+    │   │   └── LedgerDamaged    a record of the ledger that stops its network
     │   ├── InvalidManifest      a manifest or scenario file that cannot be read
     │   └── InvalidSetting       a setting of a service that cannot be used
-    ├── LedgerCorrupt            the ledger itself contradicts its own rules (chain, fold, invariants)
+    ├── LedgerCorrupt            an event contradicts the state of its network
     ├── EventLogError
     │   ├── LogUnavailable       no answer in time, or an unknown outcome: catch up and decide again
     │   │   └── PositionLost     the offset to read from is gone (raised by the event log): read from the beginning
@@ -49,6 +50,10 @@ class UndecodableRecord(BadInput):
     """A record whose bytes do not decode to what its topic carries."""
 
 
+class LedgerDamaged(UndecodableRecord):
+    """A record of the ledger that no honest writer of this version appends: its network decides nothing more."""
+
+
 class InvalidManifest(BadInput):
     """A manifest or scenario file that cannot be read; ``field`` holds the line if it is known."""
 
@@ -58,7 +63,10 @@ class InvalidSetting(BadInput):
 
 
 class LedgerCorrupt(LedgerLBError):
-    """An accepted entry contradicts the state that it extends."""
+    """An event contradicts the state that it applies to.
+
+    The fold turns this into damage of the network. From a decision it is a bug: nothing may be appended then.
+    """
 
 
 class EventLogError(LedgerLBError):

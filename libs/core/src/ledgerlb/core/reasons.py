@@ -47,6 +47,8 @@ class Reason(StrEnum):
     FOREIGN_CHANGE_REVERTED = "ForeignChangeReverted"
     OBJECT_NOT_OURS = "ObjectNotOurs"
     OBJECT_REFUSED = "ObjectRefused"
+    LEDGER_DAMAGED = "LedgerDamaged"
+    LEDGER_TOO_NEW = "LedgerTooNew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,18 @@ _ALL: Final = (
         Reason.OBJECT_REFUSED,
         "The API server refused an object that LedgerLB makes for the Service or network; LedgerLB tries again.",
         "Read the message, then check admission policies, the permissions of the watcher and addresses in use.",
+    ),
+    ReasonText(
+        Reason.LEDGER_DAMAGED,
+        "The network's ledger has a damaged record. Holders keep their addresses, and LedgerLB decides nothing new.",
+        "Run ledgerlb verify, which names the record, and restore the log from a backup or repair it.",
+        subject="network",
+    ),
+    ReasonText(
+        Reason.LEDGER_TOO_NEW,
+        "A newer version of LedgerLB wrote to the network's ledger. This one changes nothing for the network.",
+        "Upgrade every LedgerLB process.",
+        subject="network",
     ),
     ReasonText(Reason.NETWORK_SELECTED, "LedgerLB chose the external network.", warning=False),
     ReasonText(Reason.ADDRESS_ALLOCATED, "The Service holds every address that it wants.", warning=False),

@@ -6,7 +6,8 @@ that entry back: an acknowledgement proves nothing, the fold does. When another 
 entry is rejected, and the same intents are decided again on the new state. Any number of these processes may run at
 once.
 
-The service decides nothing before the selector has marked the intents topic as complete (``IntentsSynced``).
+A network whose ledger is damaged, or was written by a newer version, gets no more entries; the others go on. The
+service decides nothing before the selector has marked the intents topic as complete (``IntentsSynced``).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
-from ledgerlb.core.errors import EventLogError
+from ledgerlb.core.errors import EventLogError, LedgerDamaged
 from ledgerlb.core.intents import AddressIntent, NetworkOffer, Withdrawal
 from ledgerlb.core.ipam import TICK, NetworkQueue, Proposal, Terms, next_look, propose, woken_by
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
@@ -31,6 +32,7 @@ from ledgerlb.runtime.projection import Projection
 
 ENTRIES: Final = Counter("ledgerlb_ipam_entries", "Own ledger entries by fate", ["fate"])
 EVENTS: Final = Counter("ledgerlb_ipam_events", "Events of accepted ledger entries by type", ["type"])
+DAMAGED: Final = Gauge("ledgerlb_ipam_damaged_networks", "Networks that decide nothing because their ledger is damaged")
 
 _log: Final = logging.getLogger("ledgerlb.ipam")
 
@@ -59,6 +61,7 @@ class Ipam:
         """Forget everything that was folded."""
         self._projection.reset()
         self.fold = self._projection.ledger
+        DAMAGED.set(0)
         self.intents = self._projection.intents
         self.agents = self._projection.agents
         self.queues: dict[str, NetworkQueue] = {}
@@ -100,7 +103,11 @@ class Ipam:
                 pass
 
     def _take_entry(self, record: Record) -> None:
-        outcome = self._projection.entry(record)
+        try:
+            outcome = self._projection.entry(record)
+        except LedgerDamaged:
+            self._stop_deciding(record)
+            raise
         entry = outcome.entry
         queue = self._touch(entry.network)
         accepted = isinstance(outcome, Accepted)
@@ -109,6 +116,18 @@ class Ipam:
         if accepted:
             self._follow(queue, entry)
         queue.read_back(record.offset)
+
+    def _stop_deciding(self, record: Record) -> None:
+        """Report a network whose ledger has become damaged: nothing is decided there any more."""
+        self._queue(record.key).read_back(record.offset)
+        DAMAGED.set(len(self.fold.damage))
+        damage = self.fold.damage[record.key]
+        if damage.offset == record.offset:
+            _log.error("network %s: no more decisions: %s", record.key, damage.text())
+
+    def problems(self) -> list[str]:
+        """Lines for the readiness probe, one per network that decides nothing because its ledger is damaged."""
+        return [f"network {name}: {damage.reason}: {damage.text()}" for name, damage in self.fold.damage.items()]
 
     def _follow(self, queue: NetworkQueue, entry: Entry) -> None:
         for event in entry.events:
@@ -135,7 +154,7 @@ class Ipam:
         proposals: list[tuple[NetworkQueue, Proposal]] = []
         for name in self._touched:
             queue = self._queue(name)
-            if queue.awaiting is not None:
+            if queue.awaiting is not None or name in self.fold.damage:
                 continue
             proposal = self._propose(queue, now)
             if len(proposal.entry) > LEDGER.max_bytes:
@@ -144,6 +163,8 @@ class Ipam:
                 proposals.append((queue, proposal))
             self._schedule(name, now)
         self._touched = {name: None for name in self._touched if self._queue(name).awaiting is not None}
+        for name in self.fold.damage:
+            self._due.pop(name, None)
         await self._append(log, proposals)
         return self._next_wake_up(now)
 

@@ -9,64 +9,72 @@ enumerates a prefix, and nothing gives what the network gives no newcomer any mo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, to_text
 from ledgerlb.core.intents import AddressIntent
-from ledgerlb.core.ipam.terms import Refused
+from ledgerlb.core.ipam.terms import Denial
+from ledgerlb.core.ledger.events import AllocationRule
 from ledgerlb.core.ledger.intervals import contains
 from ledgerlb.core.ledger.plan import OUTSIDE, refusal_of
 from ledgerlb.core.ledger.records import AddressRecord
-from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.ledger.state import FreeStatus, NetworkState
 from ledgerlb.core.reasons import Reason
 
 
-class Choice(NamedTuple):
+_FREE: Final[tuple[tuple[FreeStatus, AllocationRule], ...]] = (
+    ("idle", "longest-free"),
+    ("leased", "leased-to-other"),
+    ("quarantined", "quarantine-cut"),
+)
+
+
+class AddressChoice(NamedTuple):
     """An address and the rule that found it."""
 
     address: str
-    rule: str
+    rule: AllocationRule | Literal["adopted"]
 
 
-def choose(state: NetworkState, intent: AddressIntent, family: Family) -> Choice | Refused:
+def choose(state: NetworkState, intent: AddressIntent, family: Family) -> AddressChoice | Denial:
     """The address that the Service gets in a family for which it requested none."""
-    return next(_candidates(state, intent, family), None) or Refused(
+    return next(_candidates(state, intent, family), None) or Denial(
         Reason.NETWORK_FULL,
         f"network {state.network} has no free IPv{family} address left; "
         "enlarge the network or delete a Service that uses it",
     )
 
 
-def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> Iterator[Choice]:
+def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> Iterator[AddressChoice]:
     assignable = state.assignable(family)
     if intent.sharing_key:
         for record in state.shared_under(namespace_of(intent.service), intent.sharing_key):
             if record.family == family and contains(assignable, record.value) and not clash(record, intent):
-                yield Choice(record.address, "shared")
+                yield AddressChoice(record.address, "shared")
     for record in state.formerly_of(intent.service):
         if record.family == family and contains(assignable, record.value):
-            yield Choice(record.address, "former")
+            yield AddressChoice(record.address, "former")
     value = state.lowest_never_used(family)
     if value is not None:
-        yield Choice(to_text(value, family), "never-used")
-    for status, rule in (("idle", "longest-free"), ("leased", "leased-to-other"), ("quarantined", "quarantine-cut")):
-        for record in state.free(family, status):  # type: ignore[arg-type]
+        yield AddressChoice(to_text(value, family), "never-used")
+    for status, rule in _FREE:
+        for record in state.free(family, status):
             if contains(assignable, record.value):
-                yield Choice(record.address, rule)
+                yield AddressChoice(record.address, rule)
 
 
-def grant(state: NetworkState, intent: AddressIntent, address: str) -> Choice | Refused:
+def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressChoice | Denial:
     """Whether the Service can have this very address that it requests."""
     problem = withheld(state, address)
     if problem is not None:
-        return Refused(problem, _why_not_given(state, address, problem))
+        return Denial(problem, _why_not_given(state, address, problem))
     record = state.records.get(address)
     if record is None or record.status in {"idle", "leased"}:
-        return Choice(address, "requested")
+        return AddressChoice(address, "requested")
     if record.status == "quarantined":
         if record.former == intent.service:
-            return Choice(address, "requested")
-        return Refused(
+            return AddressChoice(address, "requested")
+        return Denial(
             Reason.REQUESTED_ADDRESS_QUARANTINED,
             f"address {address} was released by {record.former} and is in quarantine until "
             f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
@@ -82,7 +90,7 @@ def withheld(state: NetworkState, address: str) -> str | None:
     return problem
 
 
-def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> Choice | Refused:
+def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> AddressChoice | Denial:
     holders = ", ".join(holder.service for holder in record.holders)
     same_key = (
         record.status == "held"
@@ -91,18 +99,18 @@ def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> 
         and namespace_of(record.holders[0].service) == namespace_of(intent.service)
     )
     if not same_key:
-        return Refused(
+        return Denial(
             Reason.REQUESTED_ADDRESS_IN_USE,
             f"address {record.address} of network {state.network} is held by {holders}; request another one",
         )
     taken = clash(record, intent)
     if taken:
-        return Refused(
+        return Denial(
             Reason.SHARING_CONFLICT,
             f"address {record.address} is shared under key {intent.sharing_key!r} by {holders}, and {taken} is taken; "
             "use another port or another key",
         )
-    return Choice(record.address, "shared")
+    return AddressChoice(record.address, "shared")
 
 
 def clash(record: AddressRecord, intent: AddressIntent) -> str:

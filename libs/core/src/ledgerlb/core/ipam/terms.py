@@ -36,7 +36,7 @@ class Terms:
         return self.defaults.lease if said is None else said
 
 
-class Refused(NamedTuple):
+class Denial(NamedTuple):
     """Why something cannot be given: a stable reason, and a sentence that names the object and the remedy."""
 
     reason: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ledgerlb.core.addresses import Family, family_of
 from ledgerlb.core.intents import AddressIntent
-from ledgerlb.core.ipam.choice import Choice, choose, clash, grant, namespace_of, withheld
-from ledgerlb.core.ipam.terms import Refused, Terms
-from ledgerlb.core.ipam.withdraw import let_go
+from ledgerlb.core.ipam.choice import AddressChoice, choose, clash, grant, namespace_of, withheld
+from ledgerlb.core.ipam.terms import Denial, Terms
+from ledgerlb.core.ipam.withdraw import release_event
 from ledgerlb.core.labels import parse_selector_text
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
@@ -30,18 +30,18 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     events: list[Event] = []
     for record in mine.values():
         events += _refresh(state, record, intent)
-    found: dict[Family, Choice | Refused] = {}
+    found: dict[Family, AddressChoice | Denial] = {}
     for family in intent.families:
         if not _satisfied(state, mine.get(family), intent, family):
             found[family] = _pick(state, intent, family, terms, swaps=_swaps(mine, family), more=_added(found, mine))
     events += _adoptions_refused(state, intent, found)
-    refused = {family: answer for family, answer in found.items() if isinstance(answer, Refused)}
+    refused = {family: answer for family, answer in found.items() if isinstance(answer, Denial)}
     wrong = _wrong_family(intent)
     # Whoever asks for an address that it cannot have never silently gets another one.
     blocking = bool(wrong) or any(family in intent.required and family not in mine for family in refused)
     if not blocking:
         events += [
-            _allocation(intent, family, answer) for family, answer in found.items() if isinstance(answer, Choice)
+            _allocation(intent, family, answer) for family, answer in found.items() if isinstance(answer, AddressChoice)
         ]
     events += _superseded(state, intent, mine, terms)
     return events + _refusal(state, intent, refused or wrong)
@@ -88,7 +88,7 @@ def _refresh(state: NetworkState, record: AddressRecord, intent: AddressIntent) 
 
 
 def _satisfied(state: NetworkState, record: AddressRecord | None, intent: AddressIntent, family: Family) -> bool:
-    if record is None or state.outlived(record):
+    if record is None or state.predates_network(record):
         return False
     requested = _requested(intent, family)
     return not requested or record.address in requested
@@ -103,23 +103,23 @@ def _swaps(mine: dict[Family, AddressRecord], family: Family) -> bool:
     return family in mine and len(mine[family].holders) == 1
 
 
-def _added(found: dict[Family, Choice | Refused], mine: dict[Family, AddressRecord]) -> int:
+def _added(found: dict[Family, AddressChoice | Denial], mine: dict[Family, AddressRecord]) -> int:
     """How many addresses this decision adds to those of the namespace so far."""
     return sum(
-        isinstance(answer, Choice) and answer.rule != "shared" and not _swaps(mine, family)
+        isinstance(answer, AddressChoice) and answer.rule != "shared" and not _swaps(mine, family)
         for family, answer in found.items()
     )
 
 
 def _pick(
     state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, swaps: bool, more: int
-) -> Choice | Refused:
+) -> AddressChoice | Denial:
     """An address of the family, or why there is none; ``more`` is how many others the same decision gives already."""
     closed = _closed(state, intent, terms)
     if closed is not None:
         return closed
     if family not in state.families():
-        return Refused(
+        return Denial(
             Reason.FAMILY_UNAVAILABLE,
             f"network {state.network} has no IPv{family} prefix; add one, or ask for the other family only",
         )
@@ -128,22 +128,22 @@ def _pick(
         answer = grant(state, intent, requested[0])
     else:
         adopted = _adoptable(state, intent, family)
-        answer = Choice(adopted, "adopted") if adopted else choose(state, intent, family)
+        answer = AddressChoice(adopted, "adopted") if adopted else choose(state, intent, family)
     over = None if swaps else _over_quota(state, intent, terms, more=more)
-    return over if over is not None and isinstance(answer, Choice) and answer.rule != "shared" else answer
+    return over if over is not None and isinstance(answer, AddressChoice) and answer.rule != "shared" else answer
 
 
-def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Refused | None:
+def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Denial | None:
     """Why the network is closed to this newcomer as a whole."""
     offer = terms.offer
     if offer is None or offer.gone or state.gone:
-        return Refused(
+        return Denial(
             Reason.NETWORK_NOT_FOUND, f"network {state.network} does not exist; create it or choose another one"
         )
     if offer.problem is not None:
-        return Refused(offer.problem, _DECIDED_BY_NETWORK.format(network=state.network, message=offer.message))
+        return Denial(offer.problem, _DECIDED_BY_NETWORK.format(network=state.network, message=offer.message))
     if offer.allowed_namespaces and not parse_selector_text(offer.allowed_namespaces).matches(intent.namespace_labels):
-        return Refused(
+        return Denial(
             Reason.NETWORK_NOT_ALLOWED,
             f"namespace {namespace_of(intent.service)} is not allowed on network {state.network} "
             f"(ledgerlb.io/allowed-namespaces: {offer.allowed_namespaces})",
@@ -151,13 +151,13 @@ def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Refused
     return None
 
 
-def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, more: int) -> Refused | None:
+def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, more: int) -> Denial | None:
     quota = terms.offer.quota_per_namespace if terms.offer is not None else None
     namespace = namespace_of(intent.service)
     if quota is None or state.namespace_count(namespace) + more < quota:
         return None
     also = f" and would get {more} more" if more else ""
-    return Refused(
+    return Denial(
         Reason.QUOTA_EXCEEDED,
         f"namespace {namespace} holds {state.namespace_count(namespace)} addresses of network {state.network}{also}, "
         f"its quota is {quota} (ledgerlb.io/quota-per-namespace)",
@@ -172,18 +172,18 @@ def _adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> st
     return None
 
 
-def _adoption_problem(state: NetworkState, address: str) -> Refused | None:
+def _adoption_problem(state: NetworkState, address: str) -> Denial | None:
     problem = withheld(state, address)
     if problem is not None:
-        return Refused(problem, f"address {address} is not one that network {state.network} gives out")
+        return Denial(problem, f"address {address} is not one that network {state.network} gives out")
     record = state.records.get(address)
     if record is not None and record.status in {"held", "releasing", "quarantined"}:
-        return Refused(Reason.REQUESTED_ADDRESS_IN_USE, f"address {address} is {record.status} by another Service")
+        return Denial(Reason.REQUESTED_ADDRESS_IN_USE, f"address {address} is {record.status} by another Service")
     return None
 
 
 def _adoptions_refused(
-    state: NetworkState, intent: AddressIntent, found: dict[Family, Choice | Refused]
+    state: NetworkState, intent: AddressIntent, found: dict[Family, AddressChoice | Denial]
 ) -> list[Event]:
     """Say once, with the decision that serves or refuses the Service, which shown addresses are not taken over."""
     if intent.service in state.refusals:
@@ -191,13 +191,13 @@ def _adoptions_refused(
     events: list[Event] = []
     for address in intent.adopt:
         answer = found.get(family_of(address))
-        if answer is None or (isinstance(answer, Choice) and answer.address == address):
+        if answer is None or (isinstance(answer, AddressChoice) and answer.address == address):
             continue
         problem = _adoption_problem(state, address)
-        if problem is None and isinstance(answer, Refused) and not intent.requested:
+        if problem is None and isinstance(answer, Denial) and not intent.requested:
             problem = answer
         elif problem is None:
-            problem = Refused(
+            problem = Denial(
                 Reason.REQUESTED_ADDRESS_IN_USE if not intent.requested else "AddressRequested",
                 f"address {address} is not what the Service asks for",
             )
@@ -205,7 +205,7 @@ def _adoptions_refused(
     return events
 
 
-def _allocation(intent: AddressIntent, family: Family, choice: Choice) -> Event:
+def _allocation(intent: AddressIntent, family: Family, choice: AddressChoice) -> Event:
     if choice.rule == "adopted":
         return ev.AddressAdopted(
             choice.address, family, intent.service, intent.uid, intent.sharing_key, intent.ports, intent.basis
@@ -228,9 +228,9 @@ def _superseded(
             continue
         if record.family not in intent.families:
             if any(family in mine for family in intent.families):
-                events.append(let_go(record, intent.service, "FamilyNotWanted"))
+                events.append(release_event(record, intent.service, "FamilyNotWanted"))
         elif _has_successor(state, record, intent, mine, terms):
-            events.append(let_go(record, intent.service, "Moved"))
+            events.append(release_event(record, intent.service, "Moved"))
     return events
 
 
@@ -250,10 +250,10 @@ def _has_successor(
     )
 
 
-def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
+def _wrong_family(intent: AddressIntent) -> dict[Family, Denial]:
     """A request in a family that the Service does not have is refused, whatever else could be served."""
     return {
-        family: Refused(
+        family: Denial(
             Reason.FAMILY_UNAVAILABLE,
             f"address {address} is requested, but Service {intent.service} has no IPv{family} family; "
             "correct ledgerlb.io/addresses (or spec.loadBalancerIP), or change spec.ipFamilies",
@@ -263,7 +263,7 @@ def _wrong_family(intent: AddressIntent) -> dict[Family, Refused]:
     }
 
 
-def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, Refused]) -> list[Event]:
+def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, Denial]) -> list[Event]:
     """Write a refusal once per reason, and anew where the wish was edited and it reads otherwise now; take it back when
     it no longer applies.
     """

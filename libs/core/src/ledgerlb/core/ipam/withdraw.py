@@ -14,7 +14,7 @@ def withdraw(state: NetworkState, intent: Withdrawal) -> list[Event]:
     if intent.revision < state.revisions.get(intent.service, 0):
         return []
     events: list[Event] = [
-        let_go(record, intent.service, intent.why)
+        release_event(record, intent.service, intent.why)
         for record in state.held_by(intent.service)
         if record.status == "held"
     ]
@@ -23,7 +23,7 @@ def withdraw(state: NetworkState, intent: Withdrawal) -> list[Event]:
     return events
 
 
-def let_go(record: AddressRecord, service: str, why: str) -> Event:
+def release_event(record: AddressRecord, service: str, why: str) -> Event:
     """The event by which the Service leaves a held address: the last holder's leaving begins the release."""
     if len(record.holders) > 1:
         return ev.HolderLeft(record.address, service, why)

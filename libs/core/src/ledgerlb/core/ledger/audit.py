@@ -1,14 +1,18 @@
 """The audit of a ledger: its bytes read again, its chains recomputed, its promises checked.
 
-The audit keeps its own books, apart from the fold that the services use, so that a mistake in one does not hide in the
-other. The fold only says which entries count. What is checked of those:
+The audit keeps books of its own, apart from the fold that the services use, so that a mistake in one does not hide in
+the other. It checks that
 
-- each names the hash of the one before it, and nothing that a later entry builds on has been changed or taken away;
+- every record is an entry of a known version under its network's key;
+- each entry names the hash of the one before it, and no entry is missing or was changed;
 - an address has one holder, unless all of its holders are of one namespace, under one sharing key, with disjoint ports;
-- an address lies inside the network's prefixes at the time when it is given out, and stays there until a forced change
-  strands it;
+- an address is inside the network's prefixes when it is given out, and stays there until a forced change strands it;
 - an address is released only after its release has begun, and nobody else gets it before;
-- quarantine is kept, or the entry says that it was cut short.
+- a quarantine is kept, or the entry says that it was cut short;
+- the fold that the services use accepts the events too.
+
+A changed byte in the last entry of a chain may still decode to an honest decision. Only a head that was remembered or
+signed elsewhere shows such a change.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from typing import Final
 import msgspec
 
 from ledgerlb.core.addresses import family_of
-from ledgerlb.core.errors import UndecodableRecord
-from ledgerlb.core.ledger.entry import GENESIS, Entry, digest
+from ledgerlb.core.errors import LedgerDamaged
+from ledgerlb.core.ledger.chain import Head, damage_of, extends
+from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
+from ledgerlb.core.ledger.entry import GENESIS, Entry, digest, parse_entry
 from ledgerlb.core.ledger.events import (
     AddressAdopted,
     AddressAllocated,
@@ -37,18 +43,18 @@ from ledgerlb.core.ledger.events import (
     QuarantineEnded,
     ReleaseCancelled,
 )
-from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.ledger.plan import covers
 
 MAX_FINDINGS: Final = 1000
-"""More than this are counted, not kept: a broken chain must not fill the memory."""
+"""Findings beyond this number are counted and not kept, so that a broken log cannot fill the memory."""
 
-NO_SEQ: Final = 0
+_CHAIN_BROKEN: Final = "ChainBroken"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One broken promise. ``rule`` is a CamelCase word; ``seq`` is the entry (0 where none can be named)."""
+    """One broken promise. ``rule`` is a CamelCase word; ``seq`` is the number of the entry (0: unreadable)."""
 
     rule: str
     network: str
@@ -58,8 +64,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Head:
-    """Where a network's chain ends."""
+class NetworkHead:
+    """The last entry of a network's chain."""
 
     network: str
     seq: int
@@ -68,19 +74,21 @@ class Head:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found.
+    """The result of an audit.
 
-    ``rejected`` entries lost a race for the head of their chain: they are harmless, and every reader skips them.
-    ``undecodable`` records are no entries at all. ``findings`` are kept up to a bound, ``problems`` counts all.
+    ``rejected`` entries lost a race for the head of their chain: that is normal, and every reader skips them.
+    ``undecodable`` records are no entries; ``skipped`` entries come after a break of their chain. ``findings`` are kept
+    up to a bound, ``problems`` counts all.
     """
 
     records: int
     accepted: int
     rejected: int
     undecodable: int
+    skipped: int
     problems: int
     findings: tuple[Finding, ...]
-    heads: tuple[Head, ...]
+    heads: tuple[NetworkHead, ...]
 
     @property
     def clean(self) -> bool:
@@ -97,9 +105,9 @@ class _Holder:
 
 @dataclass
 class _Address:
-    """What the books say about one address: holders by Service, and the Service it is being released from.
+    """The books of one address: its holders by Service, and the Service that is releasing it.
 
-    ``former`` is whom the quarantine does not bind.
+    The quarantine does not bind ``former``.
     """
 
     holders: dict[str, _Holder] = field(default_factory=dict)
@@ -110,49 +118,60 @@ class _Address:
 
 @dataclass
 class _Network:
-    seq: int = 0
-    head: str = GENESIS
+    head: Head = field(default_factory=Head)
+    broken: bool = False
+    """Whether the chain broke: entries after that are counted, and not reported one by one."""
     known: set[str] = field(default_factory=lambda: {GENESIS})
-    """The hash of every record seen here: a rejected entry that builds on one of them merely lost a race."""
+    """The hash of every record under the network's key: the loser of a race builds on one of them."""
     prefixes: tuple[Prefix, ...] = ()
-    contradictions: int = 0
     addresses: dict[str, _Address] = field(default_factory=dict)
 
 
 class Audit:
-    """Take every record of the ledger topic in order, then ask for the report."""
+    """Give it every record of the ledger topic in order, then ask for the report."""
 
     def __init__(self) -> None:
         self._fold = LedgerFold()
         self._networks: dict[str, _Network] = {}
         self._findings: list[Finding] = []
-        self._problems = self._records = self._accepted = self._rejected = self._undecodable = 0
+        self._problems = self._records = self._accepted = self._rejected = self._undecodable = self._skipped = 0
 
-    def take(self, key: str, value: bytes | None) -> None:
+    def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET) -> None:
         """Check one record."""
         self._records += 1
-        network = self._networks.setdefault(key, _Network())
+        before = self._problems
         raw = value or b""
-        try:
-            outcome = self._fold.take(key, raw)
-        except UndecodableRecord:
+        found = parse_entry(key, value, offset)
+        network = self._networks.setdefault(key, _Network())
+        if isinstance(found, Damage):
             self._undecodable += 1
-            network.known.add(digest(raw))
-            return
-        if isinstance(outcome, Accepted):
-            self._check_accepted(key, network, outcome.entry, raw)
+            self._damaged(found)
+        elif extends(network.head, found):
+            self._check_accepted(network, found, digest(raw))
+        elif found.seq <= network.head.seq:
+            self._check_rejected(network, found)
+        elif network.broken:
+            self._skipped += 1
         else:
-            self._check_rejected(key, network, outcome.entry)
+            self._skipped += 1
+            network.broken = True
+            self._damaged(damage_of(network.head, found, offset))
+        self._compare_with_fold(key, value, offset, found=self._problems > before)
         network.known.add(digest(raw))
 
     def report(self) -> AuditReport:
-        """Say what was found so far."""
-        heads = (Head(name, state.seq, state.head) for name, state in sorted(self._networks.items()) if state.seq)
+        """Summarise what was found so far."""
+        heads = (
+            NetworkHead(name, state.head.seq, state.head.digest)
+            for name, state in sorted(self._networks.items())
+            if state.head.seq
+        )
         return AuditReport(
             records=self._records,
             accepted=self._accepted,
             rejected=self._rejected,
             undecodable=self._undecodable,
+            skipped=self._skipped,
             problems=self._problems,
             findings=tuple(self._findings),
             heads=tuple(heads),
@@ -163,36 +182,30 @@ class Audit:
         if len(self._findings) < MAX_FINDINGS:
             self._findings.append(Finding(rule, network, seq, address, message))
 
-    def _check_accepted(self, key: str, network: _Network, entry: Entry, raw: bytes) -> None:
+    def _damaged(self, damage: Damage) -> None:
+        rule = _CHAIN_BROKEN if damage.kind in {DamageKind.GAP, DamageKind.FORK} else damage.kind.value
+        self._find(rule, damage.network, damage.seq, "", f"{damage.place} {damage.message}")
+
+    def _check_accepted(self, network: _Network, entry: Entry, entry_digest: str) -> None:
         self._accepted += 1
-        if entry.seq != network.seq + 1 or entry.prev != network.head:
-            self._find(
-                "ChainBroken",
-                key,
-                entry.seq,
-                "",
-                f"counts as entry {entry.seq} but does not extend entry {network.seq}",
-            )
-        network.seq, network.head = entry.seq, digest(raw)
-        before = self._problems
+        network.head = Head(entry.seq, entry_digest)
         for event in entry.events:
             for rule, address, message in _check_event(network, event, entry.decided_at):
-                self._find(rule, key, entry.seq, address, message)
-        contradictions = self._fold.networks[key].contradictions
-        if contradictions > network.contradictions and self._problems == before:
-            self._find("Contradiction", key, entry.seq, "", "an event of this entry contradicts what stood before it")
-        network.contradictions = contradictions
+                self._find(rule, entry.network, entry.seq, address, message)
 
-    def _check_rejected(self, key: str, network: _Network, entry: Entry) -> None:
+    def _check_rejected(self, network: _Network, entry: Entry) -> None:
         self._rejected += 1
         if entry.prev not in network.known:
-            self._find(
-                "ChainBroken",
-                key,
-                entry.seq,
-                "",
-                f"builds on an entry {entry.prev[:12]}… that is not in the log: one was changed or taken away",
-            )
+            message = f"builds on an entry {entry.prev[:12]}… that is not in the log: one was changed or taken away"
+            self._find(_CHAIN_BROKEN, entry.network, entry.seq, "", message)
+
+    def _compare_with_fold(self, key: str, value: bytes | None, offset: int, *, found: bool) -> None:
+        """Report what only the fold objects to; ``found``: the audit itself objects to this record already."""
+        try:
+            self._fold.take(key, value, offset)
+        except LedgerDamaged as error:
+            if not found:
+                self._find(DamageKind.CONTRADICTION.value, key, self._fold.damage[key].seq, "", str(error))
 
 
 Broken = Iterable[tuple[str, str, str]]
@@ -238,7 +251,7 @@ def _check_allocation(network: _Network, event: AddressAllocated | AddressAdopte
         plan = ", ".join(prefix.prefix for prefix in network.prefixes) or "no prefix at all"
         yield "OutsidePrefix", event.address, f"given to {event.service} while the network had {plan}"
     if state.releasing:
-        yield "GivenWhileReleasing", event.address, f"given to {event.service} before {state.releasing} had let go"
+        yield "GivenWhileReleasing", event.address, f"given to {event.service} before {state.releasing} had released it"
     mine = _Holder(event.uid, event.sharing_key, event.ports)
     yield from _clashes(state, event.address, event.service, mine)
     cut = isinstance(event, AddressAllocated) and event.choice == "quarantine-cut"
@@ -298,7 +311,7 @@ def _check_released(network: _Network, event: AddressReleased) -> Broken:
 
 
 def _clashes(state: _Address, address: str, service: str, mine: _Holder) -> Broken:
-    """Whoever else holds the address must share it: same namespace, same key, other ports."""
+    """Other holders of the address must share it: same namespace, same key, other ports."""
     for name, other in state.holders.items():
         if name == service:
             continue

@@ -1,31 +1,41 @@
-"""One ledger entry: a decision with all its events, as it stands in topic ``ledgerlb.ledger.v1`` under its network."""
+"""One ledger entry: a decision with all its events, as topic ``ledgerlb.ledger.v1`` holds it under its network."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from ledgerlb.core.errors import UndecodableRecord
+from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
 from ledgerlb.core.ledger.events import Event, Moment
 
 GENESIS: Final = "0" * 64
 """``prev`` of the first entry of a chain."""
 VERSION: Final = 1
+"""Raise it with every new field or event: readers of an older version must stop at an entry that they do not know."""
 MAX_EVENTS: Final = 500
 MAX_BYTES: Final = 512 * 1024
-"""What the wishes of many together never exceed; one that must be larger may be, as far as the topic admits it."""
+"""An entry about many Services stays below this; one about a single Service may be as large as the topic admits."""
+
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 9000
+"""Years of every moment in an entry: durations can be added to it without an overflow."""
+
+Seq = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+Revision = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+CauseKind = Literal["want", "withdraw", "network", "clock", "report"]
 
 
-class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Why one Service's part of an entry was decided: what it wanted, who asked, which rung chose the network, and
-    where the facts stand. An entry that serves several intents has several causes.
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
+    """Why one Service's part of an entry was decided: its intent, who asked, which rung chose the network, and where
+    the facts are. An entry about several Services has several causes.
     """
 
-    intent: str
-    """Kind of the intent: ``want``, ``withdraw``, ``network``; ``clock`` or ``report`` where no intent led to it."""
-    revision: int = 0
+    intent: CauseKind
+    """``clock`` and ``report`` where time or an agent's report led to the events, and no intent."""
+    revision: Revision = 0
     service: str = ""
     uid: str = ""
     requester: str = ""
@@ -35,14 +45,14 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """(topic, partition, offset)."""
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """See module. ``seq`` counts from 1 in this network's chain; ``prev`` is the SHA-256 (hex) of the previous
     entry's bytes.
     """
 
     v: int
     network: str
-    seq: int
+    seq: Seq
     prev: str
     decided_at: Moment
     decider: str
@@ -50,33 +60,68 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     events: tuple[Event, ...]
 
 
+class _Version(msgspec.Struct, gc=False):
+    """The one field that every version of an entry has."""
+
+    v: int
+    seq: int = 0
+
+
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Entry)
+_VERSION_DECODER: Final = msgspec.json.Decoder(_Version)
+_NOT_DECODABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """The bytes that are appended and hashed. Deterministic: field order is the struct's."""
+    """The bytes that are appended and hashed. Deterministic: fields have the order of the struct."""
     return _ENCODER.encode(entry)
 
 
-def decode_entry(key: str, value: bytes | None) -> Entry:
-    """Decode; raises UndecodableRecord naming key and field. Versions older than today's are upcast first."""
+def parse_entry(key: str, value: bytes | None, offset: int = NO_OFFSET) -> Entry | Damage:
+    """Decode one record of the ledger topic; return the damage of a record that is no entry. Never raises."""
     if not value:
-        raise UndecodableRecord(f"ledger entry of {key!r}", "value", "is empty", "the ledger has no tombstones")
+        return Damage(DamageKind.EMPTY, key, 0, "has no value, and the ledger has no tombstones", offset)
     try:
         entry = _DECODER.decode(value)
-    except msgspec.DecodeError as error:
-        raise UndecodableRecord(f"ledger entry of {key!r}", "value", str(error), "it is skipped and counted") from error
+    except _NOT_DECODABLE as error:
+        return _newer(key, value, offset) or Damage(DamageKind.UNDECODABLE, key, 0, f"does not decode: {error}", offset)
     if entry.v != VERSION:
-        raise UndecodableRecord(
-            f"ledger entry of {key!r}",
-            "v",
-            f"version {entry.v} is unknown here",
-            "upgrade LedgerLB before reading on",
+        return _newer(key, value, offset) or Damage(
+            DamageKind.UNDECODABLE, key, entry.seq, f"has version {entry.v}, which never existed", offset
         )
     if entry.network != key:
-        raise UndecodableRecord(f"ledger entry of {key!r}", "network", f"names {entry.network!r}", "it is skipped")
+        message = f"is filed under another key: it names network {entry.network!r}"
+        return Damage(DamageKind.MISPLACED, key, entry.seq, message, offset, entry.network)
+    if not is_sane(entry.decided_at):
+        message = f"has an impossible time: decided_at {entry.decided_at}"
+        return Damage(DamageKind.UNDECODABLE, key, entry.seq, message, offset)
     return entry
+
+
+def _newer(key: str, value: bytes, offset: int) -> Damage | None:
+    """Return the damage of an entry of a newer version, None for any other value."""
+    try:
+        found = _VERSION_DECODER.decode(value)
+    except _NOT_DECODABLE:
+        return None
+    if found.v <= VERSION:
+        return None
+    message = f"has version {found.v}, and this process knows versions up to {VERSION}"
+    return Damage(DamageKind.TOO_NEW, key, max(0, found.seq), message, offset)
+
+
+def is_sane(moment: datetime) -> bool:
+    """Return whether a moment is UTC and in a year that can be reckoned with."""
+    return moment.tzinfo is UTC and FIRST_YEAR <= moment.year <= LAST_YEAR
+
+
+def decode_entry(key: str, value: bytes | None) -> Entry:
+    """Decode one record of the ledger topic; raises LedgerDamaged."""
+    found = parse_entry(key, value)
+    if isinstance(found, Damage):
+        raise found.error()
+    return found
 
 
 def digest(raw: bytes) -> str:

@@ -1,28 +1,33 @@
-"""Events of the ledger, as msgspec structs: they are decoded on the fold path, a million of them in seconds.
+"""Events of the ledger, as msgspec structs: a reader decodes a million of them in seconds.
 
 ``address`` is canonical text, ``family`` 4 or 6, ``service`` is ``namespace/name``. Times are aware UTC datetimes.
-Inside one entry events apply in order; an entry is atomic. ``basis`` is the fingerprint of the wishes under which
-the address is held.
+The events of one entry apply in order, all of them or none. ``basis`` is a fingerprint of the intent under which the
+address is held. Unknown fields and events do not decode, so a new one needs a new version of the entry.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from ledgerlb.core.addresses import Family
 
-Ports = tuple[tuple[str, int], ...]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Ports = tuple[tuple[str, Port], ...]
+AllocationRule = Literal[
+    "requested", "former", "never-used", "longest-free", "leased-to-other", "quarantine-cut", "shared"
+]
+"""Which rule found an address."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
+class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False, forbid_unknown_fields=True):
     pass
 
 
-class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
     """One family of a network as the ledger knows it: canonical CIDR; explicit gateway or empty; inclusive usable
     ranges (empty: the whole prefix); inclusive exclusions.
     """
@@ -35,8 +40,8 @@ class Prefix(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class NetworkDefined(_Event, frozen=True):
-    """The network may give out these prefixes from now on. ``stranded``: held addresses that are not among them (a
-    forced shrink, a family that went, a network that came again with other prefixes).
+    """The network may give out these prefixes from now on. ``stranded``: held addresses outside of them, after a
+    forced shrink, the end of a family, or the return of a network with other prefixes.
     """
 
     prefixes: tuple[Prefix, ...]
@@ -58,15 +63,13 @@ class NetworkGone(_Event, frozen=True):
 
 
 class AddressAllocated(_Event, frozen=True):
-    """``service`` holds ``address`` from now on. ``choice`` says which rule found it (``requested``, ``former``,
-    ``never-used``, ``longest-free``, ``leased-to-other``, ``quarantine-cut``, ``shared``).
-    """
+    """``service`` holds ``address`` from now on; ``choice`` names the rule that found it."""
 
     address: str
     family: Family
     service: str
     uid: str
-    choice: str
+    choice: AllocationRule
     sharing_key: str = ""
     ports: Ports = ()
     basis: str = ""
@@ -114,7 +117,7 @@ class HolderLeft(_Event, frozen=True):
 
 
 class AddressReleasing(_Event, frozen=True):
-    """The last holder wants it no more: the data path must withdraw it, and is waited for."""
+    """The last holder gave the address up: every agent must withdraw it and confirm that."""
 
     address: str
     service: str
@@ -122,8 +125,8 @@ class AddressReleasing(_Event, frozen=True):
 
 
 class AddressReleased(_Event, frozen=True):
-    """Every agent that could have had it confirmed the withdrawal (``confirmed``) or was declared dead (``dead``).
-    Quarantine and lease start now; None: none.
+    """Every agent that may have forwarded the address confirmed its withdrawal (``confirmed``) or counts as dead
+    (``dead``). Quarantine and lease start now; None: there is none.
     """
 
     address: str
@@ -158,7 +161,7 @@ class LeaseEnded(_Event, frozen=True):
 
 
 class AllocationRefused(_Event, frozen=True):
-    """The Service's wish cannot be met now. Written once per reason; ``families`` are those it concerns."""
+    """The Service cannot get what it wants now. Written once per reason; ``families`` are those it concerns."""
 
     service: str
     uid: str
@@ -168,7 +171,7 @@ class AllocationRefused(_Event, frozen=True):
 
 
 class RefusalCleared(_Event, frozen=True):
-    """The last refusal of the Service no longer applies (served in full, or nothing is wanted any more)."""
+    """The last refusal of the Service no longer applies: it is served in full, or wants nothing any more."""
 
     service: str
 

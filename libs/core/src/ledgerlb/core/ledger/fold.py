@@ -1,17 +1,23 @@
-"""The fold of the whole ledger: every network's chain, checked and evolved, with lookups across networks.
+"""``LedgerFold``: every network's chain, checked and evolved, with lookups across networks.
 
-Every reader of the ledger (IPAM, planner, publisher, auditor, command line) uses this one class, so all agree by
-construction.
+Every reader of the ledger (IPAM, planner, publisher, command line) uses this one class, so all agree by construction.
+
+A record is one of three things. An entry that extends its chain is accepted, with all of its events. An entry with a
+``seq`` that the chain has already lost a race, and is skipped. Anything else is damage: its network keeps the state of
+its last good entry and skips whatever follows, on every reader alike, so that nothing is decided on a state that the
+log does not prove.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ledgerlb.core.errors import LedgerCorrupt
 from ledgerlb.core.index import Index
-from ledgerlb.core.ledger.chain import Head, extends, why_not
-from ledgerlb.core.ledger.entry import Entry, decode_entry, digest
+from ledgerlb.core.ledger.chain import Head, damage_of, extends, why_lost
+from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
+from ledgerlb.core.ledger.entry import Entry, digest, parse_entry
 from ledgerlb.core.ledger.evolve import evolve
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.ledger.state import NetworkState
@@ -29,39 +35,69 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The entry does not extend its chain: it never happened. ``why`` is for people."""
+    """The entry does not count: it lost a race, or comes after damage. ``why`` is for people."""
 
     entry: Entry
     why: str
 
 
 class LedgerFold:
-    """See module. ``accepted`` and ``rejected`` count entries; a rejected one is harmless and expected of racing
-    writers.
+    """See module. ``accepted``, ``rejected`` and ``skipped`` count entries: a rejected one lost a race, a skipped one
+    comes after damage. ``damage`` is the first damage of each network that has any.
     """
 
     def __init__(self) -> None:
         self.networks: dict[str, NetworkState] = {}
+        self.damage: dict[str, Damage] = {}
         self.accepted = 0
         self.rejected = 0
+        self.skipped = 0
         self._networks_of: Index[str, str, None] = Index()
         self._networks_at: Index[str, str, None] = Index()
 
-    def take(self, key: str, value: bytes | None) -> Accepted | Rejected:
-        """Fold one record of the ledger topic. Raises UndecodableRecord for bytes that are no entry; nothing changed
-        then.
+    def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET) -> Accepted | Rejected:
+        """Fold one record of the ledger topic.
+
+        Raises LedgerDamaged for a record that damages its network, once it is noted in ``damage``; no state of an
+        address changed then.
         """
-        entry = decode_entry(key, value)
+        found = parse_entry(key, value, offset)
+        if isinstance(found, Damage):
+            raise self._damaged(found).error()
         assert value is not None
-        state = self.networks.get(entry.network)
-        if state is None:
-            state = NetworkState(entry.network)
-        if not extends(state.head, entry):
+        state = self.networks.get(key)
+        head = state.head if state is not None else Head()
+        if found.seq <= head.seq:
             self.rejected += 1
-            return Rejected(entry, why_not(state.head, entry))
+            return Rejected(found, why_lost(head, found))
+        if key in self.damage:
+            self.skipped += 1
+            return Rejected(found, f"comes after damage: {self.damage[key].place} {self.damage[key].message}")
+        if not extends(head, found):
+            raise self._damaged(damage_of(head, found, offset)).error()
+        accepted = Accepted(found, digest(value))
+        self._apply(state if state is not None else NetworkState(key), accepted, offset)
+        return accepted
+
+    def _apply(self, state: NetworkState, accepted: Accepted, offset: int) -> None:
+        """Evolve all events of an entry, or none; raises LedgerDamaged."""
+        entry = accepted.entry
+        state.begin()
+        try:
+            for event in entry.events:
+                evolve(state, event, entry.decided_at, entry.seq)
+        except LedgerCorrupt as error:
+            state.rollback()
+            damage = Damage(DamageKind.CONTRADICTION, entry.network, entry.seq, str(error), offset)
+            raise self._damaged(damage).error() from error
+        state.commit()
+        self._index(state, entry)
+        state.advance(Head(entry.seq, accepted.digest))
         self.networks[entry.network] = state
+        self.accepted += 1
+
+    def _index(self, state: NetworkState, entry: Entry) -> None:
         for event in entry.events:
-            evolve(state, event, entry.decided_at, entry.seq)
             service = getattr(event, "service", None)
             if service is not None:
                 self._networks_of.add(service, entry.network)
@@ -69,18 +105,31 @@ class LedgerFold:
             if address is not None:
                 self._networks_at.add(address, entry.network)
         for cause in entry.cause:
-            if cause.revision and cause.service:
+            if cause.service:
                 state.revisions[cause.service] = max(cause.revision, state.revisions.get(cause.service, 0))
             elif cause.intent == "network":
                 state.offer_revision = max(cause.revision, state.offer_revision)
-        head = Head(entry.seq, digest(value))
-        state.advance(head)
-        self.accepted += 1
-        return Accepted(entry, head.digest)
+
+    def _damaged(self, damage: Damage) -> Damage:
+        """Note the damage of its network, and of the network that a misplaced entry is missing from."""
+        self._note(damage)
+        if damage.named and damage.seq > self.network(damage.named).seq:
+            self._note(replace(damage, network=damage.named, message=f"is filed under key {damage.network!r}"))
+        return damage
+
+    def _note(self, damage: Damage) -> None:
+        first = self.damage.setdefault(damage.network, damage)
+        state = self.networks.get(damage.network)
+        if state is not None:
+            state.damage = first
 
     def network(self, name: str) -> NetworkState:
-        """The state of a network; an empty one (not kept) where no entry exists yet."""
-        return self.networks.get(name) or NetworkState(name)
+        """The state of a network; an empty one, which is not kept, before its first entry."""
+        state = self.networks.get(name)
+        if state is None:
+            state = NetworkState(name)
+            state.damage = self.damage.get(name)
+        return state
 
     def mentions(self, service: str) -> bool:
         """Return whether an event of any network is about the Service."""
@@ -95,7 +144,7 @@ class LedgerFold:
         )
 
     def refusals_of(self, service: str) -> tuple[Refusal, ...]:
-        """The Service's standing refusals, by network."""
+        """The refusals of the Service that are in force, by network."""
         found = (self.networks[network].refusals.get(service) for network in sorted(self._networks_of.of(service)))
         return tuple(refusal for refusal in found if refusal is not None)
 

@@ -1,4 +1,4 @@
-"""Who held an address, from when until when, why, and who asked: one address's past, read off the ledger's entries."""
+"""The history of one address: who held it, from when until when, why, and who asked."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ledgerlb.core.ledger.events import (
 
 @dataclass(frozen=True)
 class Step:
-    """Something that happened to the holding after it began.
+    """One change of a holding after it began.
 
-    ``what`` is the event's name; ``seq`` and ``hash`` name the entry that decided it; ``why`` gives the reason, or who
+    ``what`` is the event's name; ``seq`` and ``hash`` name its entry; ``why`` gives the reason, or the agents that
     confirmed.
     """
 
@@ -40,9 +40,8 @@ class Step:
 class Tenure:
     """One Service's time with the address.
 
-    ``until`` None: it holds it still, or is being released from it (``state`` is ``held``, ``releasing`` or
-    ``released``). ``seq`` and ``hash`` name the entry that gave it; ``requester``, ``rung``, ``cause`` and
-    ``explanation`` come from there.
+    ``state`` is ``held``, ``releasing`` or ``released``; ``until`` is None before it is released. ``seq`` and ``hash``
+    name the entry that gave the address; ``requester``, ``rung``, ``cause`` and ``explanation`` come from that entry.
     """
 
     address: str
@@ -118,21 +117,25 @@ def _begin(entry: Entry, entry_hash: str, event: AddressAllocated | AddressAdopt
         until=None,
         state="held",
         choice=event.choice if isinstance(event, AddressAllocated) else "adopted",
-        requester=cause.requester,
-        rung=cause.rung,
-        cause=f"{cause.intent}@{cause.revision}" if cause.revision else cause.intent,
-        explanation=cause.explanation,
+        requester=cause.requester if cause is not None else "",
+        rung=cause.rung if cause is not None else "",
+        cause=_cause_text(cause),
+        explanation=cause.explanation if cause is not None else "",
         decider=entry.decider,
         seq=entry.seq,
         hash=entry_hash,
     )
 
 
-def _cause(entry: Entry, service: str) -> Cause:
-    for cause in entry.cause:
-        if cause.service == service:
-            return cause
-    return entry.cause[0] if entry.cause else Cause(intent="unknown")
+def _cause(entry: Entry, service: str) -> Cause | None:
+    """The Service's cause in an entry, else its first one."""
+    return next((cause for cause in entry.cause if cause.service == service), next(iter(entry.cause), None))
+
+
+def _cause_text(cause: Cause | None) -> str:
+    if cause is None:
+        return "unknown"
+    return f"{cause.intent}@{cause.revision}" if cause.revision else cause.intent
 
 
 def _latest(tenures: list[Tenure], network: str, service: str) -> Tenure | None:

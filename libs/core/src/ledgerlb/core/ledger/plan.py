@@ -57,6 +57,11 @@ def common(old: Iterable[Prefix], new: Iterable[Prefix], family: Family) -> tupl
     return intersect(usable_of(old, family), usable_of(new, family))
 
 
+def span_of(prefixes: Iterable[Prefix], family: Family) -> tuple[Interval, ...]:
+    """What prefixes and ranges of one family of a plan cover, before anything is reserved."""
+    return normalise(pair for prefix in prefixes if prefix.family == family for pair in span(prefix))
+
+
 def usable_of(prefixes: Iterable[Prefix], family: Family) -> tuple[Interval, ...]:
     """The usable addresses of one family of a plan."""
     return normalise(pair for prefix in prefixes if prefix.family == family for pair in usable(prefix))

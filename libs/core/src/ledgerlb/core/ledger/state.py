@@ -1,11 +1,11 @@
 """The state of one network's chain: what every accepted entry so far adds up to.
 
-There is one truth in here, the records by address; every index beside it (by Service, by key, free lists, timers) is
-derived in ``put``, the only place that changes a record. That makes speculation cheap: inside ``speculate()`` every
-change is journalled and undone at the end, so a decision can see the effect of its own earlier events and still
-leave the state untouched.
+The records by address are the truth. Every index beside them (by Service, by key, free lists, timers) is derived in
+``put``, the only method that changes a record. Between ``begin`` and ``commit`` or ``rollback`` every change goes to a
+journal: the fold applies an entry whole or not at all, and a decision sees the effect of its own earlier events
+(``speculate``) without changing the state.
 
-Readers use the attributes and lookups; only ``evolve`` (its module) calls the methods that change it.
+Readers use the attributes and lookups; only the fold and ``evolve`` call the methods that change the state.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from ledgerlb.core.addresses import Family
 from ledgerlb.core.index import Index
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.chain import Head
+from ledgerlb.core.ledger.damage import Damage
 from ledgerlb.core.ledger.events import Prefix
-from ledgerlb.core.ledger.intervals import Interval, IntervalSet
-from ledgerlb.core.ledger.plan import common, covers, size_of, usable_of
+from ledgerlb.core.ledger.intervals import Interval, IntervalSet, contains
+from ledgerlb.core.ledger.plan import common, size_of, span_of, usable_of
 from ledgerlb.core.ledger.records import AddressRecord, Holder, Holding, Refusal
 
 _Order = tuple[int, int, str]
 """(released_seq, value, address): how free addresses are ordered, longest free first, then the lowest."""
-_Free = Literal["quarantined", "leased", "idle"]
+FreeStatus = Literal["quarantined", "leased", "idle"]
 _HOLDING = ("held", "releasing")
 
 
@@ -42,19 +43,24 @@ class NetworkState:
         self.since: Mapping[Family, int] = {}
         """The entry since which the network has had each family of its plan without a break."""
         self.change_refused: ev.PrefixChangeRefused | None = None
-        self.contradictions = 0
+        self.damage: Damage | None = None
+        """Why nothing may be decided any more: see ``damage``. The state is that of the last good entry."""
+        self.offer_revision = 0
+        """The revision of the last offer that an entry followed."""
         self.revisions: dict[str, int] = {}
         self.offer_revision = 0
         """The highest revision of an offer that an entry of this network followed."""
         self.refusals: dict[str, Refusal] = {}
         self.records: dict[str, AddressRecord] = {}
-        self._journal: list[tuple[str, object]] | None = None
+        self._journal: list[tuple[str, str, object]] | None = None
+        self._spans: dict[Family, tuple[Interval, ...]] = {}
+        self._spans_of: tuple[Prefix, ...] = ()
         self._by_service: Index[str, str, None] = Index()
         self._former: Index[str, str, None] = Index()
         self._shared: Index[tuple[str, str], str, None] = Index()
         self._per_namespace: Index[str, str, None] = Index()
         self._used: dict[Family, IntervalSet] = {4: IntervalSet(), 6: IntervalSet()}
-        self._free: dict[tuple[Family, _Free], list[_Order]] = {
+        self._free: dict[tuple[Family, FreeStatus], list[_Order]] = {
             (family, status): [] for family in (4, 6) for status in ("quarantined", "leased", "idle")
         }
         self._due: list[tuple[datetime, str]] = []
@@ -90,13 +96,20 @@ class NetworkState:
             return common(self.plan, self.change_refused.prefixes, family)
         return usable_of(self.plan, family)
 
-    def outlived(self, record: AddressRecord) -> bool:
-        """Whether the network, or its prefix of the family, went and came again without the address meanwhile: its
-        holders move. Whom an edit of the prefix cut off does not.
+    def covers(self, family: Family, value: int) -> bool:
+        """Return whether the plan's prefixes and ranges contain the address, reserved or not."""
+        if self._spans_of is not self.plan:
+            self._spans = {one: span_of(self.plan, one) for one in (4, 6)}
+            self._spans_of = self.plan
+        return contains(self._spans[family], value) if self._spans else False
+
+    def predates_network(self, record: AddressRecord) -> bool:
+        """Return whether the network, or its prefix of the family, went and came back without the address since it
+        was given out. Such holders move; those that an edit of the prefix cut off keep their address.
         """
         since = self.since.get(record.family, 0)
         old = any(holder.seq < since for holder in record.holders)
-        return old and not covers(self.plan, record.address)
+        return old and not self.covers(record.family, record.value)
 
     def held_by(self, service: str) -> tuple[AddressRecord, ...]:
         """The records that the Service holds or is leaving, in the order in which it got them."""
@@ -127,7 +140,7 @@ class NetworkState:
                 return found
         return None
 
-    def free(self, family: Family, status: _Free) -> Iterator[AddressRecord]:
+    def free(self, family: Family, status: FreeStatus) -> Iterator[AddressRecord]:
         """Free addresses of a status, longest free first."""
         for _, _, address in self._free[family, status]:
             yield self.records[address]
@@ -182,7 +195,7 @@ class NetworkState:
             ports=holder.ports,
             basis=holder.basis,
             choice=holder.choice,
-            stranded=not covers(self.plan, record.address),
+            stranded=not self.covers(record.family, record.value),
         )
 
     # -- changing it -----------------------------------------------------------------------------------------------
@@ -191,21 +204,31 @@ class NetworkState:
         """Move the head of the chain (after the entry's events were evolved)."""
         self.head = head
 
+    def begin(self) -> None:
+        """Record every change from here on, so that it can be undone."""
+        assert self._journal is None, "transactions do not nest"
+        self._journal = []
+
+    def commit(self) -> None:
+        """Keep what changed since ``begin``."""
+        self._journal = None
+
+    def rollback(self) -> None:
+        """Undo everything that changed since ``begin``."""
+        journal, self._journal = self._journal, None
+        for kind, key, old in reversed(journal or ()):
+            self._restore(kind, key, old)
+
     @contextmanager
     def speculate(self) -> Iterator[None]:
-        """Undo, on leaving, everything that was evolved inside."""
-        assert self._journal is None, "speculation does not nest"
-        journal: list[tuple[str, object]] = []
-        self._journal = journal
+        """Undo, on leaving, everything that changed inside."""
+        self.begin()
         try:
             yield
         finally:
-            self._journal = None
-            for what, old in reversed(journal):
-                self._restore(what, old)
+            self.rollback()
 
-    def _restore(self, what: str, old: object) -> None:
-        kind, _, key = what.partition(" ")
+    def _restore(self, kind: str, key: str, old: object) -> None:
         match kind:
             case "record":
                 assert old is None or isinstance(old, AddressRecord)
@@ -216,16 +239,16 @@ class NetworkState:
             case _:
                 setattr(self, kind, old)
 
-    def assign(self, name: Literal["plan", "gone", "since", "change_refused", "contradictions"], value: object) -> None:
+    def assign(self, name: Literal["plan", "gone", "since", "change_refused"], value: object) -> None:
         """Replace one of the plain attributes."""
         if self._journal is not None:
-            self._journal.append((name, getattr(self, name)))
+            self._journal.append((name, "", getattr(self, name)))
         setattr(self, name, value)
 
     def refuse(self, service: str, refusal: Refusal | None) -> None:
         """Replace (None: clear) the Service's last refusal."""
         if self._journal is not None:
-            self._journal.append((f"refusal {service}", self.refusals.get(service)))
+            self._journal.append(("refusal", service, self.refusals.get(service)))
         if refusal is None:
             self.refusals.pop(service, None)
         else:
@@ -235,7 +258,7 @@ class NetworkState:
         """Replace the record of an address and every index entry that follows from it."""
         old = self.records.get(address)
         if self._journal is not None:
-            self._journal.append((f"record {address}", old))
+            self._journal.append(("record", address, old))
         if old is not None:
             self._unindex(old)
         if new is None:

@@ -52,7 +52,7 @@ class Chain:
                 prev=self._head,
                 decided_at=datetime(2026, 1, 1, tzinfo=UTC),
                 decider="test",
-                cause=(Cause(intent="want@1"),),
+                cause=(Cause(intent="want"),),
                 events=tuple(events),
             )
         )

@@ -7,7 +7,7 @@ is held in full and every live agent forwards it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -17,6 +17,7 @@ from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
 from ledgerlb.core.intents import Selection
+from ledgerlb.core.ledger.damage import NO_DAMAGE, Damage
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.services import (
@@ -82,18 +83,23 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     settings: DomainSettings,
     *,
     wanting: bool = False,
+    damaged: Mapping[str, Damage] = NO_DAMAGE,
 ) -> Publication:
-    """What the Service's status must say at ``now`` (aware UTC).
+    """Return what the Service's status must say at ``now`` (aware UTC).
 
     ``holdings`` and ``refusals`` are those of this Service over all networks; ``wanting`` says whether an intent of it
-    still wants addresses, which keeps the finalizer of a Service that is going.
+    still wants addresses, which keeps the finalizer of a Service that is going. ``damaged`` are the networks whose
+    ledger is damaged: what is known of their holdings may be out of date, so the status keeps its addresses.
     """
     everything = tuple(holdings)
     held = tuple(holding for holding in everything if holding.state == "held")
-    stays = bool(everything) or wanting
+    damage = _damage(selection, everything, damaged)
+    stays = bool(everything) or wanting or (damage is not None and bool(service.ingress))
     ours = is_ours(service, settings)
     if service.deleting and (ours or everything):
-        addresses = tuple(holding.address for holding in _in_order(service, held))
+        addresses = (
+            tuple(holding.address for holding in _in_order(service, held)) if damage is None else service.ingress
+        )
         return Publication("Deleted", _network_of(held), None, addresses, message="is being deleted", finalizer=stays)
     if not ours:
         return Publication("Ignored", message=_why_ignored(service, settings), finalizer=stays)
@@ -107,7 +113,42 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
 
     placement = _place(service, wanted, held, lags)
     shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now)
-    return replace(shown, finalizer=bool(everything))
+    found = replace(shown, finalizer=bool(everything) or (damage is not None and service.has_finalizer))
+    if damage is None or (placement.complete and wanted not in damaged):
+        return found
+    return _keep(service, current, found, placement, damage, now)
+
+
+def _damage(selection: Selection | None, holdings: Iterable[Holding], damaged: Mapping[str, Damage]) -> Damage | None:
+    """The damage of a network that the Service wants addresses of or holds some of."""
+    if not damaged:
+        return None
+    wanted = selection.network if selection is not None and selection.network is not None else ""
+    networks = (wanted, *(holding.network for holding in holdings))
+    return next((damaged[network] for network in networks if network in damaged), None)
+
+
+def _keep(  # noqa: PLR0917 - see publish
+    service: ServiceFact,
+    selection: Selection | None,
+    found: Publication,
+    placement: _Placement,
+    damage: Damage,
+    now: datetime,
+) -> Publication:
+    """The publication of a Service of a damaged network: the addresses that its status shows, and why it waits."""
+    if found.state == "Ready" and found.addresses == service.ingress:
+        return found
+    kept = replace(
+        found,
+        state="Moving" if service.ingress else "Pending",
+        addresses=service.ingress,
+        reason=damage.reason,
+        message=f"waits until the ledger of network {damage.network} is repaired: {damage.text()}",
+        decided=True,
+    )
+    conditions = _conditions(service, selection, kept, placement.published)
+    return replace(kept, conditions=stamped(conditions, service, now))
 
 
 def _publish_ours(  # noqa: PLR0917 - see publish

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Self
 
 from prometheus_client import REGISTRY, generate_latest
@@ -28,6 +28,10 @@ TURN_BOUND: Final = 120.0
 several appends of 20 s each."""
 
 
+MAX_TROUBLE: Final = 3
+"""Troubles of a part that ``/readyz`` names."""
+
+
 class Part:
     """One loop of the process. It calls ``turned`` each time round, ``contact`` whenever the log has answered, and sets
     ``caught_up``.
@@ -38,6 +42,8 @@ class Part:
         self.caught_up = False
         self.why = "has not read the log to its end yet"
         """What stands in the way, for people."""
+        self.trouble: Callable[[], Sequence[str]] = tuple
+        """Returns what an operator must act on; the part is not ready while there is anything."""
         self._clock = clock
         self.contact_bound = contact_bound
         self.turn_bound = turn_bound
@@ -63,7 +69,8 @@ class Part:
             return f"{self.name}: {self.why}"
         silence = self._clock() - self._contact_at
         if silence <= self.contact_bound:
-            return ""
+            trouble = self.trouble()
+            return f"{self.name}: {'; '.join(trouble[:MAX_TROUBLE])}" if trouble else ""
         return f"{self.name}: no answer for {silence:.0f} s" + (f": {self.why}" if self.why else "")
 
 

@@ -177,7 +177,17 @@ class LogView:
         else:
             refusals = self.ledger.refusals_of(name)
             wanting = self.intents.wants(name)
-            publication = publish(fact, selection, holdings, refusals, self.agents, now, self.settings, wanting=wanting)
+            publication = publish(
+                fact,
+                selection,
+                holdings,
+                refusals,
+                self.agents,
+                now,
+                self.settings,
+                wanting=wanting,
+                damaged=self.ledger.damage,
+            )
         path_sets = {
             holding.address: found
             for holding in holdings
@@ -189,7 +199,7 @@ class LogView:
         """Every external network, and those that are gone but still have holders; by name."""
         holders = {holding.network for holding in self.ledger.holdings()}
         known = networks(self.cluster, self.settings, holders)
-        for name in sorted({*known, *holders}):
+        for name in sorted({*known, *holders, *self.ledger.damage}):
             yield self._network(name, known.get(name))
 
     def network(self, name: str) -> NetworkLine | None:
@@ -212,6 +222,8 @@ class LogView:
             problem = Reason.PREFIX_CHANGE_REFUSED
             holders = ", ".join(f"{address} {service}" for address, service in state.change_refused.holders)
             message = f"the new prefixes would cut off {holders}"
+        if state.damage is not None:
+            problem, message = state.damage.reason, state.damage.text()
         conflict = network.conflict if network is not None else None
         return NetworkLine(
             name, size, state.allocated(), state.quarantined(), conflict, problem, message, network is not None

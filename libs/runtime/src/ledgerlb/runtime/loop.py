@@ -32,7 +32,7 @@ from ledgerlb.eventlog.port import EventLog, PositionLost, Reader, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health
-from ledgerlb.runtime.processor import Processor
+from ledgerlb.runtime.processor import Processor, Troubled
 from ledgerlb.runtime.stepper import Stepper
 
 POLL_SECONDS: Final = 0.5
@@ -85,6 +85,9 @@ class _Loop:
             for one in processors
         ]
         self._parts = {one.name: health.part(one.name) for one in processors}
+        for one in processors:
+            if isinstance(one, Troubled):
+                self._parts[one.name].trouble = one.problems
         self._topics: dict[Topic, list[Stepper]] = {}
         for stepper in self._steppers:
             for topic in stepper.reads:

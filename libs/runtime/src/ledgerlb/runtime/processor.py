@@ -11,7 +11,8 @@ Concurrency: take and settle of one processor are never run at the same time.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
@@ -42,4 +43,13 @@ class Processor(Protocol):
         Returns in how many seconds it wants to be called again without new records (None: only on records).
         Must be idempotent; LogUnavailable from it makes the loop back off, catch up and call it again.
         """
+        ...
+
+
+@runtime_checkable
+class Troubled(Protocol):
+    """A processor that can report lasting trouble. While ``problems`` returns any line, the process is not ready."""
+
+    def problems(self) -> Sequence[str]:
+        """Describe what an operator must act on, a line each; empty: nothing."""
         ...

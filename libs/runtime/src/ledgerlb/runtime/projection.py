@@ -85,8 +85,8 @@ class Projection:
         return self._once(record, self._fold_intent)
 
     def entry(self, record: Record) -> Accepted | Rejected:
-        """Return what a record of the ledger topic changes."""
-        return self._once(record, lambda record: self.ledger.take(record.key, record.value))
+        """Return what a record of the ledger topic changes. LedgerDamaged is raised once ``ledger.damage`` names it."""
+        return self._once(record, lambda record: self.ledger.take(record.key, record.value, record.offset))
 
     def report(self, record: Record) -> ReportRecord | None:
         """Return the decoded record of the reports topic; None for a tombstone."""

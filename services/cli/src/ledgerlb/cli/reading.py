@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
+from ledgerlb.cli.console import say
 from ledgerlb.core.errors import BadInput, InvalidSetting
+from ledgerlb.core.ledger.damage import Damage
 from ledgerlb.eventlog.connect import connect, sqlite_path
 from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog, Record, read_to_end
 from ledgerlb.eventlog.topics import Topic
+
+MAX_WARNINGS: Final = 10
+"""Damaged networks that a command names."""
 
 
 @asynccontextmanager
@@ -50,6 +56,14 @@ def embedded_file(url: str) -> Path:
             "option --log", "", f"{url!r} is not an embedded log", "use the tools of Kafka for its topics"
         )
     return sqlite_path(url)
+
+
+def warn_of_damage(damaged: Mapping[str, Damage]) -> None:
+    """Print on standard error which networks have a damaged ledger: what is shown of them may be out of date."""
+    for name, damage in list(damaged.items())[:MAX_WARNINGS]:
+        say(f"warning: network {name} is shown as of its last good entry: {damage.text()}", err=True)
+    if len(damaged) > MAX_WARNINGS:
+        say(f"warning: {len(damaged) - MAX_WARNINGS} more networks have a damaged ledger", err=True)
 
 
 async def read_all(log: EventLog, topics: Sequence[Topic], take: Callable[[Record], None]) -> int:

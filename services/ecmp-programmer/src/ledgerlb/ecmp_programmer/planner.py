@@ -15,7 +15,7 @@ from ledgerlb.core.backend_facts import touched_by
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths import plan_from
-from ledgerlb.core.pathset import encode_path_set
+from ledgerlb.core.pathset import PathSet, decode_path_set, encode_path_set
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS, Topic
@@ -96,9 +96,32 @@ class Planner:
         planned = plan_from(self._facts, self._ledger, address)
         self._made_from.assign(address, planned.made_from)
         value = encode_path_set(planned.path_set) if planned.path_set is not None else None
-        if value == self._published.get(address) or not self._fitting.fits(address, value):
+        published = self._published.get(address)
+        if value == published or self._must_stay(address, published, planned.path_set):
+            return None
+        if not self._fitting.fits(address, value):
             return None
         return NewRecord(address, value)
+
+    def _must_stay(self, address: str, published: bytes | None, planned: PathSet | None) -> bool:
+        """Return whether the ledger is too damaged to change a path set.
+
+        The fold of a damaged network ends at its last good entry, and the address may have changed hands since. So a
+        path set of the network follows its backends while the holder is the same, and is not changed otherwise.
+        """
+        if not self._ledger.damage:
+            return False
+        current = decode_path_set(address, published) if published else None
+        networks = {one.network for one in (current, planned) if one is not None}
+        if networks.isdisjoint(self._ledger.damage):
+            return False
+        if current is None or planned is None:
+            return True
+        return (current.network, current.allocation, current.release) != (
+            planned.network,
+            planned.allocation,
+            planned.release,
+        )
 
     def _remember(self, address: str, value: bytes | None) -> None:
         if value:

@@ -19,7 +19,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from ledgerlb.core.errors import EventLogError, LedgerDamaged
+from ledgerlb.core.errors import EventLogError, LedgerCorrupt, LedgerDamaged
 from ledgerlb.core.intents import AddressIntent, NetworkOffer, Withdrawal
 from ledgerlb.core.ipam import TICK, NetworkQueue, Proposal, Terms, next_look, propose, woken_by
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
@@ -156,7 +156,11 @@ class Ipam:
             queue = self._queue(name)
             if queue.awaiting is not None or name in self.fold.damage:
                 continue
-            proposal = self._propose(queue, now)
+            try:
+                proposal = self._propose(queue, now)
+            except LedgerCorrupt as error:  # a bug in the decision: the other networks go on
+                _log.exception("network %s: its decision contradicts its state: %s", name, error)
+                continue
             if len(proposal.entry) > LEDGER.max_bytes:
                 self._set_aside(queue, proposal)
             elif proposal.entry:

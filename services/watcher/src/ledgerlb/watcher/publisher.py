@@ -168,6 +168,7 @@ class Publisher:
             self._clock(),
             self._settings,
             wanting=state.wanting(name),
+            damaged=state.fold.damage,
         )
 
     def _due(self, name: str) -> ServicePatch | None:

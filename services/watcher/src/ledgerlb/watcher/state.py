@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ledgerlb.core.cn2.model import owners_of
+from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.facts import (
     CN2ObjectFact,
     FactRecord,
@@ -125,13 +126,28 @@ class PublisherState:
         elif record.topic == INTENTS.name:
             self._take_intent(self._projection.intent(record).change, record.timestamp)
         elif record.topic == LEDGER.name:
-            taken = self._projection.entry(record)
+            try:
+                taken = self._projection.entry(record)
+            except LedgerDamaged:
+                self._take_damage(record)
+                raise
             if isinstance(taken, Accepted):
                 self._take_entry(taken.entry)
         else:
             report = self._projection.report(record)
             if isinstance(report, Report):
                 self.changed.update(dict.fromkeys(self.awaiting.dependents_on(report.address)))
+
+    def _take_damage(self, record: Record) -> None:
+        """Queue the Services of a network whose ledger became damaged, and an Event for the network."""
+        damage = self.fold.damage[record.key]
+        if damage.offset != record.offset:
+            return
+        concerned = [name for name, selection in self.selections.items() if selection.network == record.key]
+        concerned += [holding.service for holding in self.fold.network(record.key).holdings()]
+        self.changed.update(dict.fromkeys(concerned))
+        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        self.notices.append(Notice(record.key, damage.seq, at, damage.reason, damage.text()))
 
     def _take_fact(self, fact: FactRecord) -> None:
         match fact:

@@ -21,7 +21,6 @@ from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import FreeStatus, NetworkState
 from ledgerlb.core.reasons import Reason
 
-
 _FREE: Final[tuple[tuple[FreeStatus, AllocationRule], ...]] = (
     ("idle", "longest-free"),
     ("leased", "leased-to-other"),

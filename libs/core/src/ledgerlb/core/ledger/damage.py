@@ -7,14 +7,17 @@ network stops deciding on every reader until an operator acts: what is held stay
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.reasons import Reason
 
 NO_OFFSET: Final = -1
+NO_DAMAGE: Final[Mapping[str, Damage]] = MappingProxyType({})
 
 
 class DamageKind(StrEnum):

@@ -10,7 +10,7 @@ log does not prove.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from ledgerlb.core.errors import LedgerCorrupt
@@ -122,6 +122,10 @@ class LedgerFold:
         state = self.networks.get(damage.network)
         if state is not None:
             state.damage = first
+
+    def networks_of(self, service: str) -> Collection[str]:
+        """Every network whose accepted entries ever named the Service."""
+        return self._networks_of.of(service).keys()
 
     def network(self, name: str) -> NetworkState:
         """The state of a network; an empty one, which is not kept, before its first entry."""

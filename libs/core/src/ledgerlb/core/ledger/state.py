@@ -45,8 +45,6 @@ class NetworkState:
         self.change_refused: ev.PrefixChangeRefused | None = None
         self.damage: Damage | None = None
         """Why nothing may be decided any more: see ``damage``. The state is that of the last good entry."""
-        self.offer_revision = 0
-        """The revision of the last offer that an entry followed."""
         self.revisions: dict[str, int] = {}
         self.offer_revision = 0
         """The highest revision of an offer that an entry of this network followed."""

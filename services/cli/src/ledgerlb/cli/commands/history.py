@@ -21,7 +21,7 @@ from ledgerlb.cli.console import (
     print_json,
     say,
 )
-from ledgerlb.cli.reading import existing_log, read_all
+from ledgerlb.cli.reading import existing_log, read_all, warn_of_damage
 from ledgerlb.core.addresses import parse
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import Entry
@@ -91,12 +91,13 @@ async def _entries(url: str, concerns: Callable[[Entry], bool]) -> list[tuple[En
     entries: list[tuple[Entry, str]] = []
 
     def take(record: Record) -> None:
-        outcome = fold.take(record.key, record.value)
+        outcome = fold.take(record.key, record.value, record.offset)
         if isinstance(outcome, Accepted) and concerns(outcome.entry):
             entries.append((outcome.entry, outcome.digest))
 
     async with existing_log(url) as log:
         await read_all(log, [LEDGER], take)
+    warn_of_damage(fold.damage)
     return entries
 
 

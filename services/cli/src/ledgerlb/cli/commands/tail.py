@@ -61,7 +61,7 @@ def _line(fold: LedgerFold, record: Record, begin: datetime | None) -> dict[str,
     """Return the record as JSON data, None where it is older than ``begin``."""
     raw = record.value or b""
     try:
-        outcome = fold.take(record.key, raw)
+        outcome = fold.take(record.key, record.value, record.offset)
     except BadInput as error:
         return {"offset": record.offset, "network": record.key, "undecodable": str(error)}
     if begin is not None and outcome.entry.decided_at < begin:

@@ -28,7 +28,7 @@ async def audit(url: str) -> AuditReport:
     """Audit the ledger of the log at ``url``."""
     found = Audit()
     async with existing_log(url) as log:
-        await read_all(log, [LEDGER], lambda record: found.take(record.key, record.value))
+        await read_all(log, [LEDGER], lambda record: found.take(record.key, record.value, record.offset))
     return found.report()
 
 

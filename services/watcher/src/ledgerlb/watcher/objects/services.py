@@ -47,7 +47,7 @@ class ServiceObjectReconciler(ObjectProcessor):
     def take(self, record: Record) -> None:
         """See Processor."""
         if record.topic == LEDGER.name:
-            taken = self._fold.take(record.key, record.value)
+            taken = self._fold.take(record.key, record.value, record.offset)
             if isinstance(taken, Accepted):
                 services = [getattr(event, "service", None) for event in taken.entry.events]
                 self._spoken.update(found := [service for service in services if service])
@@ -82,7 +82,7 @@ class ServiceObjectReconciler(ObjectProcessor):
 
     async def step(self, owner: str) -> bool:
         """See ObjectProcessor. FloatingIPs go before their InstanceIPs, and come after them."""
-        if self._is_others(owner):
+        if self._is_others(owner) or self._is_uncertain(owner):
             return False
         wanted = self._wanted(owner)
         left = {key: self._wanted_by_others(owner, key) for key in self._table.of_owner(owner) if key not in wanted}
@@ -96,6 +96,13 @@ class ServiceObjectReconciler(ObjectProcessor):
             if await self._reconciler.bring(key, one, say, owner):
                 return True
         return False
+
+    def _is_uncertain(self, owner: str) -> bool:
+        """Return whether a damaged ledger hides what the Service holds, so that its objects must stay as they are."""
+        if not self._fold.damage:
+            return False
+        networks = self._fold.networks_of(owner)
+        return not networks or any(network in self._fold.damage for network in networks)
 
     def _is_others(self, owner: str) -> bool:
         service = self._view.cluster.service(owner)

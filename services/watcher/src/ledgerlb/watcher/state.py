@@ -143,7 +143,7 @@ class PublisherState:
         damage = self.fold.damage[record.key]
         if damage.offset != record.offset:
             return
-        concerned = [name for name, selection in self.selections.items() if selection.network == record.key]
+        concerned = [name for name, selection in self.intents.selections.items() if selection.network == record.key]
         concerned += [holding.service for holding in self.fold.network(record.key).holdings()]
         self.changed.update(dict.fromkeys(concerned))
         at = datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -122,7 +122,7 @@ def test_a_network_with_broken_json_gives_out_nothing_until_it_is_mended(standin
     [
         (FACTS, "Service/shop/not-a-fact", {"network-selector", "planner", "publisher"}),
         (INTENTS, "ecmp-project/ecmp-default|shop/not-an-intent", {"ipam", "network-selector", "publisher"}),
-        (LEDGER, "ecmp-project/ecmp-default", {"ipam", "network-selector", "planner", "publisher"}),
+        (LEDGER, "ecmp-project/other", {"ipam", "network-selector", "planner", "publisher"}),
         (PATHS, "192.0.2.1", {"agent/fabric"}),
         (REPORTS, "192.0.2.1/ghost", {"ipam", "publisher"}),
     ],

@@ -151,17 +151,18 @@ class Rig:
         await self.intend(NetworkOffer(network=network, revision=self.revision, **more))
 
     async def enter(self, *events: ev.Event, network: str = NET) -> None:
-        """One ledger entry."""
+        """One ledger entry; the first one of a network defines it."""
         seq, prev = self.heads.get(network, (0, GENESIS))
+        if not seq and not any(isinstance(event, ev.NetworkDefined) for event in events):
+            events = (ev.NetworkDefined((ev.Prefix(4, "0.0.0.0/0"), ev.Prefix(6, "::/0"))), *events)
         raw = encode_entry(Entry(1, network, seq + 1, prev, self.now, "test", (), events))
         self.heads[network] = (seq + 1, digest(raw))
         await self.log.append(LEDGER, [NewRecord(network, raw)])
 
-    async def allocate(self, address: str, name: str = "web", network: str = NET) -> None:
-        uid = self.obj(name)["metadata"]["uid"]
-        await self.enter(
-            ev.AddressAllocated(address, 6 if ":" in address else 4, f"a/{name}", uid, "never-used"), network=network
-        )
+    async def allocate(self, address: str, name: str = "web", network: str = NET, *, sharing_key: str = "") -> None:
+        uid, family = self.obj(name)["metadata"]["uid"], 6 if ":" in address else 4
+        allocated = ev.AddressAllocated(address, family, f"a/{name}", uid, "never-used", sharing_key)  # type: ignore[arg-type]
+        await self.enter(allocated, network=network)
 
     async def refuse(self, reason: str, name: str = "web", network: str = NET) -> None:
         uid = self.obj(name)["metadata"]["uid"]

@@ -22,11 +22,11 @@ def rig() -> ObjectsRig:
     return ObjectsRig()
 
 
-async def serve(rig: ObjectsRig, name: str = "web", address: str = "192.0.2.1") -> None:
+async def serve(rig: ObjectsRig, name: str = "web", address: str = "192.0.2.1", *, sharing_key: str = "") -> None:
     rig.service(name)
     await rig.turn(1)
     await rig.select(name)
-    await rig.allocate(address, name)
+    await rig.allocate(address, name, sharing_key=sharing_key)
     await rig.turn()
 
 
@@ -162,8 +162,8 @@ async def test_a_move_adds_the_new_pair_and_then_removes_the_old_one(rig):
 
 
 async def test_sharers_share_the_instance_ip_until_the_last_one_goes(rig):
-    await serve(rig, "web")
-    await serve(rig, "other")
+    await serve(rig, "web", sharing_key="k")
+    await serve(rig, "other", sharing_key="k")
 
     def owners() -> str:
         found = rig.cluster.get("InstanceIP", "", EXTERNAL)

@@ -37,7 +37,7 @@ def print_report(report: AuditReport) -> None:
     verdict = "every promise is kept" if report.clean else f"{report.problems} PROBLEMS"
     say(
         f"{report.accepted} entries of {len(report.heads)} networks: {verdict}"
-        f" ({report.rejected} rejected, harmless; {report.undecodable} undecodable)"
+        f" ({report.rejected} rejected, harmless; {report.undecodable} undecodable; {report.skipped} after a break)"
     )
     if report.heads:
         print_table(_COLUMNS, ((head.network, str(head.seq), head.hash) for head in report.heads))

@@ -37,7 +37,7 @@ CASES = [
     ),
     case("both-families-are-adopted", world(shown(dual("a/s", "RequireDualStack"), "192.0.2.5", "2001:db8::5"), default=ext(v6="2001:db8::/64")), ready("a/s", "192.0.2.5", "2001:db8::5")),
     case("a-shown-address-is-adopted-however-it-is-spelled", world(shown(service("a/s", ipFamilies=["IPv6"]), "2001:DB8:0::5"), default=ext(v6="2001:db8::/64")), ready("a/s", "2001:db8::5")),
-    case("a-shown-ipv4-mapped-address-is-adopted", world(shown(service("a/s", ipFamilies=["IPv6"]), "::ffff:192.0.2.5"), default=ext(v6="::ffff:0:0/96")), ready("a/s", "::ffff:192.0.2.5")),
+    case("a-shown-ipv4-mapped-address-is-in-no-network", world(shown(service("a/s", ipFamilies=["IPv6"]), "::ffff:192.0.2.5"), default=ext(v6="2001:db8::/64")), ready("a/s", "2001:db8::2")),
     case("what-is-shown-and-is-no-address-is-passed-over", world(shown(service("a/s"), "fe80::1%eth0", "192.0.2", "garbage")), ready("a/s", "192.0.2.2"), happened("AddressAllocated")),
     case("one-family-is-adopted-the-other-is-new", world(shown(dual("a/s", "RequireDualStack"), "192.0.2.5"), default=ext(v6="2001:db8::/64")), ready("a/s", "192.0.2.5", "2001:db8::2")),
     case("a-shown-address-that-is-also-requested-is-adopted", world(shown(asks("a/s", "192.0.2.5"), "192.0.2.5")), ready("a/s", "192.0.2.5")),

@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders.objects import (
     ADDRESSES,
+    ADMITTED,
     NETWORK,
     SELECTOR,
     SHARING,
@@ -66,7 +67,13 @@ class TestAllocation:
         assert addresses(step, "a/b") == ["192.0.2.77"]
 
     def test_a_freed_address_goes_to_who_waits_for_room(self) -> None:
-        tiny = [namespace("contrail"), namespace("a"), kubemanager(), default_nad("net/ext", "192.0.2.0/30")]
+        tiny = [
+            namespace("contrail"),
+            namespace("net", ADMITTED),
+            namespace("a"),
+            kubemanager(),
+            default_nad("net/ext", "192.0.2.0/30"),
+        ]
         first, second = run([apply(*tiny, service("a/b"), service("a/c")), delete("Service", "a/b")])
         assert first["services"]["a/c"]["reason"] == "NetworkFull"
         assert addresses(second, "a/c") == ["192.0.2.2"]
@@ -171,6 +178,7 @@ class TestRelease:
 class TestFamilies:
     DUAL = (
         namespace("contrail"),
+        namespace("net", ADMITTED),
         namespace("a"),
         kubemanager(),
         default_nad("net/ext", "192.0.2.0/24", "2001:db8::/64"),
@@ -449,14 +457,25 @@ class TestLedgerRules:
                 "spec": {"v4SubnetReference": {"kind": "Subnet", "namespace": "net", "name": "s"}},
             },
         ]
-        objects = [namespace("a"), kubemanager(), *bare, service("a/a", {NETWORK: "net/vn"})]
+        objects = [
+            namespace("net", ADMITTED),
+            namespace("a"),
+            kubemanager(),
+            *bare,
+            service("a/a", {NETWORK: "net/vn"}),
+        ]
         (without,) = run([apply(*objects)])
         (with_multus,) = run([apply(*objects)], {"multus": True})
         assert self.standing(without) == {"a": ["192.0.2.2"]}
         assert self.standing(with_multus) == {"a": "MultusRequiresNAD"}
 
     def test_a_family_that_comes_and_goes_leaves_the_other_alone(self) -> None:
-        dual = [namespace("a"), kubemanager(), default_nad("net/ext", "192.0.2.0/24", "2001:db8::/64")]
+        dual = [
+            namespace("net", ADMITTED),
+            namespace("a"),
+            kubemanager(),
+            default_nad("net/ext", "192.0.2.0/24", "2001:db8::/64"),
+        ]
         _, both, one = run(
             [
                 apply(*dual, service("a/a")),

@@ -1,6 +1,6 @@
 """The small cluster in which the rules are put to the test.
 
-Namespaces ``contrail``, ``net``, ``a``, ``b``; a Kubemanager with the selector ``default-external``; the network
+Namespaces ``contrail``, ``net`` (whose networks are admitted), ``a``, ``b``; a Kubemanager with the selector ``default-external``; the network
 ``net/ext`` (192.0.2.0/24) that it chooses; one Node. Everything is a plain Kubernetes object.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.builders.objects import (
+    ADMITTED,
     EXCLUDE,
     LEASE,
     QUARANTINE,
@@ -31,7 +32,7 @@ def ext(v4: Any = "192.0.2.0/24", v6: Any = None, **annotations: str) -> Object:
 def world(*more: Object, kubemanagers: Iterable[Object] | None = None, default: Object | None = None) -> Object:
     """The step that applies the whole small cluster, and ``more``."""
     network = default if default is not None else default_nad("net/ext")
-    spaces = [namespace(name) for name in ("contrail", "net", "a", "b")]
+    spaces = [namespace("contrail"), namespace("net", ADMITTED), namespace("a"), namespace("b")]
     given = {(obj["kind"], obj["metadata"]["name"]) for obj in more}
     spaces = [obj for obj in spaces if ("Namespace", obj["metadata"]["name"]) not in given]
     managers = [kubemanager()] if kubemanagers is None else list(kubemanagers)

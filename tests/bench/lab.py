@@ -66,7 +66,7 @@ def lab(layout: Layout) -> Iterator[Lab]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledgerlb-bench-")))
         with Cluster(server.kubeconfig) as cluster:
             cluster.install_definitions()
-            cluster.ensure_namespaces(*(kube.namespace(name) for name in ("contrail", "bench")))
+            cluster.ensure_namespaces(kube.namespace("contrail"), kube.namespace("bench", kube.ADMITTED))
             cluster.create_all([kube.kubemanager(), kube.nad("bench", "external", "10.64.0.0/16")])
         if layout == "shared":
             broker = stack.enter_context(KafkaBroker(heap=HEAP))

@@ -15,5 +15,6 @@ def holding(address: str = "192.0.2.2", network: str = "net/ext", service: str =
     given = {
         "family": 6 if ":" in address else 4, "uid": f"uid-{service}", "state": "held", "since": START, "seq": 1,
         "release_seq": 0, "release_at": None, "sharing_key": "", "ports": (), "basis": "", "choice": "never-used",
+        "address_since": START,
     } | fields  # fmt: skip
     return Holding(network=network, address=address, service=service, **given)

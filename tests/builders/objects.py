@@ -20,6 +20,8 @@ LEASE: Final = "ledgerlb.io/lease"
 FORCE: Final = "ledgerlb.io/force-prefix"
 CORE: Final = "core.contrail.juniper.net"
 DEFAULT_LABELS: Final = {NETWORK: "default-external"}
+ADMITTED: Final = {"ledgerlb.io/external-networks": "true"}
+"""Labels of a Namespace whose networks an administrator vouches for."""
 DEFAULT_SELECTORS: Final = {"default-external": {"networkSelector": {"matchLabels": DEFAULT_LABELS}}}
 
 API_VERSIONS: Final = {

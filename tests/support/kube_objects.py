@@ -30,6 +30,8 @@ CRDS: Final = Path(__file__).resolve().parents[2] / "examples" / "crds"
 FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
 NETWORK_ANNOTATION: Final = "service.contrail.juniper.net/externalNetwork"
 SELECTOR_ANNOTATION: Final = "service.contrail.juniper.net/externalNetworkSelector"
+ADMITTED: Final = {"ledgerlb.io/external-networks": "true"}
+"""Labels of a Namespace whose networks an administrator vouches for."""
 DEFAULT_LABELS: Final = {"service.contrail.juniper.net/externalNetwork": "default-external"}
 AT_ONCE: Final = 12
 """Requests under way at a time."""

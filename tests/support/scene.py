@@ -19,7 +19,7 @@ ONE_AND_TWO: Final = (("10.20.1.1", "node-1"), ("10.20.2.1", "node-2"), ("10.20.
 
 
 def namespaces() -> list[Object]:
-    return [kube.namespace(name) for name in ("contrail", "ecmp-project", SHOP)]
+    return [kube.namespace("contrail"), kube.namespace("ecmp-project", kube.ADMITTED), kube.namespace(SHOP)]
 
 
 def infrastructure(selectors: Mapping[str, Any] | None = None) -> list[Object]:

@@ -14,12 +14,20 @@ from ledgerlb.eventlog.topics import LEDGER
 from ledgerlb.simulator.faults import Fault
 from ledgerlb.simulator.runner import Simulation
 from ledgerlb.simulator.scenario import load_scenario
-from tests.builders.objects import Object, default_nad, kubemanager, namespace, node
+from tests.builders.objects import ADMITTED, Object, default_nad, kubemanager, namespace, node
 
 
 def base(*more: Object) -> list[Object]:
-    """A namespace ``a``, the default selector, one /24 that it chooses, one node; and more."""
-    return [namespace("contrail"), namespace("a"), kubemanager(), default_nad("net/ext"), node("n1"), *more]
+    """Namespaces ``net`` (whose networks are admitted) and ``a``, the default selector, one /24, one node; and more."""
+    return [
+        namespace("contrail"),
+        namespace("net", ADMITTED),
+        namespace("a"),
+        kubemanager(),
+        default_nad("net/ext"),
+        node("n1"),
+        *more,
+    ]
 
 
 def apply(*objects: Object) -> Object:

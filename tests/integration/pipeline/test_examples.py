@@ -121,7 +121,7 @@ def test_reselect_moves_a_drifted_service(stage: Stage) -> None:
     empty(standing)
     cluster = standing.cluster
     networks = [kube.nad("shop", "one", "192.168.161.0/24"), kube.nad("shop", "two", "192.168.162.0/24", labels={})]
-    put(standing, [kube.namespace("shop"), kube.kubemanager(), *networks, kube.service("shop", "web")])
+    put(standing, [kube.namespace("shop", kube.ADMITTED), kube.kubemanager(), *networks, kube.service("shop", "web")])
     shows(standing, "shop/web", {"network": "shop/one", "addresses": ["192.168.161.2"]})
     told = reselect(standing, "shop/web")
     assert (told["outcome"], told["annotations"]) == ("nothing-to-do", {})

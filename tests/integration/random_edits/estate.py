@@ -193,7 +193,8 @@ def kubemanager(forms: dict[str, int]) -> Object:
 def namespaces() -> list[Object]:
     """All of them; those of Services belong to teams, those of networks to zones."""
     of_networks = [
-        kube.namespace(name, {"zone": zone}) for name, zone in zip(NET_NAMESPACES, ("one", "two"), strict=True)
+        kube.namespace(name, {"zone": zone, **kube.ADMITTED})
+        for name, zone in zip(NET_NAMESPACES, ("one", "two"), strict=True)
     ]
     of_services = [
         kube.namespace(name, {"team": "abc"[number % 3], "zone": ("one", "two")[number % 2]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.facts import (
@@ -34,6 +35,10 @@ class Hold:
     state: str = "held"
     seq: int = 1
     release_seq: int = 0
+
+    @property
+    def address_since(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=self.seq)
 
     @property
     def allocation(self) -> str:

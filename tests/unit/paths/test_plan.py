@@ -42,11 +42,15 @@ def test_a_release_is_an_order_to_withdraw_that_names_its_entry() -> None:
     assert (path_set.next_hops, path_set.frontends) == ((), ())
 
 
-def test_of_two_networks_with_one_address_a_release_goes_first_and_the_other_comes_back_after_it() -> None:
+def test_of_two_networks_with_one_address_the_earlier_one_is_withdrawn_before_the_other_is_served() -> None:
     kept = Hold(network="blue/net", service="shop/web", seq=3)
     leaving = Hold(network="red/net", service="shop/other", state="releasing", seq=2, release_seq=5)
     facts = (*NODES, service(), endpoint_slice("web-1", endpoint("10.1.1.1", "n1")))
     assert planned(*facts, holds=[kept, leaving]).release == "red/net#5"
+    later = Hold(network="red/net", service="shop/other", state="releasing", seq=4, release_seq=5)
+    assert planned(*facts, holds=[kept, later]).network == "blue/net", (
+        "a release elsewhere takes nothing from the owner"
+    )
     after = planned(*facts, holds=[kept])
     assert (after.withdraw, after.network, weights(after)) == (False, "blue/net", {"n1": 1})
 
@@ -56,7 +60,7 @@ def test_of_two_networks_that_both_hold_the_address_one_is_served_and_the_other_
         service(), holds=[Hold(network="blue/net", seq=8), Hold(network="red/net", service="x/y", seq=2)]
     )
     assert path_set.network == "red/net"
-    assert "network blue/net holds the address too: one path set serves one network" in path_set.notes
+    assert "network blue/net holds the address too, but red/net has held it for longer" in path_set.notes
 
 
 def test_an_unsupported_protocol_is_left_out_and_named() -> None:

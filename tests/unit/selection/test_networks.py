@@ -343,11 +343,11 @@ def conflicts(world, *holders):
         ("10.0.0.0/24", "10.0.0.128/25", True),
         ("10.0.0.128/25", "10.0.0.0/16", True),
         ("10.0.0.0/24", "10.0.1.0/24", False),
-        ("0.0.0.0/0", "10.0.1.0/24", True),
+        ("10.0.0.0/8", "10.0.1.0/24", True),
         ("10.0.0.1/32", "10.0.0.1/32", True),
         ("2001:db8::/64", "2001:db8::/48", True),
         ("2001:db8::/64", "2001:db8:0:1::/64", False),
-        ("::/0", "10.0.0.0/8", False),
+        ("2001:db8::/32", "10.0.0.0/8", False),
     ],
 )
 def test_the_younger_of_two_overlapping_networks_conflicts(mine, theirs, overlap):
@@ -420,7 +420,7 @@ def test_a_network_that_multus_forbids_takes_no_part_unless_it_has_holders():
 
 def test_a_problem_of_its_own_is_not_hidden_by_a_conflict():
     world = World(vn("a/x", "10.0.0.0/24", day=2, annotations={"ledgerlb.io/lease": "x"}), vn("a/y", "10.0.0.0/24"))
-    network = world.network("a/x")
+    network = with_conflicts(world.networks(), holders=["a/x", "a/y"])["a/x"]
     assert (network.problem, network.conflict) == ("InvalidAnnotation", "a/y")
 
 

@@ -8,6 +8,7 @@ from ledgerlb.core.facts import ServicePort
 from ledgerlb.core.selection import RUNGS, explain
 from ledgerlb.core.selection.explain import MAX_BRIEF, explain_briefly
 from ledgerlb.core.settings import DomainSettings
+from tests.builders.objects import ADMITTED
 from tests.unit.selection.world import (
     DEFAULT_LABEL,
     NETWORK,
@@ -366,10 +367,13 @@ def test_the_default_selector_prefers_the_contrail_namespace_however_young():
     assert world.select(service("a/s")).network == "contrail/net"
 
 
-def test_the_default_selector_widens_to_any_namespace_if_none_matches_in_contrail():
+def test_the_default_selector_widens_to_admitted_namespaces_if_none_matches_in_contrail():
     world = World(
         kubemanager(),
+        namespace("z", ADMITTED),
+        namespace("b", ADMITTED),
         vn("contrail/unlabelled", "10.1.0.0/24"),
+        vn("tenant/net", "10.3.0.0/24", day=1, labels=DEFAULT_LABEL),
         vn("z/net", "10.0.0.0/24", day=1, labels=DEFAULT_LABEL),
         vn("b/net", "10.2.0.0/24", day=2, labels=DEFAULT_LABEL),
     )
@@ -388,7 +392,7 @@ def test_the_default_selector_does_not_widen_where_contrails_match_is_unusable()
 
 
 def test_the_default_selector_widens_also_when_it_is_named():
-    world = World(kubemanager(), vn("z/net", "10.0.0.0/24", labels=DEFAULT_LABEL))
+    world = World(kubemanager(), namespace("z", ADMITTED), vn("z/net", "10.0.0.0/24", labels=DEFAULT_LABEL))
     assert world.select(service("a/s", {SELECTOR: "default-external"})).network == "z/net"
 
 

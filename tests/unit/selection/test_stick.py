@@ -9,6 +9,7 @@ import pytest
 from ledgerlb.core.intents import AddressIntent, Withdrawal
 from ledgerlb.core.selection import Anchor, anchor_of
 from ledgerlb.core.services import basis_of
+from tests.builders.objects import ADMITTED
 from tests.unit.selection.world import (
     DEFAULT_LABEL,
     NETWORK,
@@ -81,7 +82,7 @@ def test_a_network_that_closes_to_newcomers_keeps_its_holders(replacement):
 
 
 def test_a_conflict_keeps_the_holders_and_is_told():
-    world = World(*documented(), vn("x/y", "192.168.0.0/16", created="2020-01-01T00:00:00Z"))
+    world = World(*documented(), namespace("x", ADMITTED), vn("x/y", "192.168.0.0/16", created="2020-01-01T00:00:00Z"))
     choice = world.select(SERVICE, HELD, holders=["x/y", DEFAULT])
     assert (choice.network, choice.drift_reason) == (DEFAULT, "NetworkConflict")
 

@@ -62,9 +62,22 @@ class AgentTable:
         return all(agent in done for agent in self.alive(now, timeout))
 
     def withdrawn(self, address: str, release: str) -> tuple[str, ...]:
-        """Agents that confirmed the withdrawal named ``release`` (``network#seq``). Sorted."""
+        """Return the agents that do not forward for the released holding (``release`` is ``network#seq``), sorted.
+
+        An agent confirms by reporting the withdrawal. An agent that forwards the address for another network does not
+        forward it for this one: a path set serves one network at a time.
+        """
+        network = release.rpartition("#")[0]
         return tuple(
             report.agent
             for report in self.reports(address)
-            if report.state == "withdrawn" and report.release == release
+            if (report.state == "withdrawn" and report.release == release) or _serves_another(report, network)
         )
+
+
+def _serves_another(report: Report, network: str) -> bool:
+    return (
+        report.state == "programmed"
+        and bool(report.allocations)
+        and all(allocation.rpartition("#")[0] != network for allocation in report.allocations)
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Protocol
 
 from ledgerlb.core.addresses import Cidr, Family, common, parse, source_ranges
@@ -47,6 +48,11 @@ class Held(Protocol):
     @property
     def state(self) -> str:
         """``held`` or ``releasing``."""
+        ...
+
+    @property
+    def address_since(self) -> datetime:
+        """When the network gave the address to its first sharer."""
         ...
 
     @property
@@ -97,37 +103,44 @@ def plan_from(facts: BackendFacts, ledger: Holdings, address: str) -> Planned:
 
 
 def _withdrawal(address: str, holdings: Sequence[Held]) -> PathSet | None:
-    """The order to let go of the address, where a network releases it.
+    """Return the order to withdraw the address, if its owner (see ``owner_of``) releases it, else None."""
+    network = owner_of(holdings)
+    here = [held for held in holdings if held.network == network]
+    if any(held.state != "releasing" for held in here):
+        return None
+    last = max(here, key=lambda held: held.seq)
+    return PathSet(
+        address=address,
+        family=last.family,
+        network=network,
+        services=tuple(sorted({held.service for held in here})),
+        allocation=last.allocation,
+        withdraw=True,
+        release=last.release,
+    )
 
-    Networks with separate route targets may hold the same address. There is one path set for both, and a release
-    waits for its confirmation, so a release goes first; the other network's holder comes right after.
+
+def owner_of(holdings: Sequence[Held]) -> str:
+    """Return the network whose holding of an address the data path serves.
+
+    Networks with separate route targets may hold the same address, and a gateway or node has one routing context. The
+    network that has held the address for longest owns it until it has released it. Only time compares: sequence numbers
+    of different chains say nothing about each other, so a fresh chain must not take over a live address.
     """
-    for network in sorted({held.network for held in holdings}):
-        here = [held for held in holdings if held.network == network]
-        if all(held.state == "releasing" for held in here):
-            last = max(here, key=lambda held: held.seq)
-            return PathSet(
-                address=address,
-                family=last.family,
-                network=network,
-                services=tuple(sorted({held.service for held in here})),
-                allocation=last.allocation,
-                withdraw=True,
-                release=last.release,
-            )
-    return None
+    return min((held.address_since, held.network) for held in holdings)[1]
 
 
 def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathSet:
-    networks = sorted({held.network for held in holdings}, key=lambda name: _first_held(holdings, name))
-    holders = [held for held in holdings if held.network == networks[0] and held.state == "held"]
+    owner = owner_of(holdings)
+    others = sorted({held.network for held in holdings} - {owner})
+    holders = [held for held in holdings if held.network == owner and held.state == "held"]
     first = min(holders, key=_rank)
     names = sorted({held.service for held in holders})
     services = [service for service in map(facts.service, names) if service is not None]
     hops = _HopTable(facts, first.family)
     missing = [name for name in names if facts.service(name) is None]
     notes = {f"Service {name} is not there: nothing is forwarded to it" for name in missing}
-    notes.update(f"network {name} holds the address too: one path set serves one network" for name in networks[1:])
+    notes.update(f"network {name} holds the address too, but {owner} has held it for longer" for name in others)
     for service in services:
         notes.update(_unsupported(service))
         backends, said = backends_of(facts, service, first.family, first.network)
@@ -154,12 +167,6 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
 
 def _rank(held: Held) -> tuple[int, str]:
     return held.seq, held.service
-
-
-def _first_held(holdings: Sequence[Held], network: str) -> tuple[bool, int, str]:
-    """Order of networks that hold one address: with a holder first, then the earliest in its chain."""
-    seqs = [held.seq for held in holdings if held.network == network and held.state == "held"]
-    return not seqs, min(seqs, default=0), network
 
 
 def _frontends(services: Iterable[ServiceFact]) -> tuple[Frontend, ...]:

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     NETWORK_CONFLICT = "NetworkConflict"
     NETWORK_NOT_ALLOWED = "NetworkNotAllowed"
     MULTUS_REQUIRES_NAD = "MultusRequiresNAD"
+    NETWORK_NOT_ADMITTED = "NetworkNotAdmitted"
+    ADDRESS_IN_USE_ELSEWHERE = "AddressInUseElsewhere"
     NETWORK_FULL = "NetworkFull"
     QUOTA_EXCEEDED = "QuotaExceeded"
     FAMILY_UNAVAILABLE = "FamilyUnavailable"
@@ -100,6 +102,19 @@ _ALL: Final = (
         Reason.MULTUS_REQUIRES_NAD,
         "With Multus on, only a NetworkAttachmentDefinition may define an external network.",
         "Define the network by a NetworkAttachmentDefinition, or turn the setting multus off.",
+    ),
+    ReasonText(
+        Reason.NETWORK_NOT_ADMITTED,
+        "The settings restrictNetworks or externalPrefixes refuse the network.",
+        'Have an administrator label the network\'s Namespace with ledgerlb.io/external-networks: "true", or add the '
+        "prefix to externalPrefixes.",
+        subject="network",
+    ),
+    ReasonText(
+        Reason.ADDRESS_IN_USE_ELSEWHERE,
+        "A Service of another routing context has held the same address for longer, and the data path has one context. "
+        "Traffic goes to that Service.",
+        "Use another address, or have the two networks use different prefixes.",
     ),
     ReasonText(
         Reason.NETWORK_FULL,

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from ledgerlb.core.addresses import parse_cidr
 from ledgerlb.core.errors import BadInput
+from ledgerlb.core.labels import parse_selector_text
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
@@ -58,6 +60,27 @@ def _namespace_and_name(value: str) -> str:
     return value
 
 
+def _selector(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            parse_selector_text(value)
+        except BadInput as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+def _listed(value: object) -> object:
+    """Split text, as a variable of the environment has it, at its commas."""
+    return tuple(item.strip() for item in value.split(",")) if isinstance(value, str) else value
+
+
+def _prefixes(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    try:
+        return None if value is None else tuple(parse_cidr(text, "setting", "externalPrefixes").text for text in value)
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -78,12 +101,18 @@ class Defaults(_Camel):
 
     quarantine: Seconds = 300.0
     lease: Seconds = 86400.0
+    quota_per_namespace: Annotated[int | None, Field(ge=0)] = None
 
 
 class DomainSettings(_Camel):
     """See module. ``external_network_selectors`` has the shape of the Kubemanager's
     ``spec.externalNetworkSelectors`` and is used where no Kubemanager exists; ``load_balancer_class`` None serves
     the Services that set no class.
+
+    ``network_namespaces`` (a label selector in text form) names the namespaces whose networks are admitted; None admits
+    the contrail namespace and the namespaces with the label ``ledgerlb.io/external-networks: "true"``.
+    ``restrict_networks`` serves admitted networks only. ``external_prefixes`` are the prefixes that may ever be
+    announced; None sets no bound.
     """
 
     contrail_namespace: _Name = "contrail"
@@ -91,6 +120,9 @@ class DomainSettings(_Camel):
     external_network_selectors: Mapping[str, Any] = {}
     load_balancer_class: _Name | None = None
     multus: bool = False
+    network_namespaces: Annotated[str | None, AfterValidator(_selector)] = None
+    restrict_networks: bool = False
+    external_prefixes: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), AfterValidator(_prefixes)] = None
     defaults: Defaults = Defaults()
     agent_timeout: Seconds = 300.0
     service_network: Annotated[str, AfterValidator(_namespace_and_name)] = "contrail/default-servicenetwork"

@@ -191,7 +191,10 @@ class LogView:
         path_sets = {
             holding.address: found
             for holding in holdings
-            if holding.state == "held" and (found := self.path_sets.get(holding.address)) and not found.withdraw
+            if holding.state == "held"
+            and (found := self.path_sets.get(holding.address))
+            and not found.withdraw
+            and name in found.services  # else another routing context's holder owns the address
         }
         return ServiceLine(name, publication, fact, selection, holdings, path_sets)
 

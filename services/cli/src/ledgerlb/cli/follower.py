@@ -112,9 +112,9 @@ class Follower:
         if shown.state == "Pending":
             return "" if shown.decided and shown.reason else "has no verdict yet"
         for address in shown.addresses:
-            if address not in line.path_sets:
+            if address not in self.view.path_sets:
                 return f"{address} has no path set yet"
-            if not self._programmed(address):
+            if address in line.path_sets and not self._programmed(address):
                 return f"{address} is not programmed on every node yet"
         return ""
 

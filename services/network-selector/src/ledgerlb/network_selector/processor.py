@@ -144,8 +144,11 @@ class NetworkSelector:
                 self._agenda.add((change.name,))
         elif change.kind == "Namespace":
             self._agenda.add(self.view.services_in(change.name))
-            if change.name == self._settings.contrail_namespace or self._may_match_otherwise(change):
+            relabelled = self._was_relabelled(change)
+            if change.name == self._settings.contrail_namespace or relabelled:
                 self._networks.surroundings_changed()
+            if relabelled:
+                self._networks.objects_changed()  # its networks may be admitted now, or no longer
         elif change.kind in _NETWORK_KINDS:
             self._networks.objects_changed()
         else:
@@ -165,8 +168,8 @@ class NetworkSelector:
             shown["has_finalizer"] = new.has_finalizer
         return old.model_copy(update=shown) == new
 
-    def _may_match_otherwise(self, change: Change) -> bool:
-        """Return whether selectors may now match other networks of the Namespace."""
+    def _was_relabelled(self, change: Change) -> bool:
+        """Return whether the labels of a Namespace with networks changed: selectors may match others of them now."""
         return _labels(change.old) != _labels(change.new) and any(
             network.namespace == change.name for network in self._networks.last.values()
         )

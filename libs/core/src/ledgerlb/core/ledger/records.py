@@ -53,7 +53,8 @@ class AddressRecord:
 @dataclass(frozen=True, slots=True)
 class Holding:
     """One Service's hold on one address, as readers of the ledger see it. ``allocation`` and ``release`` name
-    entries as ``network#seq``; ``stranded``: the network's prefixes no longer hold it.
+    entries as ``network#seq``; ``stranded``: the network's prefixes no longer hold it. ``address_since`` is
+    when the network gave the address to its first sharer, who may have left since.
     """
 
     network: str
@@ -70,6 +71,7 @@ class Holding:
     ports: Ports
     basis: str
     choice: str
+    address_since: datetime
     stranded: bool = False
 
     @property

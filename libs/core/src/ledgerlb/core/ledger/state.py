@@ -193,6 +193,7 @@ class NetworkState:
             ports=holder.ports,
             basis=holder.basis,
             choice=holder.choice,
+            address_since=record.since or holder.since,
             stranded=not self.covers(record.family, record.value),
         )
 

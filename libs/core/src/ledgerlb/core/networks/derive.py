@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ledgerlb.core.addresses import Cidr, Family, Span, parse_cidr, parse_range, parse_span, to_text
+from ledgerlb.core.addresses import Cidr, Family, Span, cidr_of, parse_cidr, parse_range, parse_span, to_text
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.facts import Fact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact, fact_key
 from ledgerlb.core.intents import PrefixOffer
@@ -20,6 +20,7 @@ from ledgerlb.core.ledger.intervals import intersect, normalise
 from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
+from ledgerlb.core.networks.trust import ADMITTING_LABEL, is_admitted, why_not_external, why_unroutable
 from ledgerlb.core.reachability import RouteTargets
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
@@ -118,7 +119,7 @@ class _Draft:
         terms = terms_of(carriers, self._problems)
         prefixes = self._prefixes(declared, terms)
         targets = self._targets(declared)
-        problem, message = self._verdict(owner)
+        problem, message = self._verdict(owner, prefixes)
         wrong = self._problems[0].subject if self._problems else ""
         carrier = next((fact for called, fact in carriers if called == wrong), owner)
         return ExternalNetwork(
@@ -134,14 +135,22 @@ class _Draft:
             carrier=carrier.kind,
             warnings=tuple(shortened(warning, MAX_LINE) for warning in self._warnings),
             allowed_namespaces=terms.allowed_namespaces,
-            quota_per_namespace=terms.quota_per_namespace,
+            quota_per_namespace=self._quota(terms),
             quarantine=terms.quarantine,
             lease=terms.lease,
             force_prefix=terms.force_prefix,
             objects=tuple(self._objects),
+            admitted=self._admitted(owner),
         )
 
-    def _verdict(self, owner: Fact) -> tuple[str | None, str]:
+    def _admitted(self, owner: Fact) -> bool:
+        return is_admitted(owner.namespace, self._view.namespace_labels(owner.namespace), self._settings)
+
+    def _quota(self, terms: NetworkTerms) -> int | None:
+        own = terms.quota_per_namespace
+        return own if own is not None else self._settings.defaults.quota_per_namespace
+
+    def _verdict(self, owner: Fact, prefixes: tuple[PrefixOffer, ...]) -> tuple[str | None, str]:
         if self._settings.multus and self._nad is None:
             return Reason.MULTUS_REQUIRES_NAD, (
                 f"VirtualNetwork {owner.full_name} cannot be an external network: with Multus only "
@@ -149,7 +158,21 @@ class _Draft:
             )
         if self._problems:
             return Reason.INVALID_ANNOTATION, shortened("; also: ".join(str(problem) for problem in self._problems))
-        return None, ""
+        why = self._not_admitted(owner, prefixes)
+        return (Reason.NETWORK_NOT_ADMITTED, why) if why else (None, "")
+
+    def _not_admitted(self, owner: Fact, prefixes: tuple[PrefixOffer, ...]) -> str:
+        """Return why an administrator's settings refuse the network; empty where they allow it."""
+        name = owner.full_name
+        if self._settings.restrict_networks and not self._admitted(owner):
+            return (
+                f"network {name} is not admitted, and the setting restrictNetworks serves admitted networks only; "
+                f'have an administrator label Namespace {owner.namespace} with {ADMITTING_LABEL}: "true"'
+            )
+        for offer in prefixes:
+            if why := why_not_external(cidr_of(offer.prefix), self._settings):
+                return f"network {name}: {why}; choose a prefix inside, or have an administrator add it"
+        return ""
 
     # -- the NAD's annotation ----------------------------------------------------------------------------------------
 
@@ -234,6 +257,9 @@ class _Draft:
             cidr = parse_cidr(text, subject, field, family)
         except BadInput as problem:
             self._problems.append(problem)
+            return None
+        if why := why_unroutable(cidr):
+            self._problems.append(BadInput(subject, field, why, "use a prefix that routers can forward"))
             return None
         if cidr.cleared:
             self._warnings.append(

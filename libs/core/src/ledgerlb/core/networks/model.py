@@ -21,7 +21,8 @@ class ExternalNetwork:
     ``MultusRequiresNAD``, ``NetworkConflict``) it gives out nothing new; ``message`` explains it. ``carrier`` is the
     kind of the object to report the problem on: the one with the invalid field, else the one that defines the network.
     ``conflict`` is the older network that it overlaps. Durations are in seconds; None = the default of the settings,
-    0 = off. ``objects`` are the record keys of all facts behind it.
+    0 = off. ``objects`` are the record keys of all facts behind it. ``admitted``: an administrator vouches for its
+    namespace, so it comes first in every overlap and may be the default.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ExternalNetwork:
     lease: float | None = None
     force_prefix: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    admitted: bool = False
 
     @property
     def namespace(self) -> str:

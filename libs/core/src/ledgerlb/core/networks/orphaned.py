@@ -1,4 +1,5 @@
-"""Orphaned addresses: still held, although their network no longer has them (it is gone, or its prefix changed).
+"""Orphaned addresses: still held, although their network may no longer give them out (it is gone, its prefix changed,
+or it conflicts with a network that comes first).
 
 Holders keep an orphaned address until they have moved. Until then, a network that covers the address now (for
 example the old network under a new name) must not give it to another Service, so it is excluded there.
@@ -38,7 +39,11 @@ def orphaned_addresses(
     for holding in holdings:
         network = found.get(holding.network)
         value = to_int(holding.address)
-        if network is None or not any(cidr.covers(holding.family, value) for cidr in prefixes[network.name]):
+        if (
+            network is None
+            or network.conflict
+            or not any(cidr.covers(holding.family, value) for cidr in prefixes[network.name])
+        ):
             targets = network.targets if network is not None else None
             orphan = OrphanedAddress(holding.network, holding.family, value, targets)
             orphans[holding.network, holding.address] = orphan

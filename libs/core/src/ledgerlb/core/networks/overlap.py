@@ -1,7 +1,8 @@
 """Conflicts: of two networks whose prefixes overlap in one routing context, the younger gives out nothing.
 
-Two networks share a routing context unless both list route targets and the lists have nothing in common. Of
-two, one that has holders counts as older than one that has none; then age decides, then the name.
+Two networks share a routing context unless both list route targets and the lists have nothing in common. Admitted
+networks come first: otherwise a tenant could switch off a network with a prefix of his own. Then a network that has
+holders counts as older than one that has none; then age decides, then the name.
 
 Prefixes overlap exactly if one contains the other. So each network looks for older ones among the prefixes that
 contain its own (at most 128 lengths) and among those that its own contains (every prefix is filed under all its
@@ -48,16 +49,14 @@ class _Filed:
 
 
 def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str] = ()) -> dict[str, ExternalNetwork]:
-    """Return the same networks, in the order of names, with conflicts marked. A network that Multus forbids takes part
-    only while it has holders, because otherwise it gives out nothing.
+    """Return the same networks, in the order of names, with those marked that conflict.
+
+    A network that gives out nothing (it has a problem, or conflicts itself) puts no other into conflict,
+    unless Services hold addresses of it.
     """
     ranked = sorted(
-        (
-            network
-            for network in found.values()
-            if network.problem != Reason.MULTUS_REQUIRES_NAD or network.name in holders
-        ),
-        key=lambda network: (network.name not in holders, *network.age),
+        (network for network in found.values() if network.problem is None or network.name in holders),
+        key=lambda network: (not network.admitted, network.name not in holders, *network.age),
     )
     exact: dict[_Place, _Filed] = {}
     below: dict[_Place, _Filed] = {}
@@ -73,6 +72,8 @@ def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str]
         ]
         if older:
             conflicts[network.name] = ranked[min(older)]
+            if network.name not in holders:
+                continue
         for place in places:
             exact.setdefault(place, _Filed(rank)).add(rank, targets)
             for ancestor in _ancestors(place):
@@ -98,6 +99,10 @@ def _overlapping(place: _Place, exact: Mapping[_Place, _Filed], below: Mapping[_
         yield below[place]
 
 
+def _rank(network: ExternalNetwork, older: ExternalNetwork) -> str:
+    return "admitted" if older.admitted and not network.admitted else "older"
+
+
 def _marked(network: ExternalNetwork, older: ExternalNetwork | None) -> ExternalNetwork:
     if older is None:
         return network
@@ -108,6 +113,7 @@ def _marked(network: ExternalNetwork, older: ExternalNetwork | None) -> External
         conflict=older.name,
         problem=network.problem or Reason.NETWORK_CONFLICT,
         message=network.message
-        or f"network {network.name} ({mine}) overlaps with the older network {older.name} ({theirs}); "
+        or f"network {network.name} ({mine}) overlaps with the {_rank(network, older)} network {older.name} "
+        f"({theirs}); "
         "change one of the prefixes, or give both networks route targets that have nothing in common",
     )

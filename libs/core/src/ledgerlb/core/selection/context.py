@@ -118,7 +118,10 @@ class SelectionContext:
             inside = tuple(network for network in matching if network.namespace == home)
             if inside:
                 return Matches(inside, f"namespace {home}", len(matching) - len(inside))
-            return Matches(matching, f"any namespace (none matches in {home})", 0)
+            # Anybody may label a network of his own, so only networks that an administrator vouches for take part.
+            admitted = tuple(network for network in matching if network.admitted)
+            scope = f"admitted namespaces (none matches in {home})"
+            return Matches(admitted, scope, len(matching) - len(admitted))
         inside = tuple(network for network in matching if network.namespace == namespace)
         return Matches(inside, f"namespace {namespace}", len(matching) - len(inside))
 

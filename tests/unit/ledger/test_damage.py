@@ -17,9 +17,10 @@ from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.audit import Audit
 from ledgerlb.core.ledger.damage import DamageKind
 from ledgerlb.core.ledger.entry import Entry, decode_entry, digest, encode_entry
+from ledgerlb.core.ledger.evolve import LONGEST_RESERVATION
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
 from ledgerlb.core.pathset import Heartbeat
-from ledgerlb.core.settings import Defaults
+from ledgerlb.core.settings import LONGEST, Defaults
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import LEDGER
 from tests.support.ledger import NETWORK, START, Office, offer, unwish, wish
@@ -169,6 +170,10 @@ def test_every_kind_of_damage_stops_its_network_and_fails_the_audit(make, kind):
     report = audit([*office.raw, raw])
     assert not report.clean
     assert report.findings[0].network == NETWORK
+
+
+def test_a_reservation_may_be_as_long_as_settings_admit():
+    assert LONGEST_RESERVATION.total_seconds() == LONGEST
 
 
 def test_damage_of_one_network_leaves_the_others_alone():

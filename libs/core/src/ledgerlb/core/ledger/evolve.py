@@ -20,9 +20,9 @@ from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.plan import usable
 from ledgerlb.core.ledger.records import AddressRecord, Holder, Refusal, Status
 from ledgerlb.core.ledger.state import NetworkState
-from ledgerlb.core.settings import LONGEST
 
-_LONGEST: Final = timedelta(seconds=LONGEST)
+LONGEST_RESERVATION: Final = timedelta(days=36500)
+"""The longest quarantine or lease that settings admit; not imported from there, which would load pydantic."""
 
 
 def evolve(state: NetworkState, event: Event, at: datetime, seq: int) -> NetworkState:
@@ -191,7 +191,7 @@ def _released(state: NetworkState, event: ev.AddressReleased, at: datetime, seq:
     if record.status != "releasing":
         raise LedgerCorrupt(f"ends a release of {event.address} that has not begun")
     for until in (event.quarantine_until, event.lease_until):
-        if until is not None and not (is_sane(until) and at <= until <= at + _LONGEST):
+        if until is not None and not (is_sane(until) and at <= until <= at + LONGEST_RESERVATION):
             raise LedgerCorrupt(f"reserves {event.address} until an impossible time, {until}")
     status: Status = "quarantined" if event.quarantine_until else "leased" if event.lease_until else "idle"
     state.put(

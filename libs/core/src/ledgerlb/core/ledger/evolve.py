@@ -8,9 +8,11 @@ version of the decision has kept to is checked here; the audit checks more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from ledgerlb.core.addresses import BITS, Family, cidr_of, family_of, to_int, to_text
 from ledgerlb.core.errors import LedgerCorrupt
@@ -66,16 +68,29 @@ def _gone(state: NetworkState, _event: ev.NetworkGone, _at: datetime, _seq: int)
     state.assign("gone", value=True)
 
 
+@lru_cache(maxsize=4096)
+def _shared(ports: ev.Ports) -> ev.Ports:
+    """Return equal ports as the same object: most Services of a cluster have one of a few sets of ports."""
+    return ports
+
+
 # -- giving out --------------------------------------------------------------------------------------------------------
 
 
 def _allocated(state: NetworkState, event: ev.AddressAllocated, at: datetime, seq: int) -> None:
     cut = event.choice == "quarantine-cut"
-    _join(state, event, Holder(event.service, event.uid, at, seq, event.choice, event.ports, event.basis), cut=cut)
+    _join(
+        state,
+        event,
+        Holder(event.service, event.uid, at, seq, event.choice, _shared(event.ports), event.basis),
+        cut=cut,
+    )
 
 
 def _adopted(state: NetworkState, event: ev.AddressAdopted, at: datetime, seq: int) -> None:
-    _join(state, event, Holder(event.service, event.uid, at, seq, "adopted", event.ports, event.basis), cut=False)
+    _join(
+        state, event, Holder(event.service, event.uid, at, seq, "adopted", _shared(event.ports), event.basis), cut=False
+    )
 
 
 def _join(state: NetworkState, event: ev.AddressAllocated | ev.AddressAdopted, holder: Holder, *, cut: bool) -> None:
@@ -132,10 +147,9 @@ def _adoption_refused(_state: NetworkState, _event: ev.AdoptionRefused, _at: dat
 def _changed(state: NetworkState, event: ev.HoldingChanged, _at: datetime, _seq: int) -> None:
     record = _record(state, event.address, event.service, "changes its holding of")
     _check_sharing(record, (other for other in record.holders if other.service != event.service), event)
+    ports = _shared(event.ports)
     holders = tuple(
-        replace(holder, uid=event.uid, ports=event.ports, basis=event.basis)
-        if holder.service == event.service
-        else holder
+        replace(holder, uid=event.uid, ports=ports, basis=event.basis) if holder.service == event.service else holder
         for holder in record.holders
     )
     state.put(event.address, replace(record, holders=holders, sharing_key=event.sharing_key))

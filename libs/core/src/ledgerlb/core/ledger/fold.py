@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from ledgerlb.core.errors import LedgerCorrupt
-from ledgerlb.core.index import Index
 from ledgerlb.core.ledger.chain import Head, damage_of, extends, why_lost
 from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry, digest, parse_entry
@@ -23,6 +22,18 @@ from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.ledger.state import NetworkState
 
 __all__ = ["Accepted", "Holding", "LedgerFold", "NetworkState", "Refusal", "Rejected"]
+
+
+_Places = dict[str, tuple[str, ...]]
+"""Networks by Service or by address: mostly one, and never removed, so a tuple takes a third of an ``Index``."""
+
+
+def _add(places: _Places, name: str, network: str) -> None:
+    known = places.get(name)
+    if known is None:
+        places[name] = (network,)
+    elif network not in known:
+        places[name] = (*known, network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,8 @@ class LedgerFold:
         self.accepted = 0
         self.rejected = 0
         self.skipped = 0
-        self._networks_of: Index[str, str, None] = Index()
-        self._networks_at: Index[str, str, None] = Index()
+        self._networks_of: _Places = {}
+        self._networks_at: _Places = {}
 
     def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET) -> Accepted | Rejected:
         """Fold one record of the ledger topic.
@@ -100,13 +111,14 @@ class LedgerFold:
         for event in entry.events:
             service = getattr(event, "service", None)
             if service is not None:
-                self._networks_of.add(service, entry.network)
+                _add(self._networks_of, service, state.network)
             address = getattr(event, "address", None)
             if address is not None:
-                self._networks_at.add(address, entry.network)
+                _add(self._networks_at, address, state.network)
         for cause in entry.cause:
             if cause.service:
-                state.revisions[cause.service] = max(cause.revision, state.revisions.get(cause.service, 0))
+                if cause.revision > state.revisions.get(cause.service, 0):
+                    state.revisions[cause.service] = cause.revision
             elif cause.intent == "network":
                 state.offer_revision = max(cause.revision, state.offer_revision)
 
@@ -125,7 +137,7 @@ class LedgerFold:
 
     def networks_of(self, service: str) -> Collection[str]:
         """Every network whose accepted entries ever named the Service."""
-        return self._networks_of.of(service).keys()
+        return self._networks_of.get(service, ())
 
     def network(self, name: str) -> NetworkState:
         """The state of a network; an empty one, which is not kept, before its first entry."""
@@ -137,32 +149,32 @@ class LedgerFold:
 
     def mentions(self, service: str) -> bool:
         """Return whether an event of any network is about the Service."""
-        return bool(self._networks_of.of(service))
+        return service in self._networks_of
 
     def holdings_of(self, service: str) -> tuple[Holding, ...]:
         """Everything the Service holds or is leaving, by network, then in the order in which it got them."""
         return tuple(
             holding
-            for network in sorted(self._networks_of.of(service))
+            for network in sorted(self._networks_of.get(service, ()))
             for holding in self.networks[network].holdings_of(service)
         )
 
     def refusals_of(self, service: str) -> tuple[Refusal, ...]:
         """The refusals of the Service that are in force, by network."""
-        found = (self.networks[network].refusals.get(service) for network in sorted(self._networks_of.of(service)))
+        found = (self.networks[network].refusals.get(service) for network in sorted(self._networks_of.get(service, ())))
         return tuple(refusal for refusal in found if refusal is not None)
 
     def holding(self, address: str) -> tuple[Holding, ...]:
         """Everyone on the address, over all networks."""
         return tuple(
             holding
-            for network in sorted(self._networks_at.of(address))
+            for network in sorted(self._networks_at.get(address, ()))
             for holding in self.networks[network].holdings_at(address)
         )
 
     def gave_but_not_to(self, address: str, service: str) -> bool:
         """Return whether some entry is about the address, and the Service neither holds nor is leaving it."""
-        if not self._networks_at.of(address):
+        if address not in self._networks_at:
             return False
         return all(holding.service != service for holding in self.holding(address))
 

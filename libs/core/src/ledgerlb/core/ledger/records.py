@@ -1,10 +1,16 @@
-"""What the fold knows of one address, one holder, one refusal: immutable values that replace one another."""
+"""What the fold knows of one address, one holder, one refusal: immutable values that replace one another.
+
+``Holder`` and ``AddressRecord`` are msgspec structs: the fold makes a few for every entry, and keeps one for every
+address ever used.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.ledger.events import Ports
@@ -15,8 +21,7 @@ gets it.
 ``leased``: softly reserved for the former holder. ``idle``: used before, free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True, gc=False):
     """One Service on an address. ``seq`` and ``since`` are those of the entry that gave it."""
 
     service: str
@@ -28,8 +33,7 @@ class Holder:
     basis: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRecord:
+class AddressRecord(msgspec.Struct, frozen=True, gc=False):
     """An address that was ever used. ``holders`` is empty unless held or releasing, ``since`` is when it was given to
     the first of them, who may have left it to later ones; ``former`` is the last to have left; ``released_seq`` orders
     the free ones (smaller: free for longer).

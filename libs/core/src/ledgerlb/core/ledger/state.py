@@ -258,6 +258,9 @@ class NetworkState:
         old = self.records.get(address)
         if self._journal is not None:
             self._journal.append(("record", address, old))
+        if old is not None and new is not None and _same_indexes(old, new):
+            self.records[address] = new
+            return
         if old is not None:
             self._unindex(old)
         if new is None:
@@ -309,6 +312,15 @@ class NetworkState:
         if record.lease_until is not None:
             _remove_sorted(self._due, (record.lease_until, address))
             self._former.discard(record.former, address)
+
+
+def _same_indexes(old: AddressRecord, new: AddressRecord) -> bool:
+    """Return whether a change leaves every index as it is: one that only touches ports, uid or basis of holders."""
+    return (
+        old.status == new.status == "held"
+        and old.sharing_key == new.sharing_key
+        and [holder.service for holder in old.holders] == [holder.service for holder in new.holders]
+    )
 
 
 def _order(record: AddressRecord) -> _Order:

@@ -17,7 +17,7 @@ RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKS := requirements-build.lock requirements-dev.lock
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
-SCRIPTS := .ci/run $(wildcard scripts/*.sh images/*/*.sh tests/bench/*.sh)
+SCRIPTS := .ci/run $(wildcard scripts/*.sh tests/images/*/*.sh tests/bench/*.sh)
 
 .PHONY: help venv lock demo lint docs format test test-unit mutate images up down bench chart clean
 

@@ -54,10 +54,10 @@ find_machine_settings() {
 
 # inputs NAME: a hash of everything that an image is made of.
 inputs() {
-  local files=("$ROOT/images/$1"/*) above
+  local files=("$ROOT/tests/images/$1"/*) above
   above=$(parent "$1")
   { version "$1"; uname -m
-    (cd "$ROOT/images/$1" && sha256sum -- "${files[@]##*/}")
+    (cd "$ROOT/tests/images/$1" && sha256sum -- "${files[@]##*/}")
     if [ "$1" = base ]; then echo "$MIRROR $SECURITY"; cat "$MACHINE_CA"; fi
     if [ -n "$above" ]; then inputs "$above"; fi
   } | sha256sum | cut -c1-16
@@ -93,7 +93,7 @@ build() {
   work=$(mktemp -d "$IMAGES/$name.XXXXXX")
   IMAGE=$image INPUTS=$hash VERSION=$(version "$name") WORK=$work BINARY=$CACHE/bin/$name-$hash \
     BASE_IMAGE=${above:+$(local_image "$above")} \
-    step "building $image" "$(about "$name")" "$(limit "$name")" "$CACHE/logs/image-$name.log" "$ROOT/images/$name/build.sh"
+    step "building $image" "$(about "$name")" "$(limit "$name")" "$CACHE/logs/image-$name.log" "$ROOT/tests/images/$name/build.sh"
   rm -rf --one-file-system "$work"
   [ -z "$replaced" ] || docker image rm "$replaced" >/dev/null 2>&1 # refused while something still rests on it
   find "$CACHE/bin" -name "$name-*" ! -name "$name-$hash" -delete

@@ -10,7 +10,7 @@ if have docker && docker compose version >/dev/null 2>&1; then
   exec docker compose "$@"
 fi
 
-MODULE=$ROOT/images/compose
+MODULE=$ROOT/tests/images/compose
 VERSION=$(go_version "$MODULE/go.mod" github.com/docker/compose/v2)
 BINARY=$CACHE/bin/docker-compose-$VERSION
 

@@ -49,9 +49,9 @@ with_lock() {
 # go_version FILE MODULE: the version that a go.mod requires of MODULE, without the leading v.
 go_version() { awk -v module="$2" '{ for (i = 1; i < NF; i++) if ($i == module) { sub(/^v/, "", $(i + 1)); print $(i + 1); exit } }' "$1"; }
 
-KUBERNETES_VERSION=$(go_version "$ROOT/images/kube-apiserver/go.mod" k8s.io/kubernetes)
-ETCD_VERSION=$(go_version "$ROOT/images/etcd/go.mod" go.etcd.io/etcd/server/v3)
-KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$ROOT/images/kafka/pom.xml")
+KUBERNETES_VERSION=$(go_version "$ROOT/tests/images/kube-apiserver/go.mod" k8s.io/kubernetes)
+ETCD_VERSION=$(go_version "$ROOT/tests/images/etcd/go.mod" go.etcd.io/etcd/server/v3)
+KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$ROOT/tests/images/kafka/pom.xml")
 PYTHON_VERSION=3.11
 
 # local_image NAME: the image that build-images.sh makes.

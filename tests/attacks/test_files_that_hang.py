@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from ledgerlb.core.errors import BadInput, InvalidManifest, InvalidSetting
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.manifest_files import read_documents
-from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.manifests.files import read_documents
+from ledgerlb.kube.manifests.folder import ManifestFolder, ManifestSource
+from ledgerlb.kube.memory.cluster import MemoryCluster
 from ledgerlb.runtime import files, yaml_reader
 from ledgerlb.runtime.settings import ProcessSettings, domain_settings
 from ledgerlb.runtime.yaml_reader import CORE, KUBERNETES, YamlError, read_yaml
@@ -215,7 +215,7 @@ def test_too_many_files_take_nothing_for_gone(root, cluster, monkeypatch, caplog
     (root / "a.yaml").write_text(SERVICE)
     folder = ManifestFolder(root, cluster)
     folder.load()
-    monkeypatch.setattr("ledgerlb.kube.manifests.MAX_FILES", 3)
+    monkeypatch.setattr("ledgerlb.kube.manifests.folder.MAX_FILES", 3)
     (root / "a.yaml").unlink()
     for number in range(5):
         (root / f"{number}.yaml").write_text("")
@@ -262,7 +262,7 @@ async def test_a_read_that_never_returns_holds_up_neither_the_loop_nor_a_stop(ro
         release.wait()
         return b""
 
-    monkeypatch.setattr("ledgerlb.kube.manifest_files.read_regular", hang)
+    monkeypatch.setattr("ledgerlb.kube.manifests.files.read_regular", hang)
     stop = asyncio.Event()
     running = asyncio.create_task(ManifestSource(ManifestFolder(root, cluster)).run(lambda batch: None, stop))
     try:

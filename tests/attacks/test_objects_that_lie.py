@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from ledgerlb.core.cluster.facts import decode_fact, encode_fact, key_of
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import decode_fact, encode_fact, key_of
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.normalise import fact_of, name_of, subject_of, version_of
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.normalise.dispatch import fact_of, name_of, subject_of, version_of
 from ledgerlb.kube.source import ClusterSource, ProblemLog, seen
 
 SEEDS = 150

@@ -13,13 +13,13 @@ import pytest
 
 from ledgerlb.cli.commands.confirm_deletions import confirm_deletions, withheld_deletions
 from ledgerlb.cli.pipeline import BackendName, Pipeline, open_pipeline
+from ledgerlb.core.cluster.facts import SourceFact, decode_fact
 from ledgerlb.core.errors import InvalidSetting
-from ledgerlb.core.facts import SourceFact, decode_fact
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import latest
 from ledgerlb.eventlog.topics import FACTS
-from ledgerlb.kube.folder_identity import FILE
+from ledgerlb.kube.manifests.identity import FILE
 from ledgerlb.runtime.settings import process_settings
 
 BOUND = 60.0

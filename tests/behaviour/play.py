@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-from ledgerlb.core.facts import FINALIZER
-from ledgerlb.core.pathset import PathSet, decode_path_set
+from ledgerlb.core.cluster.facts import FINALIZER
+from ledgerlb.core.paths.pathset import PathSet, decode_path_set
 from ledgerlb.eventlog.topics import PATHS
 from ledgerlb.simulator.runner import Simulation
 from tests.builders.objects import Object

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ledgerlb.core.facts import Endpoint, EndpointPort, EndpointSliceFact, ServiceFact, ServicePort
+from ledgerlb.core.cluster.facts import Endpoint, EndpointPort, EndpointSliceFact, ServiceFact, ServicePort
 
 HTTP = ServicePort(name="http", port=80, target_port=8080)
 TARGET = EndpointPort(name="http", port=8080)

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 import pytest
 
+from ledgerlb.core.cluster.facts import FINALIZER, Condition, ServiceFact
 from ledgerlb.core.errors import ClusterUnavailable
-from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
-from ledgerlb.kube.client import ApiConnection
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.api.client import ApiConnection
+from ledgerlb.kube.api.writer import ApiWriter
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.writer import ClusterWriter, service_write
-from ledgerlb.kube.writer_api import ApiWriter
-from ledgerlb.kube.writer_memory import MemoryWriter
 from tests.support import kube_objects
 from tests.support.containers import KubeApiServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ledgerlb.core.errors import LedgerLBError
-from ledgerlb.core.pathset import PathSet
+from ledgerlb.core.paths.pathset import PathSet
 from ledgerlb.ecmp_programmer.backends.base import Outcome
 from ledgerlb.ecmp_programmer.backends.fabric_linux import FabricLinux
 

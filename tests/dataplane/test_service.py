@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledgerlb.core.facts import KINDS, AnyFact, Synced, encode_fact, key_of
+from ledgerlb.core.cluster.facts import KINDS, AnyFact, Synced, encode_fact, key_of
 from ledgerlb.core.ledger.events import (
     AddressAllocated,
     AddressReleased,
@@ -20,7 +20,7 @@ from ledgerlb.core.ledger.events import (
     NetworkDefined,
     Prefix,
 )
-from ledgerlb.core.pathset import Heartbeat, Report, decode_report
+from ledgerlb.core.paths.pathset import Heartbeat, Report, decode_report
 from ledgerlb.eventlog.embedded import SqliteLog
 from ledgerlb.eventlog.port import NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS, LEDGER, REPORTS, Topic

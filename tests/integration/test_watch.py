@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.facts import FINALIZER, KINDS, Synced, decode_fact
+from ledgerlb.core.cluster.facts import FINALIZER, KINDS, Synced, decode_fact
 from ledgerlb.eventlog.embedded.memory import MemoryLog
 from ledgerlb.eventlog.port import latest
 from ledgerlb.eventlog.topics import FACTS
-from ledgerlb.kube.api_source import ApiSource
-from ledgerlb.kube.client import ApiConnection
-from ledgerlb.kube.listwatch import WatchSettings
+from ledgerlb.kube.api.client import ApiConnection
+from ledgerlb.kube.api.listwatch import WatchSettings
+from ledgerlb.kube.api.source import ApiSource
 from ledgerlb.watcher.observer import Observer
 from tests.support.containers import KubeApiServer
 

@@ -7,13 +7,13 @@ from ipaddress import ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledgerlb.core.facts import Gone, fact_key, key_of
-from ledgerlb.core.labels import parse_selector, parse_selector_text
+from ledgerlb.core.cluster.facts import Gone, fact_key, key_of
+from ledgerlb.core.cluster.labels import parse_selector, parse_selector_text
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.networks import networks
 from ledgerlb.core.selection import Anchor, SelectionContext, explain, select
 from ledgerlb.core.selection.candidates import Needs, obstacle
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 from tests.unit.selection.world import NETWORK, SELECTOR, flat, kubemanager, nad, namespace, service, vn
 
 NAMESPACES = ("a", "b", "contrail")

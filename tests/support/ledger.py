@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.intents import AddressIntent, NetworkOffer, PrefixOffer, Withdrawal
+from ledgerlb.core.intents.model import AddressIntent, NetworkOffer, PrefixOffer, Withdrawal
 from ledgerlb.core.ipam.batch import decide
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger.entry import Entry, encode_entry
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.settings import Defaults
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.pathset import PathSet, ReportRecord, decode_path_set, decode_report
+from ledgerlb.core.paths.pathset import PathSet, ReportRecord, decode_path_set, decode_report
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import NewRecord, Record, read_to_end
 from ledgerlb.eventlog.topics import ALL_TOPICS, DEAD_LETTERS, LEDGER, PATHS, REPORTS, Topic

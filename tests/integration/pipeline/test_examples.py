@@ -20,12 +20,12 @@ from typing import Any, Final
 
 import pytest
 
-from ledgerlb.core.facts import AnyFact, Gone, decode_fact
-from ledgerlb.core.facts import key_of as fact_key_of
+from ledgerlb.core.cluster.facts import AnyFact, Gone, decode_fact
+from ledgerlb.core.cluster.facts import key_of as fact_key_of
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.topics import FACTS
-from ledgerlb.kube.mirror import mirrored_slices
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.memory.mirror import mirrored_slices
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.simulator.scenario import Apply, Expect, load_scenario
 from tests.support import kube_objects as kube
 from tests.support.containers import KafkaBroker, KubeApiServer

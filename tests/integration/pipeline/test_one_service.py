@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ledgerlb.core.facts import ServiceFact, decode_fact
+from ledgerlb.core.cluster.facts import ServiceFact, decode_fact
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined
-from ledgerlb.core.pathset import Report
+from ledgerlb.core.paths.pathset import Report
 from ledgerlb.eventlog.topics import FACTS
 from tests.support import scene
 from tests.support.containers import KubeApiServer

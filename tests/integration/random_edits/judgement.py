@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ledgerlb.core.cn2.compare import covers
-from ledgerlb.core.cn2.model import OWNER_ANNOTATION, Wanted
-from ledgerlb.core.cn2.services import service_objects
-from ledgerlb.core.cn2.view import Looked, ObjectsView
-from ledgerlb.core.facts import ServiceFact, decode_fact
+from ledgerlb.cn2.compare import covers
+from ledgerlb.cn2.model import OWNER_ANNOTATION, Wanted
+from ledgerlb.cn2.service_objects import service_objects
+from ledgerlb.cn2.view import Looked, ObjectsView
+from ledgerlb.core.cluster.facts import ServiceFact, decode_fact
+from ledgerlb.core.cluster.services import basis_of, families_of, is_ours
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import REASONS, Reason, is_warning
 from ledgerlb.core.selection import Choice, SelectionContext, anchor_of, select
-from ledgerlb.core.services import basis_of, families_of, is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.topics import FACTS
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.normalise.dispatch import fact_of
 from tests.integration.random_edits.snapshot import KINDS, Snapshot
 from tests.support.kube_objects import FINALIZER, Object, addresses_of, condition_of
 

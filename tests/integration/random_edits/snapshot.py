@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.facts import decode_fact
-from ledgerlb.core.intent_fold import IntentFold
-from ledgerlb.core.intents import Selection
+from ledgerlb.core.cluster.facts import decode_fact
+from ledgerlb.core.cluster.view import ClusterView
+from ledgerlb.core.intents.fold import IntentFold
+from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.ledger.fold import LedgerFold
-from ledgerlb.core.pathset import PathSet, decode_path_set, decode_report
-from ledgerlb.core.view import ClusterView
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.paths.pathset import PathSet, decode_path_set, decode_report
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS

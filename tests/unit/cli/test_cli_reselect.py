@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ledgerlb.cli.commands import reselect as command
-from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.kube.writer import ClusterWriter
-from ledgerlb.kube.writer_memory import MemoryWriter
 from tests.builders.objects import NETWORK, kubemanager, nad, namespace, service
 from tests.support.simulate import apply, base, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, write_log

@@ -7,10 +7,10 @@ import asyncio
 from ledgerlb.cli.pipeline import assembled
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.settings import programmer_settings
-from ledgerlb.kube.api_source import ApiSource
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.refusals import ApiUnavailable
-from ledgerlb.kube.writer_memory import MemoryWriter
+from ledgerlb.kube.api.refusals import ApiUnavailable
+from ledgerlb.kube.api.source import ApiSource
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.settings import process_settings
 from ledgerlb.watcher.assemble import WatcherPorts

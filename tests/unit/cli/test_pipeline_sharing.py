@@ -8,20 +8,20 @@ from collections import Counter
 import pytest
 
 from ledgerlb.cli.pipeline import BackendName, assembled, open_pipeline
-from ledgerlb.core.agents import AgentTable
+from ledgerlb.core.cluster.facts import decode_fact
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.errors import InvalidSetting
-from ledgerlb.core.facts import decode_fact
-from ledgerlb.core.intent_fold import IntentFold
+from ledgerlb.core.intents.fold import IntentFold
 from ledgerlb.core.ledger.fold import LedgerFold
+from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.settings import programmer_settings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
-from ledgerlb.kube.writer_memory import MemoryWriter
+from ledgerlb.kube.manifests.folder import ManifestFolder, ManifestSource
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.runtime import projection
 from ledgerlb.runtime import serve as serving
 from ledgerlb.runtime.settings import process_settings

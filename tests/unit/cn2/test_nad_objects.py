@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.cn2 import covers, nad_objects
-from ledgerlb.core.cn2.compare import includes
-from ledgerlb.core.facts import CN2ObjectFact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact
+from ledgerlb.cn2 import covers, nad_objects
+from ledgerlb.cn2.compare import includes
+from ledgerlb.core.cluster.facts import CN2ObjectFact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact
 from ledgerlb.core.settings import DomainSettings
 
 CONFIG = '{"type": "contrail-k8s-cni"}'

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.cn2 import Looked, ObjectsView, ServiceObjects, Wanted, service_objects
-from ledgerlb.core.cn2.model import MAX_NAME, object_name
-from ledgerlb.core.facts import (
+from ledgerlb.cn2 import Looked, ObjectsView, ServiceObjects, Wanted, service_objects
+from ledgerlb.cn2.model import MAX_NAME, object_name
+from ledgerlb.core.cluster.facts import (
     AnyFact,
     Endpoint,
     EndpointPort,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ledgerlb.core.cluster.facts import KINDS, AnyFact, Synced, encode_fact, fact_key, key_of
 from ledgerlb.core.errors import DataPathError
-from ledgerlb.core.facts import KINDS, AnyFact, Synced, encode_fact, fact_key, key_of
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, digest, encode_entry
 from ledgerlb.core.ledger.events import Event
-from ledgerlb.core.pathset import Heartbeat, PathSet, Report, decode_path_set, decode_report, encode_path_set
+from ledgerlb.core.paths.pathset import Heartbeat, PathSet, Report, decode_path_set, decode_report, encode_path_set
 from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, Record

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.pathset import NextHop, PathSet, decode_report
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.paths.pathset import NextHop, PathSet, decode_report
 from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.backends.record import RecordBackend
 from ledgerlb.eventlog.port import NewRecord

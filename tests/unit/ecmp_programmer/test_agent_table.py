@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined, Prefix
-from ledgerlb.core.pathset import Heartbeat, Report, report_key
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.paths.pathset import Heartbeat, Report, report_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.planner import Planner

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ledgerlb.core.pathset import NextHop, PathSet
+from ledgerlb.core.paths.pathset import NextHop, PathSet
 from ledgerlb.ecmp_programmer.backends.fabric_program import FabricProgram, Place
 from ledgerlb.ecmp_programmer.backends.fabric_state import FabricState
 from ledgerlb.ecmp_programmer.netlink import wire

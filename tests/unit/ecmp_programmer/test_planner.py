@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from ledgerlb.core.cluster.facts import AnyFact, NodeFact, PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.errors import BadInput, LogUnavailable
-from ledgerlb.core.facts import AnyFact, NodeFact, PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined, Prefix
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer import planner

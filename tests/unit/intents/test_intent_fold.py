@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledgerlb.core.errors import UndecodableRecord
-from ledgerlb.core.intent_fold import IntentFold
-from ledgerlb.core.intents import (
+from ledgerlb.core.intents.fold import IntentFold
+from ledgerlb.core.intents.model import (
     AddressIntent,
     Dropped,
     IntentsSynced,

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from ledgerlb.core.intents import PrefixOffer
-from ledgerlb.core.pathset import Heartbeat, Report
+from ledgerlb.core.intents.model import PrefixOffer
+from ledgerlb.core.paths.pathset import Heartbeat, Report
 from ledgerlb.core.settings import Defaults
 from tests.support.ledger import NETWORK, START, Office, kinds, offer, unwish, wish
 

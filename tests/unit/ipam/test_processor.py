@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured, UndecodableRecord
-from ledgerlb.core.intents import IntentsSynced, encode_intent, intent_key
+from ledgerlb.core.intents.model import IntentsSynced, encode_intent, intent_key
 from ledgerlb.core.ledger.entry import digest
 from ledgerlb.core.ledger.fold import LedgerFold
-from ledgerlb.core.pathset import Heartbeat, Report, encode_report, report_key
+from ledgerlb.core.paths.pathset import Heartbeat, Report, encode_report, report_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ledgerlb.core.intents import IntentsSynced
-from ledgerlb.core.pathset import Heartbeat
+from ledgerlb.core.intents.model import IntentsSynced
+from ledgerlb.core.paths.pathset import Heartbeat
 from tests.support.ledger import NETWORK, START, offer, unwish, wish
 from tests.unit.ipam.test_processor import World
 

@@ -11,12 +11,12 @@ import yaml
 from aiohttp import web
 from kubernetes_asyncio.config import incluster_config
 
+from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, InvalidSetting
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.kube.client import ApiConnection
-from ledgerlb.kube.refusals import ApiRefused, ApiUnavailable
+from ledgerlb.kube.api.client import ApiConnection
+from ledgerlb.kube.api.refusals import ApiRefused, ApiUnavailable
+from ledgerlb.kube.api.writer import ApiWriter
 from ledgerlb.kube.writer import service_write
-from ledgerlb.kube.writer_api import ApiWriter
 from tests.unit.kube.fake_api import FakeApi
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ledgerlb.core.cluster.facts import FINALIZER
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import FINALIZER
-from ledgerlb.kube.cluster import MemoryCluster, merge
-from ledgerlb.kube.refusals import ApiRefused
+from ledgerlb.kube.api.refusals import ApiRefused
+from ledgerlb.kube.memory.cluster import MemoryCluster, merge
 from ledgerlb.kube.source import Batch, ClusterSource
 
 

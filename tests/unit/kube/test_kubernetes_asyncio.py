@@ -18,7 +18,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import kube_config
 
 import ledgerlb.kube
-from ledgerlb.kube.client import ApiConnection
+from ledgerlb.kube.api.client import ApiConnection
 
 WHERE = "see libs/kube/src/ledgerlb/kube/client.py"
 FOLDER = Path(next(iter(ledgerlb.kube.__path__)))
@@ -110,7 +110,17 @@ def test_nothing_else_of_it_is_used():
 
 @pytest.mark.parametrize(
     "module",
-    ["source", "cluster", "manifests", "normalise", "pods", "writer", "writer_memory", "listwatch", "api_source"],
+    [
+        "source",
+        "memory.cluster",
+        "manifests.folder",
+        "normalise.dispatch",
+        "pods",
+        "writer",
+        "memory.writer",
+        "api.listwatch",
+        "api.source",
+    ],
 )
 def test_only_an_api_connection_loads_the_client(module):
     code = (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.kube.lines import LineTooLong, lines_of
+from ledgerlb.kube.api.lines import LineTooLong, lines_of
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from aiohttp import web
 
-from ledgerlb.kube import discovery
-from ledgerlb.kube.api_source import ApiSource
-from ledgerlb.kube.client import ApiConnection
+from ledgerlb.kube.api import discovery
+from ledgerlb.kube.api.client import ApiConnection
+from ledgerlb.kube.api.listwatch import WatchSettings
+from ledgerlb.kube.api.source import ApiSource
 from ledgerlb.kube.kinds import BY_KIND
-from ledgerlb.kube.listwatch import WatchSettings
 from ledgerlb.kube.source import Batch
 from tests.unit.kube.fake_api import FakeApi
 

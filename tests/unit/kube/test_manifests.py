@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from ledgerlb.core.cluster.facts import FINALIZER
 from ledgerlb.core.errors import InvalidManifest
-from ledgerlb.core.facts import FINALIZER
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.manifest_files import read_documents
-from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.manifests.files import read_documents
+from ledgerlb.kube.manifests.folder import ManifestFolder, ManifestSource
+from ledgerlb.kube.memory.cluster import MemoryCluster
 from ledgerlb.kube.source import Batch
 
 DEADLINE = 10.0

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from ledgerlb.core.cluster.facts import FINALIZER, decode_fact, encode_fact, key_of
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import FINALIZER, decode_fact, encode_fact, key_of
 from ledgerlb.kube.kinds import BY_KIND, WATCHED, newest_first
-from ledgerlb.kube.normalise import fact_of, version_of
+from ledgerlb.kube.normalise.dispatch import fact_of, version_of
 
 
 def obj(kind: str, namespace: str = "a", **body: Any) -> dict[str, Any]:

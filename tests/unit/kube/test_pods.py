@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.core.facts import (
+from ledgerlb.core.cluster.facts import (
     Endpoint,
     EndpointsFact,
     EndpointSliceFact,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ledgerlb.core.errors import ClusterError, InvalidSetting
-from ledgerlb.kube import server_version
-from ledgerlb.kube.refusals import ApiRefused, ApiUnavailable
-from ledgerlb.kube.server_version import check_version
+from ledgerlb.kube.api import server_version
+from ledgerlb.kube.api.refusals import ApiRefused, ApiUnavailable
+from ledgerlb.kube.api.server_version import check_version
 
 SERVER = "https://192.0.2.1:6443"
 

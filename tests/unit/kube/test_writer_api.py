@@ -10,12 +10,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio.client import ApiClient, Configuration
 
+from ledgerlb.core.cluster.facts import FINALIZER, ServiceFact
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, NotSupported
-from ledgerlb.core.facts import FINALIZER, ServiceFact
-from ledgerlb.kube import writer_api
-from ledgerlb.kube.refusals import ApiUnavailable
+from ledgerlb.kube.api import writer as writer_api
+from ledgerlb.kube.api.refusals import ApiUnavailable
+from ledgerlb.kube.api.writer import CONFLICT_TRIES, ApiWriter
 from ledgerlb.kube.writer import Write, service_write
-from ledgerlb.kube.writer_api import CONFLICT_TRIES, ApiWriter
 
 SERVICE = ServiceFact(namespace="a", name="web", uid="u1")
 

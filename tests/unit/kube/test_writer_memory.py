@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.core.cluster.facts import FINALIZER, Condition, ServiceFact
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MAX_EVENTS, MemoryWriter
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.writer import About, Write, event_write, service_write
-from ledgerlb.kube.writer_memory import MAX_EVENTS, MemoryWriter
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FOREIGN = {"type": "example.com/X", "status": "True"}

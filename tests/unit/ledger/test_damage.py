@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledgerlb.core.errors import LedgerDamaged
-from ledgerlb.core.intents import IntentsSynced
+from ledgerlb.core.intents.model import IntentsSynced
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.audit import Audit
 from ledgerlb.core.ledger.damage import DamageKind
 from ledgerlb.core.ledger.entry import Entry, decode_entry, digest, encode_entry
 from ledgerlb.core.ledger.evolve import LONGEST_RESERVATION
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
-from ledgerlb.core.pathset import Heartbeat
+from ledgerlb.core.paths.pathset import Heartbeat
 from ledgerlb.core.settings import LONGEST, Defaults
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import LEDGER

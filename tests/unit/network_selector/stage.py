@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ledgerlb.core.facts import KINDS, Synced, encode_fact, fact_key, key_of
-from ledgerlb.core.intents import Dropped, decode_intent
+from ledgerlb.core.cluster.facts import KINDS, Synced, encode_fact, fact_key, key_of
+from ledgerlb.core.intents.model import Dropped, decode_intent
 from ledgerlb.core.ledger.fold import LedgerFold
-from ledgerlb.core.pathset import Heartbeat, Report, encode_report, report_key
+from ledgerlb.core.paths.pathset import Heartbeat, Report, encode_report, report_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord

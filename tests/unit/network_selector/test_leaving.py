@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerlb.core.facts import Condition
+from ledgerlb.core.cluster.facts import Condition
 from tests.unit.network_selector.stage import Stage
 from tests.unit.selection.world import service
 

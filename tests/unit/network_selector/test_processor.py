@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from ledgerlb.core.cluster.facts import KINDS, ServicePort
+from ledgerlb.core.cluster.services import basis_of
 from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
-from ledgerlb.core.facts import KINDS, ServicePort
-from ledgerlb.core.intents import AddressIntent, NetworkOffer, Selection, Withdrawal, decode_intent, encode_intent
-from ledgerlb.core.services import basis_of
+from ledgerlb.core.intents.model import AddressIntent, NetworkOffer, Selection, Withdrawal, decode_intent, encode_intent
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS

@@ -51,7 +51,7 @@ def members(*arguments):
 class TestDockerfile:
     def test_there_is_one(self):
         assert [str(path.relative_to(ROOT)) for path in ROOT.glob("*/**/Dockerfile") if ".cache" not in path.parts] == [
-            str(path.relative_to(ROOT)) for path in ROOT.glob("images/*/Dockerfile")
+            str(path.relative_to(ROOT)) for path in ROOT.glob("tests/images/*/Dockerfile")
         ]
         assert (ROOT / "Dockerfile").is_file()
 

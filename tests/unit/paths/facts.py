@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.facts import (
+from ledgerlb.core.cluster.facts import (
     AnyFact,
     Endpoint,
     EndpointPort,
@@ -19,9 +19,9 @@ from ledgerlb.core.facts import (
     VirtualNetworkFact,
     key_of,
 )
-from ledgerlb.core.paths import plan
-from ledgerlb.core.pathset import NextHop, PathSet
-from ledgerlb.core.view import ClusterView
+from ledgerlb.core.cluster.view import ClusterView
+from ledgerlb.core.paths.pathset import NextHop, PathSet
+from ledgerlb.core.paths.plan import plan
 
 ADDRESS = "192.168.102.2"
 ADDRESS6 = "2001:db8::2"

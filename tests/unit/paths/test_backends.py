@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledgerlb.core.facts import EndpointPort, ServicePort
+from ledgerlb.core.cluster.facts import EndpointPort, ServicePort
 from tests.builders.facts import endpoint, endpoint_slice, service
 from tests.unit.paths.facts import ADDRESS6, NODES, Hold, hops, node, planned, pod, raw_endpoints, weights
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledgerlb.core.backend_facts import touched_by
-from ledgerlb.core.facts import (
+from ledgerlb.core.cluster.facts import (
     AnyFact,
     Endpoint,
     Gone,
@@ -15,9 +14,10 @@ from ledgerlb.core.facts import (
     fact_key,
     key_of,
 )
-from ledgerlb.core.paths import plan, plan_from
-from ledgerlb.core.pathset import encode_path_set
-from ledgerlb.core.view import ClusterView
+from ledgerlb.core.cluster.view import ClusterView
+from ledgerlb.core.paths.backend_facts import touched_by
+from ledgerlb.core.paths.pathset import encode_path_set
+from ledgerlb.core.paths.plan import plan, plan_from
 from tests.builders.facts import endpoint, endpoint_slice, service
 from tests.unit.paths.facts import ADDRESS, Hold, Ledger, multi, nad, node, raw_endpoints, view, vn
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerlb.core import paths
-from ledgerlb.core.facts import EndpointPort, ServicePort
-from ledgerlb.core.paths import plan, plan_from
-from ledgerlb.core.pathset import encode_path_set
+from ledgerlb.core.cluster.facts import EndpointPort, ServicePort
+from ledgerlb.core.paths.pathset import encode_path_set
+from ledgerlb.core.paths.plan import MAX_NOTES, plan, plan_from
 from tests.builders.facts import endpoint, endpoint_slice, service
 from tests.unit.paths.facts import ADDRESS, ADDRESS6, NODES, Hold, Ledger, hops, planned, view, weights
 
@@ -129,8 +128,8 @@ def test_affinity_and_traffic_policy_are_passed_on() -> None:
 
 
 def test_the_bounds_keep_the_nodes_with_most_backends_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "MAX_NEXT_HOPS", 2)
-    monkeypatch.setattr(paths, "MAX_LISTED", 2)
+    monkeypatch.setattr("ledgerlb.core.paths.plan.MAX_NEXT_HOPS", 2)
+    monkeypatch.setattr("ledgerlb.core.paths.plan.MAX_LISTED", 2)
     path_set = planned(
         *NODES,
         service(),
@@ -143,7 +142,7 @@ def test_the_bounds_keep_the_nodes_with_most_backends_and_say_so(monkeypatch: py
 
 
 def test_a_weight_never_exceeds_what_a_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "MAX_WEIGHT", 3)
+    monkeypatch.setattr("ledgerlb.core.paths.plan.MAX_WEIGHT", 3)
     path_set = planned(*NODES, service(), endpoint_slice("web-1", *(endpoint(f"10.1.1.{k}", "n1") for k in range(5))))
     assert weights(path_set) == {"n1": 3}
 
@@ -151,7 +150,7 @@ def test_a_weight_never_exceeds_what_a_kernel_takes(monkeypatch: pytest.MonkeyPa
 def test_notes_are_bounded() -> None:
     bad = [endpoint(f"bad-{number}", "n1") for number in range(100)]
     path_set = planned(service(), endpoint_slice("web-1", *bad))
-    assert len(path_set.notes) == paths.MAX_NOTES
+    assert len(path_set.notes) == MAX_NOTES
     assert path_set.notes[-1].endswith("more")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerlb.core.facts import AnyFact, EndpointSliceFact, PodFact, VirtualMachineInterfaceFact
-from ledgerlb.core.pathset import PathSet
+from ledgerlb.core.cluster.facts import AnyFact, EndpointSliceFact, PodFact, VirtualMachineInterfaceFact
+from ledgerlb.core.paths.pathset import PathSet
 from tests.builders.facts import endpoint, endpoint_slice, service
 from tests.unit.paths.facts import ADDRESS6, NODES, Hold, hops, multi, nad, planned, raw_endpoints, vn, weights
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.facts import Condition, ServicePort
-from ledgerlb.core.publication import Publication, publish
+from ledgerlb.core.cluster.facts import Condition, ServicePort
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.settings import DomainSettings
 from tests.unit.publication.world import NEW, NOW, OLD, agents, holds, refused, selected, service
 

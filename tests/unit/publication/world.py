@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from datetime import UTC, datetime, timedelta
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.intents import Selection
+from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.ledger.records import Holding, Refusal
-from ledgerlb.core.pathset import Heartbeat, Report
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.paths.pathset import Heartbeat, Report
 from tests.builders import entries, facts
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)

@@ -23,7 +23,7 @@ class Recorder:
     def __init__(self, name: str = "recorder", reads: tuple[Topic, ...] = (FACTS, INTENTS)) -> None:
         self.name = name
         self.reads = reads
-        self.unhurried = False
+        self.low_priority = False
         self.taken: list[str] = []
         self.resets = 0
         self.settles: list[tuple[float, int]] = []

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, UNHURRIED_BUSY, UNHURRIED_CALM, UNHURRIED_LONGEST, Pace
 
 
-def rests(rate: float, seconds: float, batch: int = 1, *, unhurried: bool = False) -> list[float]:
+def rests(rate: float, seconds: float, batch: int = 1, *, low_priority: bool = False) -> list[float]:
     """The rests after batches that come at ``rate`` records a second."""
-    pace = Pace(unhurried=unhurried)
+    pace = Pace(low_priority=low_priority)
     return [pace.rest(batch, 1000.0 + number * batch / rate) for number in range(int(seconds * rate / batch))]
 
 
@@ -27,9 +27,9 @@ def test_the_rest_grows_with_the_rate():
 
 
 def test_an_unhurried_loop_rests_where_another_does_not_yet():
-    assert rests(UNHURRIED_BUSY * 1.3, 2.0, unhurried=True)[-1] == UNHURRIED_LONGEST
+    assert rests(UNHURRIED_BUSY * 1.3, 2.0, low_priority=True)[-1] == UNHURRIED_LONGEST
     assert set(rests(UNHURRIED_BUSY * 1.3, 2.0)) == {0.0}
-    assert set(rests(UNHURRIED_CALM * 0.8, 5.0, unhurried=True)) == {0.0}
+    assert set(rests(UNHURRIED_CALM * 0.8, 5.0, low_priority=True)) == {0.0}
 
 
 def test_after_a_silence_the_next_record_is_looked_at_at_once():

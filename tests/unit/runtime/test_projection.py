@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerlb.core import facts
+from ledgerlb.core.cluster import facts
+from ledgerlb.core.cluster.facts import NamespaceFact, encode_fact, fact_key
 from ledgerlb.core.errors import UndecodableRecord
-from ledgerlb.core.facts import NamespaceFact, encode_fact, fact_key
-from ledgerlb.core.intents import NetworkOffer, encode_intent, intent_key
+from ledgerlb.core.intents.model import NetworkOffer, encode_intent, intent_key
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS
 from ledgerlb.runtime import projection as module

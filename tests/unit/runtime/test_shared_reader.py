@@ -24,7 +24,7 @@ class Two:
         self.log = FlakyLog()
         self.first = Recorder("first", (FACTS,))
         self.second = Recorder("second", (FACTS, INTENTS))
-        self.second.unhurried = second_unhurried
+        self.second.low_priority = second_unhurried
         self.health = Health(clock)
         self.stop = asyncio.Event()
 

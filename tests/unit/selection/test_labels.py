@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ledgerlb.core.cluster.labels import EVERYTHING, parse_selector, parse_selector_text
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.labels import EVERYTHING, parse_selector, parse_selector_text
 
 LABELS = {"team": "a", "env": "dev", "example.org/tier": "front"}
 

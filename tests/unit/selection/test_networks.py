@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ledgerlb.core.facts import SubnetFact, Synced
+from ledgerlb.core.cluster.facts import SubnetFact, Synced
 from ledgerlb.core.networks import gone_offer, to_offer
 from ledgerlb.core.networks.overlap import with_conflicts
 from ledgerlb.core.settings import DomainSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerlb.core.reachability import Interface, Joint, RouteTargets, Unreachable, reaches, resolve
+from ledgerlb.core.cluster.reachability import Interface, Joint, RouteTargets, Unreachable, reaches, resolve
 
 COMMON = RouteTargets(both=("target:1:1",))
 LB = Joint("my-lb/lb-subnet", COMMON)

@@ -6,10 +6,10 @@ import functools
 
 import pytest
 
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.cluster.services import basis_of, check_reselect
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.services import basis_of, check_reselect
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.normalise.dispatch import fact_of
 from tests.builders import facts
 
 RESELECT = "ledgerlb.io/reselect"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerlb.core.facts import ServicePort
+from ledgerlb.core.cluster.facts import ServicePort
 from ledgerlb.core.selection import RUNGS, explain
 from ledgerlb.core.selection.explain import MAX_BRIEF, explain_briefly
 from ledgerlb.core.settings import DomainSettings

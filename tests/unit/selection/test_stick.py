@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from ledgerlb.core.intents import AddressIntent, Withdrawal
+from ledgerlb.core.cluster.services import basis_of
+from ledgerlb.core.intents.model import AddressIntent, Withdrawal
 from ledgerlb.core.selection import Anchor, anchor_of
-from ledgerlb.core.services import basis_of
 from tests.builders.objects import ADMITTED
 from tests.unit.selection.world import (
     DEFAULT_LABEL,

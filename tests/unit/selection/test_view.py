@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledgerlb.core.facts import (
+from ledgerlb.core.cluster.facts import (
     KINDS,
     EndpointsFact,
     EndpointSliceFact,
@@ -12,7 +12,7 @@ from ledgerlb.core.facts import (
     VirtualMachineInterfaceFact,
     key_of,
 )
-from ledgerlb.core.view import ClusterView
+from ledgerlb.core.cluster.view import ClusterView
 from tests.unit.selection.world import World, namespace, service
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from ledgerlb.core.facts import (
+from ledgerlb.core.cluster.facts import (
     AnyFact,
     Gone,
     KubemanagerFact,
@@ -19,12 +19,12 @@ from ledgerlb.core.facts import (
     fact_key,
     key_of,
 )
+from ledgerlb.core.cluster.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR, basis_of
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.selection import Choice, SelectionContext, select
-from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR, basis_of
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 from tests.builders import entries, facts
 from tests.builders.facts import split
 

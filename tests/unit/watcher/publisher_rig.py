@@ -6,20 +6,28 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ledgerlb.core.facts import FINALIZER, ServiceFact, decode_fact
-from ledgerlb.core.intents import AddressIntent, Intent, NetworkOffer, Selection, Withdrawal, encode_intent, intent_key
+from ledgerlb.core.cluster.facts import FINALIZER, ServiceFact, decode_fact
+from ledgerlb.core.intents.model import (
+    AddressIntent,
+    Intent,
+    NetworkOffer,
+    Selection,
+    Withdrawal,
+    encode_intent,
+    intent_key,
+)
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Entry, digest, encode_entry
-from ledgerlb.core.pathset import Heartbeat, Report, encode_report, report_key
+from ledgerlb.core.paths.pathset import Heartbeat, Report, encode_report, report_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, Reader
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS
-from ledgerlb.kube.cluster import MemoryCluster
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.source import ClusterSource
 from ledgerlb.kube.writer import Object, Write
-from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
 from ledgerlb.watcher.work import Limits

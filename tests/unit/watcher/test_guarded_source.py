@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ledgerlb.core.cluster.facts import NodeFact, ServiceFact, SourceFact, encode_fact, key_of
 from ledgerlb.core.errors import ClusterUnavailable
-from ledgerlb.core.facts import NodeFact, ServiceFact, SourceFact, encode_fact, key_of
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import Batch, Listed, Name, Seen
 from ledgerlb.kube.writer import Write

@@ -6,13 +6,13 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from ledgerlb.core.cn2.model import owners_of
-from ledgerlb.core.facts import CN2ObjectFact
+from ledgerlb.cn2.model import owners_of
+from ledgerlb.core.cluster.facts import CN2ObjectFact
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
-from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.kube.source import Batch, Listed, Sink
-from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import Parts
 from ledgerlb.runtime.serve import serve

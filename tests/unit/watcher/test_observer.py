@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from ledgerlb.core.cluster.facts import Gone, NamespaceFact, PodFact, ServiceFact, Synced, decode_fact
 from ledgerlb.core.errors import LogUnavailable
-from ledgerlb.core.facts import Gone, NamespaceFact, PodFact, ServiceFact, Synced, decode_fact
 from ledgerlb.eventlog.embedded.memory import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS, Topic
-from ledgerlb.kube.cluster import MemoryCluster
+from ledgerlb.kube.memory.cluster import MemoryCluster
 from ledgerlb.kube.source import Batch, ClusterSource, Listed, Seen
 from ledgerlb.watcher.observer import RECHECK_SECONDS, Observer
 

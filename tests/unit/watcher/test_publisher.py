@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from ledgerlb.core.cluster.facts import FINALIZER, encode_fact, key_of
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, UndecodableRecord
-from ledgerlb.core.facts import FINALIZER, encode_fact, key_of
 from ledgerlb.core.ledger import events as ev
-from ledgerlb.core.pathset import Heartbeat
+from ledgerlb.core.paths.pathset import Heartbeat
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ledgerlb.core.facts import Condition
+from ledgerlb.core.cluster.facts import Condition
 from ledgerlb.watcher.announcements import announcements
 
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ledgerlb.core.cluster.facts import KINDS, ServiceFact, Synced, decode_fact
 from ledgerlb.core.errors import InvalidSetting
-from ledgerlb.core.facts import KINDS, ServiceFact, Synced, decode_fact
-from ledgerlb.core.intents import Selection, encode_intent, intent_key
+from ledgerlb.core.intents.model import Selection, encode_intent, intent_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, latest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ledgerlb.core.facts import FINALIZER
-from ledgerlb.core.intents import Selection
+from ledgerlb.core.cluster.facts import FINALIZER
+from ledgerlb.core.intents.model import Selection
 from tests.unit.watcher.publisher_rig import Rig, short
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable
-from ledgerlb.kube.refusals import ApiUnavailable
+from ledgerlb.kube.api.refusals import ApiUnavailable
 from ledgerlb.watcher.work import OUTAGE, Limits, WorkQueue
 
 QUICK = Limits(concurrency=4, first=0.01, longest=0.05, quiet=0.0, patience=0.0, max_background=3)

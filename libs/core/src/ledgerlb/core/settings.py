@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from ledgerlb.core.addresses import parse_cidr
+from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.labels import parse_selector_text
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ledgerlb.core.cn2.model import GROUP, MANAGED_BY, MANAGED_BY_LABEL
+from ledgerlb.cn2.model import GROUP, MANAGED_BY, MANAGED_BY_LABEL
 
 CORE_CONTRAIL: Final = GROUP
 CONFIGPLANE: Final = "configplane.juniper.net"

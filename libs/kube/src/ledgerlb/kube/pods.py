@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from ledgerlb.core.addresses import canonical
-from ledgerlb.core.facts import AnyFact, Endpoint, EndpointsFact, EndpointSliceFact, PodFact, ServiceFact
+from ledgerlb.core.cluster.facts import AnyFact, Endpoint, EndpointsFact, EndpointSliceFact, PodFact, ServiceFact
 from ledgerlb.core.index import Dependencies, Index
 from ledgerlb.kube.source import Batch, Listed, Name, Seen
 

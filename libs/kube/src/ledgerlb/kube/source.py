@@ -18,11 +18,11 @@ from typing import Any, Protocol
 
 import structlog
 
+from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import AnyFact
-from ledgerlb.kube.cluster import Key, MemoryCluster
 from ledgerlb.kube.kinds import WATCHED
-from ledgerlb.kube.normalise import fact_of, name_of, subject_of, version_of
+from ledgerlb.kube.memory.cluster import Key, MemoryCluster
+from ledgerlb.kube.normalise.dispatch import fact_of, name_of, subject_of, version_of
 
 Name = tuple[str, str]
 """(namespace, name)"""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
-from ledgerlb.core.facts import FINALIZER, Condition, ServiceFact
+from ledgerlb.core.cluster.facts import FINALIZER, Condition, ServiceFact
 
 Object = Mapping[str, Any]
 Verb = Literal["patch-status", "patch-metadata", "create", "delete", "patch", "apply-metadata"]

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.intents import Selection
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.fold import Accepted, Holding
 from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
-from ledgerlb.core.pathset import PathSet
-from ledgerlb.core.publication import Publication, publish
+from ledgerlb.core.paths.pathset import PathSet
+from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record

@@ -17,11 +17,11 @@ CALM: Final = 200.0
 """Records per second up to which there is no rest."""
 BUSY: Final = 400.0
 UNHURRIED_LONGEST: Final = 0.2
-"""``LONGEST`` of an unhurried loop."""
+"""``LONGEST`` of an low_priority loop."""
 UNHURRIED_CALM: Final = 12.0
-"""``CALM`` of an unhurried loop."""
+"""``CALM`` of an low_priority loop."""
 UNHURRIED_BUSY: Final = 24.0
-"""``BUSY`` of an unhurried loop."""
+"""``BUSY`` of an low_priority loop."""
 _MEMORY: Final = 0.25
 """Seconds over which the rate is taken."""
 
@@ -29,9 +29,9 @@ _MEMORY: Final = 0.25
 class Pace:
     """See module. The caller says when each batch was done, in monotonic seconds."""
 
-    def __init__(self, *, unhurried: bool = False) -> None:
-        self._calm, self._busy = (UNHURRIED_CALM, UNHURRIED_BUSY) if unhurried else (CALM, BUSY)
-        self._longest = UNHURRIED_LONGEST if unhurried else LONGEST
+    def __init__(self, *, low_priority: bool = False) -> None:
+        self._calm, self._busy = (UNHURRIED_CALM, UNHURRIED_BUSY) if low_priority else (CALM, BUSY)
+        self._longest = UNHURRIED_LONGEST if low_priority else LONGEST
         self._at = 0.0
         self._rate = 0.0
 

@@ -23,7 +23,7 @@ class Processor(Protocol):
 
     name: str
     reads: tuple[Topic, ...]
-    unhurried: bool
+    low_priority: bool
     """Whether nobody waits for this processor on the way to an address: in a storm it lets records gather earlier
     (see ``pace``). A record that comes alone is handled at once all the same.
     """

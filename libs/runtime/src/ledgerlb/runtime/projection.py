@@ -16,13 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.facts import FactRecord, decode_fact
-from ledgerlb.core.intent_fold import IntentChange, IntentFold
-from ledgerlb.core.intents import IntentRecord, decode_intent
+from ledgerlb.core.cluster.facts import FactRecord, decode_fact
+from ledgerlb.core.cluster.view import Change, ClusterView
+from ledgerlb.core.intents.fold import IntentChange, IntentFold
+from ledgerlb.core.intents.model import IntentRecord, decode_intent
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
-from ledgerlb.core.pathset import PathSet, ReportRecord, decode_path_set, decode_report
-from ledgerlb.core.view import Change, ClusterView
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.paths.pathset import PathSet, ReportRecord, decode_path_set, decode_report
 from ledgerlb.eventlog.port import Record
 
 _T = TypeVar("_T")

@@ -52,7 +52,7 @@ class Stepper:
         self._clock = clock
         self._on_reject = on_reject
         self._dead_letters = DeadLetters(self._log, self.name, metrics, clock, now)
-        self._pace = Pace(unhurried=processor.unhurried)
+        self._pace = Pace(low_priority=processor.low_priority)
         self._settled = False
         self._taken = 0
         """Records since the last settle."""

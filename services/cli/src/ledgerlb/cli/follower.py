@@ -33,7 +33,7 @@ class Follower:
 
     name = "follower"
     reads: tuple[Topic, ...] = LogView.READS
-    unhurried = True
+    low_priority = True
 
     def __init__(
         self, settings: DomainSettings, source_ready: Callable[[], bool], projection: Projection | None = None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ledgerlb.cli.console import Output, print_json, say
 from ledgerlb.cli.tables import Cell, Column, layout, print_table, wrapped
-from ledgerlb.core.pathset import PathSet
+from ledgerlb.core.paths.pathset import PathSet
 from ledgerlb.runtime.logview import NetworkLine, ServiceLine
 
 SERVICE_COLUMNS: Final = (

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from ledgerlb.cli.follower import Follower
+from ledgerlb.core.cluster.facts import KINDS
 from ledgerlb.core.errors import InvalidSetting
-from ledgerlb.core.facts import KINDS
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer import assemble as programmer
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings, programmer_settings

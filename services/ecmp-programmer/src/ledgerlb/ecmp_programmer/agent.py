@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from ledgerlb.core.errors import DataPathError
-from ledgerlb.core.pathset import (
+from ledgerlb.core.paths.pathset import (
     Heartbeat,
     PathSet,
     Report,
@@ -46,7 +46,7 @@ class Agent:
     """See module. ``name`` is the node's name, or ``fabric``; ``clock`` gives aware UTC times."""
 
     reads: tuple[Topic, ...] = (PATHS, REPORTS)
-    unhurried = True
+    low_priority = True
 
     def __init__(
         self,

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ledgerlb.core.backend_facts import touched_by
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted
-from ledgerlb.core.paths import plan_from
-from ledgerlb.core.pathset import PathSet, decode_path_set, encode_path_set
+from ledgerlb.core.paths.backend_facts import touched_by
+from ledgerlb.core.paths.pathset import PathSet, decode_path_set, encode_path_set
+from ledgerlb.core.paths.plan import plan_from
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, PATHS, Topic
-from ledgerlb.runtime.fitting import Fitting
 from ledgerlb.runtime.projection import Projection
+from ledgerlb.runtime.size_guard import SizeGuard
 
 BATCH: Final = 500
 """Path sets appended at a time."""
@@ -31,12 +31,12 @@ class Planner:
 
     name = "planner"
     reads: tuple[Topic, ...] = (FACTS, LEDGER, PATHS)
-    unhurried = True
+    low_priority = True
 
     def __init__(self, settings: DomainSettings, projection: Projection | None = None) -> None:
         self._projection = projection or Projection()
         self.settings = settings
-        self._fitting = Fitting(PATHS)
+        self._size_guard = SizeGuard(PATHS)
         self.reset()
 
     def reset(self) -> None:
@@ -99,7 +99,7 @@ class Planner:
         published = self._published.get(address)
         if value == published or self._must_stay(address, published, planned.path_set):
             return None
-        if not self._fitting.fits(address, value):
+        if not self._size_guard.fits(address, value):
             return None
         return NewRecord(address, value)
 

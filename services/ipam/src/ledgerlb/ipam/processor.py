@@ -20,11 +20,11 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 from ledgerlb.core.errors import EventLogError, LedgerCorrupt, LedgerDamaged
-from ledgerlb.core.intents import AddressIntent, NetworkOffer, Withdrawal
+from ledgerlb.core.intents.model import AddressIntent, NetworkOffer, Withdrawal
 from ledgerlb.core.ipam import TICK, NetworkQueue, Proposal, Terms, next_look, propose, woken_by
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
 from ledgerlb.core.ledger.fold import Accepted
-from ledgerlb.core.pathset import Heartbeat, Report
+from ledgerlb.core.paths.pathset import Heartbeat, Report
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS, Topic
@@ -42,7 +42,7 @@ class Ipam:
 
     name = "ipam"
     reads: tuple[Topic, ...] = (INTENTS, LEDGER, REPORTS)
-    unhurried = False
+    low_priority = False
 
     def __init__(
         self,

@@ -17,8 +17,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from ledgerlb.core.facts import OWN_CONDITIONS, NamespaceFact, ServiceFact, Synced, fact_key
-from ledgerlb.core.intents import (
+from ledgerlb.core.cluster.facts import OWN_CONDITIONS, NamespaceFact, ServiceFact, Synced, fact_key
+from ledgerlb.core.cluster.services import is_ours
+from ledgerlb.core.cluster.view import Change
+from ledgerlb.core.intents.model import (
     Dropped,
     FactPosition,
     IntentRecord,
@@ -31,7 +33,7 @@ from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.networks import OrphanedAddress, orphaned_addresses
-from ledgerlb.core.pathset import Heartbeat, Report
+from ledgerlb.core.paths.pathset import Heartbeat, Report
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection import (
     DerivedNetworks,
@@ -46,14 +48,12 @@ from ledgerlb.core.selection import (
     plan_offers,
     select,
 )
-from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import Change
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.network_selector.agenda import Agenda
-from ledgerlb.runtime.fitting import Fitting
 from ledgerlb.runtime.projection import Projection
+from ledgerlb.runtime.size_guard import SizeGuard
 
 OFFERS: Final = ""
 """The offers of all networks, as one name on the agenda; the other names are Services."""
@@ -76,7 +76,7 @@ class NetworkSelector:
 
     name = "network-selector"
     reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
-    unhurried = False
+    low_priority = False
 
     def __init__(
         self, settings: DomainSettings, clock: Callable[[], datetime], projection: Projection | None = None
@@ -84,7 +84,7 @@ class NetworkSelector:
         self._projection = projection or Projection()
         self._settings = settings
         self._clock = clock
-        self._fitting = Fitting(INTENTS)
+        self._size_guard = SizeGuard(INTENTS)
         self.reset()
 
     def reset(self) -> None:
@@ -325,7 +325,7 @@ class NetworkSelector:
     async def _append(self, log: EventLog, records: Sequence[IntentRecord]) -> None:
         """Write in bounded pieces, and fold each piece as soon as it is in the log."""
         new = ((record, NewRecord(intent_key(record), _value(record))) for record in records)
-        fitting = [(record, written) for record, written in new if self._fitting.fits(written.key, written.value)]
+        fitting = [(record, written) for record, written in new if self._size_guard.fits(written.key, written.value)]
         for start in range(0, len(fitting), _RECORDS_PER_APPEND):
             piece = fitting[start : start + _RECORDS_PER_APPEND]
             offsets = await log.append(INTENTS, [written for _, written in piece])

@@ -23,12 +23,12 @@ from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import EventLog, Reader, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.ipam import assemble as ipam
-from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.kinds import CLUSTER_SCOPED
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.source import Batch, ClusterSource, ProblemLog, seen
 from ledgerlb.kube.writer import ClusterWriter
-from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.network_selector import assemble as selector
 from ledgerlb.runtime.logview import LogView
 from ledgerlb.runtime.metrics import Metrics

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from ledgerlb.core.facts import Condition, ServiceFact
+from ledgerlb.core.cluster.facts import Condition, ServiceFact
 from ledgerlb.kube.writer import About, ClusterWriter, Object, Write, event_write
 from ledgerlb.watcher.announcements import announcements
 from ledgerlb.watcher.state import Notice, PublisherState, problem_of

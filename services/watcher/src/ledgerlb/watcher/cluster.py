@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from ledgerlb.kube.cluster import MemoryCluster
 from ledgerlb.kube.deletion_guard import DeletionGuard
-from ledgerlb.kube.manifests import ManifestFolder, ManifestSource
+from ledgerlb.kube.manifests.folder import ManifestFolder, ManifestSource
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.kube.source import ObjectSource
 from ledgerlb.kube.writer import ClusterWriter
-from ledgerlb.kube.writer_memory import MemoryWriter
 from ledgerlb.runtime.parts import utc_now
 from ledgerlb.watcher.guarded import Identify
 from ledgerlb.watcher.settings import WatcherSettings
@@ -40,10 +40,10 @@ async def open_cluster(settings: WatcherSettings) -> AsyncIterator[Cluster]:
         yield Cluster(source, MemoryWriter(cluster), source.identify, guard)
         return
     # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
-    from ledgerlb.kube.api_source import ApiSource  # noqa: PLC0415
-    from ledgerlb.kube.client import ApiConnection  # noqa: PLC0415
-    from ledgerlb.kube.server_version import check_version  # noqa: PLC0415
-    from ledgerlb.kube.writer_api import ApiWriter  # noqa: PLC0415
+    from ledgerlb.kube.api.client import ApiConnection  # noqa: PLC0415
+    from ledgerlb.kube.api.server_version import check_version  # noqa: PLC0415
+    from ledgerlb.kube.api.source import ApiSource  # noqa: PLC0415
+    from ledgerlb.kube.api.writer import ApiWriter  # noqa: PLC0415
 
     async with ApiConnection(settings.kubeconfig) as connection:
         await check_version(connection, str(connection.client.configuration.host))

@@ -26,8 +26,8 @@ from typing import Final
 
 import structlog
 
+from ledgerlb.core.cluster.facts import ConfirmedFact, ServiceFact, SourceFact, WithheldFact, decode_fact, fact_key
 from ledgerlb.core.errors import BadInput, ClusterError, ClusterUnavailable, InvalidSetting, LogUnavailable
-from ledgerlb.core.facts import ConfirmedFact, ServiceFact, SourceFact, WithheldFact, decode_fact, fact_key
 from ledgerlb.eventlog.port import EventLog, PositionLost, Reader
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.deletion_guard import DeletionGuard

@@ -8,8 +8,8 @@ that only waits for an address has none of ours.
 
 from __future__ import annotations
 
-from ledgerlb.core.facts import Gone, ServiceFact
-from ledgerlb.core.services import is_ours
+from ledgerlb.core.cluster.facts import Gone, ServiceFact
+from ledgerlb.core.cluster.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 
 

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ledgerlb.core.cluster.facts import KINDS, AnyFact, Synced, encode_fact, fact_key, key_of
 from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
-from ledgerlb.core.facts import KINDS, AnyFact, Synced, encode_fact, fact_key, key_of
 from ledgerlb.eventlog.port import EventLog, NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.kinds import BY_KIND

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ledgerlb.core.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
-from ledgerlb.core.publication import PORTS_SUPPORTED, Publication
+from ledgerlb.core.cluster.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
+from ledgerlb.core.publication.publish import PORTS_SUPPORTED, Publication
 from ledgerlb.core.reasons import Reason
 from ledgerlb.kube.writer import Write, service_write
 from ledgerlb.watcher.state import PublisherState

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import ClusterRefused
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.publication import Publication, publish
+from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
@@ -73,7 +73,7 @@ class Publisher:
 
     name = "publisher"
     reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
-    unhurried = False
+    low_priority = False
 
     def __init__(
         self,

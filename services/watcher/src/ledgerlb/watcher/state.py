@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ledgerlb.core.cn2.model import owners_of
-from ledgerlb.core.errors import LedgerDamaged
-from ledgerlb.core.facts import (
+from ledgerlb.cn2.model import owners_of
+from ledgerlb.core.cluster.facts import (
     CN2ObjectFact,
     FactRecord,
     Gone,
@@ -16,15 +15,16 @@ from ledgerlb.core.facts import (
     ServiceFact,
     VirtualNetworkFact,
 )
+from ledgerlb.core.cluster.services import is_ours
+from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.index import Dependencies
-from ledgerlb.core.intent_fold import IntentChange
-from ledgerlb.core.intents import Dropped, Intent, NetworkOffer, Selection, Withdrawal
+from ledgerlb.core.intents.fold import IntentChange
+from ledgerlb.core.intents.model import Dropped, Intent, NetworkOffer, Selection, Withdrawal
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
 from ledgerlb.core.ledger.fold import Accepted
-from ledgerlb.core.pathset import Report
+from ledgerlb.core.paths.pathset import Report
 from ledgerlb.core.reasons import Reason
-from ledgerlb.core.services import is_ours
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER

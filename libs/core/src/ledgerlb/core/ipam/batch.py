@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ledgerlb.core.intents import AddressIntent, Withdrawal
+from ledgerlb.core.intents.model import AddressIntent, Withdrawal
 from ledgerlb.core.ipam.clock import complete_releases, expire
 from ledgerlb.core.ipam.offer import take_offer
 from ledgerlb.core.ipam.terms import Terms

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, to_text
-from ledgerlb.core.intents import AddressIntent
+from ledgerlb.core.intents.model import AddressIntent
 from ledgerlb.core.ipam.terms import Denial
 from ledgerlb.core.ledger.events import AllocationRule
 from ledgerlb.core.ledger.intervals import contains

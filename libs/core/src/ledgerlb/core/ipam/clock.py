@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from ledgerlb.core.agents import AgentTable
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.paths.agents import AgentTable
 
 TICK: Final = timedelta(milliseconds=1)
 """An agent is alive up to and including its time-out; a tick later it is not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ledgerlb.core.intents import ServiceIntent
+from ledgerlb.core.intents.model import ServiceIntent
 from ledgerlb.core.ipam.batch import Decision, decide
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ledger.entry import VERSION, Entry, encode_entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledgerlb.core.addresses import family_of
-from ledgerlb.core.intents import NetworkOffer
+from ledgerlb.core.intents.model import NetworkOffer
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event, Prefix
 from ledgerlb.core.ledger.plan import covers

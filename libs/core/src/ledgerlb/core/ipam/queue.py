@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ledgerlb.core.intents import ServiceIntent
+from ledgerlb.core.intents.model import ServiceIntent
 
 
 class NetworkQueue:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from ledgerlb.core.agents import AgentTable
-from ledgerlb.core.intents import NetworkOffer
+from ledgerlb.core.intents.model import NetworkOffer
+from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.settings import Defaults
 
 

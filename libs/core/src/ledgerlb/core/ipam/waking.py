@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ledgerlb.core.intents import AddressIntent, ServiceIntent
+from ledgerlb.core.intents.model import AddressIntent, ServiceIntent
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.records import Refusal

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ledgerlb.core.addresses import Family, family_of
-from ledgerlb.core.intents import AddressIntent
+from ledgerlb.core.cluster.labels import parse_selector_text
+from ledgerlb.core.intents.model import AddressIntent
 from ledgerlb.core.ipam.choice import AddressChoice, choose, clash, grant, namespace_of, withheld
 from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ipam.withdraw import release_event
-from ledgerlb.core.labels import parse_selector_text
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.plan import refusal_of

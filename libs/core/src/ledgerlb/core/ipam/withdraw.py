@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledgerlb.core.intents import Withdrawal
+from ledgerlb.core.intents.model import Withdrawal
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.records import AddressRecord

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.networks.derive import derive_all, why_absent
 from ledgerlb.core.networks.model import ExternalNetwork, gone_offer, to_offer
 from ledgerlb.core.networks.orphaned import OrphanedAddress, orphaned_addresses, without_orphaned
 from ledgerlb.core.networks.overlap import with_conflicts
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 
 __all__ = [
     "ExternalNetwork",

@@ -13,19 +13,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ledgerlb.core.addresses import Cidr, Family, Span, cidr_of, parse_cidr, parse_range, parse_span, to_text
+from ledgerlb.core.cluster.facts import Fact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact, fact_key
+from ledgerlb.core.cluster.reachability import RouteTargets
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import Fact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact, fact_key
-from ledgerlb.core.intents import PrefixOffer
+from ledgerlb.core.intents.model import PrefixOffer
 from ledgerlb.core.ledger.intervals import intersect, normalise
 from ledgerlb.core.networks.model import ExternalNetwork
 from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.networks.trust import ADMITTING_LABEL, is_admitted, why_not_external, why_unroutable
-from ledgerlb.core.reachability import RouteTargets
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.text import MAX_LINE, load_json, shortened
-from ledgerlb.core.view import ClusterView
 
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"
 CNI_TYPE: Final = "contrail-k8s-cni"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.intents import NetworkOffer, PrefixOffer
-from ledgerlb.core.labels import LabelSelector
-from ledgerlb.core.reachability import NO_TARGETS, Joint, RouteTargets
+from ledgerlb.core.cluster.labels import LabelSelector
+from ledgerlb.core.cluster.reachability import NO_TARGETS, Joint, RouteTargets
+from ledgerlb.core.intents.model import NetworkOffer, PrefixOffer
 
 
 @dataclass(frozen=True, slots=True)

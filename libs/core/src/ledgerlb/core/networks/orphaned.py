@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ledgerlb.core.addresses import Family, cidr_of, to_int, to_text
-from ledgerlb.core.intents import PrefixOffer
+from ledgerlb.core.cluster.reachability import RouteTargets
+from ledgerlb.core.intents.model import PrefixOffer
 from ledgerlb.core.ledger.intervals import Interval, normalise
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks.model import ExternalNetwork
-from ledgerlb.core.reachability import RouteTargets
 
 
 @dataclass(frozen=True, slots=True)

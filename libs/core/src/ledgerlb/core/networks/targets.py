@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ledgerlb.core.facts import NetworkAttachmentDefinitionFact, VirtualNetworkFact
-from ledgerlb.core.reachability import RouteTargets
+from ledgerlb.core.cluster.facts import NetworkAttachmentDefinitionFact, VirtualNetworkFact
+from ledgerlb.core.cluster.reachability import RouteTargets
 from ledgerlb.core.text import load_json
 
 TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ledgerlb.core.addresses import Family, Span, parse_cidr, parse_spans, split_list
-from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import Fact
-from ledgerlb.core.labels import LabelSelector, parse_selector_text
-from ledgerlb.core.services import (
+from ledgerlb.core.cluster.facts import Fact
+from ledgerlb.core.cluster.labels import LabelSelector, parse_selector_text
+from ledgerlb.core.cluster.services import (
     ANNOTATION_ALLOWED_NAMESPACES,
     ANNOTATION_EXCLUDE,
     ANNOTATION_FORCE_PREFIX,
@@ -19,6 +18,7 @@ from ledgerlb.core.services import (
     ANNOTATION_QUARANTINE,
     ANNOTATION_QUOTA,
 )
+from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import parse_duration
 
 _T = TypeVar("_T")

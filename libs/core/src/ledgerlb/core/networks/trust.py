@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ledgerlb.core.addresses import Cidr, Family, cidr_of
-from ledgerlb.core.labels import parse_selector_text
+from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.settings import DomainSettings
 
 ADMITTING_LABEL: Final = "ledgerlb.io/external-networks"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.intents import CandidateResult
+from ledgerlb.core.intents.model import CandidateResult
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.text import MAX_LINE, shortened

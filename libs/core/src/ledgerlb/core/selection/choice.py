@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.intents import CandidateResult, FactPosition, RungResult, Selection
+from ledgerlb.core.intents.model import CandidateResult, FactPosition, RungResult, Selection
 
 
 @dataclass(frozen=True, slots=True)

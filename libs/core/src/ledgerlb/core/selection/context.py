@@ -10,13 +10,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ledgerlb.core.cluster.facts import KubemanagerFact
+from ledgerlb.core.cluster.labels import EVERYTHING, LabelSelector, parse_selector
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import KubemanagerFact
-from ledgerlb.core.labels import EVERYTHING, LabelSelector, parse_selector
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, RungSource
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 
 _NO_ANNOTATIONS: Final[Mapping[str, str]] = {}
 _NOTHING: Final[Mapping[str, str]] = {"": ""}

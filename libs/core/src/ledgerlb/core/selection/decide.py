@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.cluster.services import check_reselect, families_of, requested_addresses
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.intents import CandidateResult, RungResult
+from ledgerlb.core.intents.model import CandidateResult, RungResult
 from ledgerlb.core.networks import ExternalNetwork, why_absent
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
@@ -17,7 +18,6 @@ from ledgerlb.core.selection.choice import Choice, Verdict
 from ledgerlb.core.selection.context import SelectionContext
 from ledgerlb.core.selection.rungs import RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor
-from ledgerlb.core.services import check_reselect, families_of, requested_addresses
 from ledgerlb.core.text import MAX_LINE, shortened
 
 _NETWORK_NAME: Final = re.compile(r"(?:[^\s/]+/)?[^\s/]+\Z")

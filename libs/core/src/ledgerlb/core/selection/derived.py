@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.networks import ExternalNetwork, derive_all, with_conflicts
 from ledgerlb.core.selection.context import SelectionContext
 from ledgerlb.core.settings import DomainSettings
-from ledgerlb.core.view import ClusterView
 
 _T = TypeVar("_T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledgerlb.core.intents import Selection
+from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.selection.choice import Choice
 from ledgerlb.core.text import shortened
 

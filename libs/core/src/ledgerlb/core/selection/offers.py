@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ledgerlb.core.intent_fold import IntentFold
-from ledgerlb.core.intents import NetworkOffer
+from ledgerlb.core.intents.fold import IntentFold
+from ledgerlb.core.intents.model import NetworkOffer
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.networks import ExternalNetwork, OrphanedAddress, gone_offer, to_offer, without_orphaned
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ledgerlb.core.addresses import parse
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.intents import AddressIntent, Dropped, FactPosition, Selection, ServiceIntent, Withdrawal
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.cluster.services import basis_of, frontends, sharing_key
+from ledgerlb.core.intents.model import AddressIntent, Dropped, FactPosition, Selection, ServiceIntent, Withdrawal
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.selection.choice import Choice
 from ledgerlb.core.selection.explain import explain_briefly
-from ledgerlb.core.services import basis_of, frontends, sharing_key
 
 PlannedRecord = AddressIntent | Withdrawal | Selection | Dropped
 

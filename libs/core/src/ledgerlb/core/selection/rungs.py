@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ledgerlb.core.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR
+from ledgerlb.core.cluster.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR
 
 RungSource = Literal["service", "namespace", "contrail-namespace", "selectors", "nowhere"]
 """Where a rung looks: annotations of the Service, its Namespace or the contrail Namespace; the names of the defined

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.intents import AddressIntent, ServiceIntent, Withdrawal
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.cluster.services import basis_of
+from ledgerlb.core.intents.model import AddressIntent, ServiceIntent, Withdrawal
 from ledgerlb.core.ledger.records import Holding
-from ledgerlb.core.services import basis_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ledgerlb.cli.console import (
     print_json,
     say,
 )
-from ledgerlb.core.facts import ConfirmedFact, WithheldFact, decode_fact, encode_fact, fact_key, key_of
+from ledgerlb.core.cluster.facts import ConfirmedFact, WithheldFact, decode_fact, encode_fact, fact_key, key_of
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import EventLog, NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS

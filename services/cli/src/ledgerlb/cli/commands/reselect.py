@@ -33,9 +33,9 @@ from ledgerlb.cli.console import (
     settings_from,
 )
 from ledgerlb.cli.lookup import known_service, load
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.cluster.services import ANNOTATION_RESELECT
 from ledgerlb.core.errors import BadInput, InvalidSetting
-from ledgerlb.core.facts import ServiceFact
-from ledgerlb.core.services import ANNOTATION_RESELECT
 from ledgerlb.kube.writer import ClusterWriter, Write
 from ledgerlb.runtime.logview import ServiceLine
 
@@ -142,8 +142,8 @@ def _without_writing(prospect: Prospect, *, dry_run: bool, manifests: Path | Non
 async def open_writer(kubeconfig: Path | None) -> AsyncIterator[ClusterWriter]:
     """Open a writer with the user's credentials; raises InvalidSetting where there are none."""
     # The Kubernetes client takes a second to import, so only a command that calls an API server loads it.
-    from ledgerlb.kube.client import ApiConnection  # noqa: PLC0415
-    from ledgerlb.kube.writer_api import ApiWriter  # noqa: PLC0415
+    from ledgerlb.kube.api.client import ApiConnection  # noqa: PLC0415
+    from ledgerlb.kube.api.writer import ApiWriter  # noqa: PLC0415
 
     async with ApiConnection(kubeconfig) as connection:
         yield ApiWriter(connection.client)

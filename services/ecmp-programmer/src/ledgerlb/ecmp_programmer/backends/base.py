@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ledgerlb.core.pathset import PathSet
+from ledgerlb.core.paths.pathset import PathSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import structlog
 
 from ledgerlb.core.addresses import is_canonical
 from ledgerlb.core.errors import DataPathError
-from ledgerlb.core.pathset import PathSet
+from ledgerlb.core.paths.pathset import PathSet
 from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted, forwards
 from ledgerlb.ecmp_programmer.backends.fabric_state import FabricState, Gateway, Members, scaled
 from ledgerlb.ecmp_programmer.netlink import wire

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ledgerlb.core.pathset import PathSet
+from ledgerlb.core.paths.pathset import PathSet
 from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted, forwards
 
 

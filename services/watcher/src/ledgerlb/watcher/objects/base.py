@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from ledgerlb.core.facts import AnyFact, FactRecord, Gone, Synced
+from ledgerlb.core.cluster.facts import AnyFact, FactRecord, Gone, Synced
 from ledgerlb.core.reasons import is_warning
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
@@ -40,7 +40,7 @@ class ObjectProcessor(ABC):
 
     name: str
     reads: tuple[Topic, ...]
-    unhurried = True
+    low_priority = True
     needs: tuple[str, ...]
     """Kinds that the cluster must serve; until then nothing is written."""
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ledgerlb.core.cn2 import NadObjects, Wanted, nad_objects
-from ledgerlb.core.cn2.model import DEFAULT_VERSION
-from ledgerlb.core.cn2.nads import NAD_FINALIZER, STATUS_ANNOTATION, owner_of
-from ledgerlb.core.errors import ClusterRefused
-from ledgerlb.core.facts import (
+from ledgerlb.cn2 import NadObjects, Wanted, nad_objects
+from ledgerlb.cn2.model import DEFAULT_VERSION
+from ledgerlb.cn2.network_objects import NAD_FINALIZER, STATUS_ANNOTATION, owner_of
+from ledgerlb.core.cluster.facts import (
     AnyFact,
     FactRecord,
     NetworkAttachmentDefinitionFact,
@@ -22,9 +21,10 @@ from ledgerlb.core.facts import (
     VirtualNetworkFact,
     decode_fact,
 )
+from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, Topic
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.writer import About, Write
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.reconciler import is_ours

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from ledgerlb.core.cn2 import Wanted, covers
-from ledgerlb.core.cn2.model import CARRIED_ANNOTATION, DEFAULT_VERSION, GROUP, MANAGED_BY, MANAGED_BY_LABEL
+from ledgerlb.cn2 import Wanted, covers
+from ledgerlb.cn2.model import CARRIED_ANNOTATION, DEFAULT_VERSION, GROUP, MANAGED_BY, MANAGED_BY_LABEL
+from ledgerlb.core.cluster.facts import AnyFact, CN2ObjectFact, SubnetFact, VirtualNetworkFact
 from ledgerlb.core.errors import ClusterRefused
-from ledgerlb.core.facts import AnyFact, CN2ObjectFact, SubnetFact, VirtualNetworkFact
 from ledgerlb.core.index import Index
 from ledgerlb.core.reasons import Reason
-from ledgerlb.kube.normalise import fact_of
+from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
 from ledgerlb.runtime.due import is_due
 from ledgerlb.watcher.objects.table import Key, ObjectTable

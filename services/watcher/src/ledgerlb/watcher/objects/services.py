@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledgerlb.core.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
-from ledgerlb.core.cn2.model import DEFAULT_VERSION, owners_of
-from ledgerlb.core.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
+from ledgerlb.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
+from ledgerlb.cn2.model import DEFAULT_VERSION, owners_of
+from ledgerlb.core.cluster.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.eventlog.port import Record

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from ledgerlb.core.facts import AnyFact
+from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.index import Dependencies
 from ledgerlb.runtime.due import is_due
 

@@ -1,0 +1,55 @@
+"""The cluster as far as CN2 objects depend on it, and what of it the objects of one Service were made from."""
+
+from __future__ import annotations
+
+from ledgerlb.core.cluster.facts import FactRecord, VirtualMachineInterfaceFact
+from ledgerlb.core.cluster.view import ClusterView
+from ledgerlb.core.index import Index
+from ledgerlb.core.paths.backend_facts import Lookups, touched_by
+
+
+class ObjectsView:
+    """``take`` names what a record touches, in the keys that ``Looked`` remembers, so that a change leads to the
+    Services that it concerns and to no others. Not safe for concurrent use; a processor owns its view.
+    """
+
+    def __init__(self) -> None:
+        self.cluster = ClusterView()
+        self._interfaces: Index[str, str, VirtualMachineInterfaceFact] = Index()
+
+    def take(self, key: str, record: FactRecord) -> frozenset[str]:
+        """Fold one decoded record; returns the keys whose answers may have changed."""
+        change = self.cluster.take(key, record)
+        if change.kind != "VirtualMachineInterface":
+            return touched_by(change)
+        touched = set(touched_by(change))
+        for fact in (change.old, change.new):
+            if isinstance(fact, VirtualMachineInterfaceFact) and fact.pod and change.old != change.new:
+                touched.add(_key(fact.pod))
+                if fact is change.new:
+                    self._interfaces.put(fact.pod, fact.full_name, fact)
+                else:
+                    self._interfaces.discard(fact.pod, fact.full_name)
+        return frozenset(touched)
+
+    def interfaces_of(self, pod: str) -> tuple[VirtualMachineInterfaceFact, ...]:
+        """CN2's interfaces of a pod (``namespace/name``), by name."""
+        found = self._interfaces.of(pod)
+        return tuple(found[name] for name in sorted(found))
+
+
+class Looked(Lookups):
+    """Lookups that know CN2's interfaces too."""
+
+    def __init__(self, view: ObjectsView) -> None:
+        super().__init__(view.cluster)
+        self._view = view
+
+    def interfaces_of(self, pod: str) -> tuple[VirtualMachineInterfaceFact, ...]:
+        """CN2's interfaces of a pod, by name."""
+        self.keys.add(_key(pod))
+        return self._view.interfaces_of(pod)
+
+
+def _key(pod: str) -> str:
+    return f"VirtualMachineInterfaces of {pod}"

@@ -1,0 +1,83 @@
+"""Which agents live, and what each last reported: a fold of the reports topic."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ledgerlb.core.index import Index
+from ledgerlb.core.paths.pathset import Heartbeat, Report, ReportRecord
+
+
+class AgentTable:
+    """The last heartbeat of each agent and its last report for each address. Times are aware UTC; ``timeout`` in
+    seconds.
+    """
+
+    def __init__(self) -> None:
+        self._heartbeats: dict[str, Heartbeat] = {}
+        self._reports: Index[str, str, Report] = Index()
+
+    def take(self, key: str, record: ReportRecord | None) -> None:
+        """Fold one record of the reports topic (None: a tombstone)."""
+        if record is None:
+            head, _, agent = key.rpartition("/")
+            if head == "heartbeat":
+                self._heartbeats.pop(agent, None)
+            else:
+                self._reports.discard(head, agent)
+        elif isinstance(record, Heartbeat):
+            self._heartbeats[record.agent] = record
+        else:
+            self._reports.put(record.address, record.agent, record)
+
+    def agents(self) -> tuple[Heartbeat, ...]:
+        """The last heartbeat of every agent ever heard of, by name."""
+        return tuple(self._heartbeats[name] for name in sorted(self._heartbeats))
+
+    def alive(self, now: datetime, timeout: float) -> tuple[str, ...]:
+        """Agents that may still forward: heard within ``timeout``, and not said goodbye. Sorted."""
+        limit = now - timedelta(seconds=timeout)
+        return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= limit)
+
+    def heard_since(self, since: datetime) -> tuple[str, ...]:
+        """Agents with a heartbeat at or after ``since`` that did not say goodbye, whatever became of them. Sorted."""
+        return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= since)
+
+    def reports(self, address: str) -> tuple[Report, ...]:
+        """The last report of each agent for the address, by agent name."""
+        found = self._reports.of(address)
+        return tuple(found[name] for name in sorted(found))
+
+    def programmed(self, address: str, now: datetime, timeout: float, *, allocation: str = "") -> bool:
+        """Whether every live agent forwards the address (true where no agent lives); with an ``allocation``
+        (``network#seq``), whether it does so for the holder to whom that gave the address. A report that names no
+        allocation at all is of an agent that does not know of them, and counts.
+        """
+        done = {
+            report.agent
+            for report in self.reports(address)
+            if report.state == "programmed"
+            and (not allocation or not report.allocations or allocation in report.allocations)
+        }
+        return all(agent in done for agent in self.alive(now, timeout))
+
+    def withdrawn(self, address: str, release: str) -> tuple[str, ...]:
+        """Return the agents that do not forward for the released holding (``release`` is ``network#seq``), sorted.
+
+        An agent confirms by reporting the withdrawal. An agent that forwards the address for another network does not
+        forward it for this one: a path set serves one network at a time.
+        """
+        network = release.rpartition("#")[0]
+        return tuple(
+            report.agent
+            for report in self.reports(address)
+            if (report.state == "withdrawn" and report.release == release) or _serves_another(report, network)
+        )
+
+
+def _serves_another(report: Report, network: str) -> bool:
+    return (
+        report.state == "programmed"
+        and bool(report.allocations)
+        and all(allocation.rpartition("#")[0] != network for allocation in report.allocations)
+    )

@@ -1,0 +1,183 @@
+"""The facts that path sets depend on: which of them a plan looked at, and which a change touches.
+
+Both are said in the same keys, so that a caller plans again just those addresses whose plans looked at something that
+changed:
+
+- ``Service/namespace/name``: the Service, its EndpointSlices and Endpoints;
+- ``Pod/namespace/name`` and ``Node//name``;
+- ``Address//<canonical address>``: the pod interfaces that have it;
+- ``Network/namespace/name``: the route targets of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+
+from ledgerlb.core.cluster.facts import (
+    AnyFact,
+    EndpointsFact,
+    EndpointSliceFact,
+    NetworkAttachmentDefinitionFact,
+    NodeFact,
+    PodFact,
+    ServiceFact,
+    VirtualMachineInterfaceFact,
+    VirtualNetworkFact,
+    fact_key,
+)
+from ledgerlb.core.cluster.reachability import Interface, RouteTargets, interface_of_vmi, interfaces_of
+from ledgerlb.core.cluster.view import Change
+from ledgerlb.core.networks.targets import targets_of
+
+_ENDED: Final = ("Succeeded", "Failed")
+_STATUS: Final = {"ingress": (), "conditions": (), "generation": 0}
+
+
+class BackendFacts(Protocol):
+    """What the planner reads of the cluster (``ClusterView`` has it). Everything but nodes is named
+    ``namespace/name``; None where it is not there.
+    """
+
+    def service(self, name: str) -> ServiceFact | None:
+        """A Service."""
+        ...
+
+    def slices_of(self, service: str) -> Iterable[EndpointSliceFact]:
+        """Every EndpointSlice of the Service, in any order."""
+        ...
+
+    def endpoints_of(self, service: str) -> EndpointsFact | None:
+        """The raw Endpoints of the Service's name (those that no slice mirrors)."""
+        ...
+
+    def pod(self, name: str) -> PodFact | None:
+        """A Pod."""
+        ...
+
+    def interfaces_at(self, address: str) -> tuple[Interface, ...]:
+        """Every pod interface that has the (canonical) address, on whatever network, by pod and network."""
+        ...
+
+    def node(self, name: str) -> NodeFact | None:
+        """A Node."""
+        ...
+
+    def nad(self, name: str) -> NetworkAttachmentDefinitionFact | None:
+        """A NetworkAttachmentDefinition."""
+        ...
+
+    def virtual_network(self, name: str) -> VirtualNetworkFact | None:
+        """A VirtualNetwork."""
+        ...
+
+
+class Lookups:
+    """The same facts, for one plan: ``keys`` name every answer, present or not."""
+
+    def __init__(self, facts: BackendFacts) -> None:
+        self._facts = facts
+        self._targets: dict[str, RouteTargets] = {}
+        self.keys: set[str] = set()
+
+    def service(self, name: str) -> ServiceFact | None:
+        """See BackendFacts."""
+        self.keys.add(_key("Service", name))
+        return self._facts.service(name)
+
+    def slices_of(self, service: str) -> Iterable[EndpointSliceFact]:
+        """See BackendFacts."""
+        self.keys.add(_key("Service", service))
+        return self._facts.slices_of(service)
+
+    def endpoints_of(self, service: str) -> EndpointsFact | None:
+        """See BackendFacts."""
+        self.keys.add(_key("Service", service))
+        return self._facts.endpoints_of(service)
+
+    def pod(self, name: str) -> PodFact | None:
+        """See BackendFacts."""
+        self.keys.add(_key("Pod", name))
+        return self._facts.pod(name)
+
+    def interfaces_at(self, address: str) -> tuple[Interface, ...]:
+        """See BackendFacts; without those of pods that have ended: their addresses may be somebody else's by now."""
+        self.keys.add(_key("Address", address))
+        return tuple(one for one in self._facts.interfaces_at(address) if not _ended(self.pod(one.pod)))
+
+    def node(self, name: str) -> NodeFact | None:
+        """See BackendFacts."""
+        self.keys.add(_key("Node", name))
+        return self._facts.node(name)
+
+    def targets_of(self, network: str) -> RouteTargets:
+        """The route targets that a network's objects list."""
+        found = self._targets.get(network)
+        if found is None:
+            self.keys.add(_key("Network", network))
+            found = self._targets[network] = targets_of(self._facts.nad(network), self._facts.virtual_network(network))
+        return found
+
+
+def touched_by(change: Change) -> frozenset[str]:
+    """The keys whose answers a change of the view may have altered; empty where nothing of it is ever looked at."""
+    kind, name = change.kind, change.name
+    facts = [fact for fact in (change.old, change.new) if fact is not None]
+    if _read_of(change.old) == _read_of(change.new):
+        return frozenset()
+    match kind:
+        case "Service" | "Node":
+            return frozenset((_key(kind, name),))
+        case "Endpoints":
+            return frozenset((_key("Service", name),))
+        case "EndpointSlice":
+            owners = (f"{fact.namespace}/{fact.service}" for fact in facts if isinstance(fact, EndpointSliceFact))
+            return frozenset(_key("Service", owner) for owner in owners)
+        case "Pod":
+            return frozenset((_key("Pod", name), *_addresses(facts)))
+        case "VirtualMachineInterface":
+            return frozenset(_addresses(facts))
+        case "NetworkAttachmentDefinition" | "VirtualNetwork":
+            return frozenset((_key("Network", name),))
+    return frozenset()
+
+
+def _read_of(fact: AnyFact | None) -> Any:
+    """What may be read of a fact: of a Service all but its status (which follows from plans, and changes with each),
+    of the others what plans need.
+    """
+    match fact:
+        case ServiceFact():
+            return fact.model_copy(update=_STATUS)
+        case PodFact():
+            return fact.node, fact.ips, fact.network_status, _ended(fact)
+        case NodeFact():
+            return fact.addresses, fact.excluded
+        case NetworkAttachmentDefinitionFact():
+            return (fact.networks,)
+        case VirtualNetworkFact():
+            return fact.route_targets, fact.import_route_targets, fact.export_route_targets
+        case EndpointSliceFact() | EndpointsFact() | VirtualMachineInterfaceFact():
+            return fact
+    return None
+
+
+def _addresses(facts: Iterable[AnyFact]) -> Iterable[str]:
+    for fact in facts:
+        match fact:
+            case PodFact():
+                interfaces = interfaces_of(fact)
+            case VirtualMachineInterfaceFact():
+                interfaces = interface_of_vmi(fact)
+            case _:
+                interfaces = ()
+        for interface in interfaces:
+            yield from (_key("Address", address) for address in interface.addresses)
+
+
+def _ended(pod: PodFact | None) -> bool:
+    return pod is not None and pod.phase in _ENDED
+
+
+def _key(kind: str, name: str) -> str:
+    return fact_key(kind, *name.split("/", 1)) if "/" in name else fact_key(kind, "", name)

@@ -1,0 +1,396 @@
+"""What a Service's status says: the pure step from selection, holdings and agents to what is published.
+
+``publish`` answers for one Service: its state, the addresses its status shows, why it does not have what it wants,
+its conditions, and whether our finalizer must stay. A Service that moves shows the address it had until the new one
+is held in full and every live agent forwards it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+from ledgerlb.core.addresses import Family
+from ledgerlb.core.cluster.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
+from ledgerlb.core.cluster.services import (
+    SUPPORTED_PROTOCOLS,
+    families_of,
+    is_ours,
+    requested_addresses,
+    source_ranges_problem,
+)
+from ledgerlb.core.errors import BadInput
+from ledgerlb.core.intents.model import Selection
+from ledgerlb.core.ledger.damage import NO_DAMAGE, Damage
+from ledgerlb.core.ledger.records import Holding, Refusal
+from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.reasons import Reason
+from ledgerlb.core.settings import DomainSettings
+
+State = Literal["Ready", "Moving", "Pending", "Ignored", "Deleted"]
+"""``Ready``: holds every address it wants. ``Moving``: holds some, but not yet what it wants now. ``Pending``: holds
+none. ``Ignored``: not ours. ``Deleted``: on its way out."""
+
+NETWORK_SELECTED: Final = f"{OWN_CONDITIONS}{Reason.NETWORK_SELECTED}"
+ADDRESS_ALLOCATED: Final = f"{OWN_CONDITIONS}{Reason.ADDRESS_ALLOCATED}"
+SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}{Reason.SELECTION_DRIFTED}"
+
+SELECTION_CURRENT: Final = "SelectionCurrent"
+PORTS_SUPPORTED: Final = "PortsSupported"
+MENDED: Final = (SELECTION_CURRENT, PORTS_SUPPORTED)
+"""Reasons of conditions that say that something is well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """See module. ``network``: the one whose addresses are published; ``wanted``: the one chosen. ``addresses`` are in
+    ``ipFamilies`` order. ``decided`` False: a verdict is still outstanding, so nothing needs to be written yet.
+    ``awaiting``: addresses of a move that some live agent does not forward yet.
+    """
+
+    state: State
+    network: str | None = None
+    wanted: str | None = None
+    addresses: tuple[str, ...] = ()
+    reason: str | None = None
+    message: str = ""
+    rung: str | None = None
+    drift: str | None = None
+    conditions: tuple[Condition, ...] = ()
+    finalizer: bool = False
+    decided: bool = True
+    awaiting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """Which holdings are published, whether they are all that is wanted, and which new ones are being programmed."""
+
+    published: tuple[Holding, ...]
+    complete: bool
+    awaiting: tuple[str, ...] = ()
+
+
+def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in the order of the pipeline
+    service: ServiceFact,
+    selection: Selection | None,
+    holdings: Iterable[Holding],
+    refusals: Iterable[Refusal],
+    agents: AgentTable,
+    now: datetime,
+    settings: DomainSettings,
+    *,
+    wanting: bool = False,
+    damaged: Mapping[str, Damage] = NO_DAMAGE,
+) -> Publication:
+    """Return what the Service's status must say at ``now`` (aware UTC).
+
+    ``holdings`` and ``refusals`` are those of this Service over all networks; ``wanting`` says whether an intent of it
+    still wants addresses, which keeps the finalizer of a Service that is going. ``damaged`` are the networks whose
+    ledger is damaged: what is known of their holdings may be out of date, so the status keeps its addresses.
+    """
+    everything = tuple(holdings)
+    held = tuple(holding for holding in everything if holding.state == "held")
+    damage = _damage(selection, everything, damaged)
+    stays = bool(everything) or wanting or (damage is not None and bool(service.ingress))
+    ours = is_ours(service, settings)
+    if service.deleting and (ours or everything):
+        addresses = (
+            tuple(holding.address for holding in _in_order(service, held)) if damage is None else service.ingress
+        )
+        return Publication("Deleted", _network_of(held), None, addresses, message="is being deleted", finalizer=stays)
+    if not ours:
+        return Publication("Ignored", message=_why_ignored(service, settings), finalizer=stays)
+    current = selection if selection is not None and selection.ours and _same(selection.uid, service.uid) else None
+    standing = tuple(refusal for refusal in refusals if _same(refusal.uid, service.uid))
+    # A holder of which the selector has not spoken yet wants what it has.
+    wanted = current.network if current else _network_of(held)
+
+    def lags(holding: Holding) -> bool:
+        return not agents.programmed(holding.address, now, settings.agent_timeout, allocation=holding.allocation)
+
+    placement = _place(service, wanted, held, lags)
+    shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now)
+    found = replace(shown, finalizer=bool(everything) or (damage is not None and service.has_finalizer))
+    if damage is None or (placement.complete and wanted not in damaged):
+        return found
+    return _keep(service, current, found, placement, damage, now)
+
+
+def _damage(selection: Selection | None, holdings: Iterable[Holding], damaged: Mapping[str, Damage]) -> Damage | None:
+    """The damage of a network that the Service wants addresses of or holds some of."""
+    if not damaged:
+        return None
+    wanted = selection.network if selection is not None and selection.network is not None else ""
+    networks = (wanted, *(holding.network for holding in holdings))
+    return next((damaged[network] for network in networks if network in damaged), None)
+
+
+def _keep(  # noqa: PLR0917 - see publish
+    service: ServiceFact,
+    selection: Selection | None,
+    found: Publication,
+    placement: _Placement,
+    damage: Damage,
+    now: datetime,
+) -> Publication:
+    """The publication of a Service of a damaged network: the addresses that its status shows, and why it waits."""
+    if found.state == "Ready" and found.addresses == service.ingress:
+        return found
+    kept = replace(
+        found,
+        state="Moving" if service.ingress else "Pending",
+        addresses=service.ingress,
+        reason=damage.reason,
+        message=f"waits until the ledger of network {damage.network} is repaired: {damage.text()}",
+        decided=True,
+    )
+    conditions = _conditions(service, selection, kept, placement.published)
+    return replace(kept, conditions=stamped(conditions, service, now))
+
+
+def _publish_ours(  # noqa: PLR0917 - see publish
+    service: ServiceFact,
+    selection: Selection | None,
+    placement: _Placement,
+    refusal: Refusal | None,
+    wanted: str | None,
+    now: datetime,
+) -> Publication:
+    addresses = tuple(holding.address for holding in placement.published)
+    complete = placement.complete and not (refusal and _concerns_required(service, refusal))
+    state: State = "Ready" if complete else "Moving" if addresses else "Pending"
+    reason, message = _verdict(service, selection, refusal, placement, complete=complete)
+    outstanding = selection is None or not (
+        wanted is None or complete or refusal is not None or placement.awaiting or reason is not None
+    )
+    bare = Publication(
+        state,
+        _network_of(placement.published),
+        wanted,
+        addresses,
+        reason,
+        message,
+        selection.rung if selection else None,
+        selection.drift if selection else None,
+        decided=not outstanding,
+        awaiting=placement.awaiting,
+    )
+    conditions = _conditions(service, selection, bare, placement.published)
+    return replace(bare, conditions=stamped(conditions, service, now))
+
+
+# Which holdings are published
+
+
+def _place(
+    service: ServiceFact, wanted: str | None, held: tuple[Holding, ...], lags: Callable[[Holding], bool]
+) -> _Placement:
+    families, required = families_of(service)
+    requested = _requested(service)
+    there = [holding for holding in held if holding.network == wanted]
+    new = {family: choice for family in families if (choice := _newest(there, family, requested))}
+    unmet = [family for family in required if family not in new]
+    # A family that is held, but not at the address that is asked for, is unmet whether or not it is required.
+    unmet += [family for family in requested if family not in new and any(h.family == family for h in there)]
+    former = _former(service, wanted, new, held)
+    if not new or unmet:
+        return _Placement(former or _in_order(service, new.values()), complete=False)
+    awaiting = tuple(holding.address for holding in new.values() if former and lags(holding))
+    if awaiting:
+        return _Placement(former, complete=False, awaiting=awaiting)
+    return _Placement(_in_order(service, new.values()), complete=True)
+
+
+def _newest(there: Sequence[Holding], family: Family, requested: dict[Family, str]) -> Holding | None:
+    """The holding that meets the wish of one family: the address asked for, else the one given last."""
+    fitting = [h for h in there if h.family == family and requested.get(family, h.address) == h.address]
+    return max(fitting, key=lambda h: (h.seq, h.address), default=None)
+
+
+def _former(
+    service: ServiceFact, wanted: str | None, new: dict[Family, Holding], held: Sequence[Holding]
+) -> tuple[Holding, ...]:
+    """What was published before the move, () where there is none.
+
+    It is of one network: the one that the status shows now, else the one held longest.
+    """
+    families, _ = families_of(service)
+    # In the wanted network, a holding of a family that was given up stands for nothing that is still published.
+    left = [h for h in held if h not in new.values() and (h.network != wanted or h.family in families)]
+    if not left:
+        return ()
+    first = min(left, key=lambda h: (h.address not in service.ingress, h.since, h.network, h.address))
+    chosen: dict[Family, Holding] = dict(new) if first.network == wanted else {}
+    for holding in sorted((h for h in left if h.network == first.network), key=lambda h: (-h.seq, h.address)):
+        chosen[holding.family] = holding
+    return _in_order(service, chosen.values())
+
+
+def _in_order(service: ServiceFact, holdings: Iterable[Holding]) -> tuple[Holding, ...]:
+    families, _ = families_of(service)
+    rank = {family: place for place, family in enumerate(families)}
+    return tuple(sorted(holdings, key=lambda h: (rank.get(h.family, len(rank)), h.address)))
+
+
+def _requested(service: ServiceFact) -> dict[Family, str]:
+    try:
+        addresses = requested_addresses(service)
+    except BadInput:
+        return {}  # the selection says so, with the field
+    return {6 if ":" in address else 4: address for address in addresses}
+
+
+def _network_of(published: Sequence[Holding]) -> str | None:
+    return published[0].network if published else None
+
+
+def _same(left: str, right: str) -> bool:
+    """Whether two uids may be the same object's (an unknown one may be anybody's)."""
+    return not left or not right or left == right
+
+
+# Why
+
+
+def _refusal(service: ServiceFact, wanted: str | None, refusals: Sequence[Refusal]) -> Refusal | None:
+    """The refusal of the wanted network, one that concerns a required family first."""
+    there = [refusal for refusal in refusals if refusal.network == wanted]
+    return min(there, key=lambda r: (not _concerns_required(service, r), r.seq), default=None)
+
+
+def _concerns_required(service: ServiceFact, refusal: Refusal) -> bool:
+    """Whether the refusal leaves a wish unmet: PreferDualStack is met by one family of two, but a request for an
+    address of a family that the Service does not have is never met.
+    """
+    families, required = families_of(service)
+    concerned = refusal.families or families
+    if any(family in concerned and family not in families for family in _requested(service)):
+        return True
+    return any(family in concerned for family in required) or all(family in concerned for family in families)
+
+
+def _verdict(
+    service: ServiceFact,
+    selection: Selection | None,
+    refusal: Refusal | None,
+    placement: _Placement,
+    *,
+    complete: bool,
+) -> tuple[str | None, str]:
+    if complete:
+        return _remarks(service, refusal, placement)
+    if selection is None:
+        return None, "the external network has not been looked for yet"
+    if selection.network is None:
+        return selection.reason, selection.message
+    if refusal is not None:
+        return refusal.reason, refusal.message
+    if placement.awaiting:
+        return None, f"waits until every node forwards {', '.join(placement.awaiting)} of {selection.network}"
+    return selection.reason, selection.message or f"waits for an address of {selection.network}"
+
+
+def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placement) -> tuple[str | None, str]:
+    """What there is to say about a Service that holds what it wants."""
+    if problem := source_ranges_problem(service):
+        return Reason.INVALID_SOURCE_RANGE, problem
+    if bad := unsupported_ports(service):
+        return Reason.UNSUPPORTED_PROTOCOL, f"spec.ports: {', '.join(bad)} is not forwarded; use TCP, UDP or SCTP"
+    families, _ = families_of(service)
+    missing = [family for family in families if family not in {h.family for h in placement.published}]
+    if not missing:
+        return None, ""
+    return None, f"has no IPv{missing[0]} address: " + (
+        refusal.message if refusal else f"{_network_of(placement.published)} gives none"
+    )
+
+
+def unsupported_ports(service: ServiceFact) -> tuple[str, ...]:
+    """Ports with a protocol that cannot be forwarded, as ``protocol/port``."""
+    return tuple(f"{p.protocol}/{p.port}" for p in service.ports if p.protocol not in SUPPORTED_PROTOCOLS)
+
+
+def _why_ignored(service: ServiceFact, settings: DomainSettings) -> str:
+    if service.type != "LoadBalancer":
+        return f"is of type {service.type}, not LoadBalancer"
+    asked = f"class {service.load_balancer_class}" if service.load_balancer_class is not None else "no class"
+    served = settings.load_balancer_class
+    return f"has {asked}; served here: " + (f"class {served}" if served is not None else "Services without a class")
+
+
+# Conditions
+
+
+def _conditions(
+    service: ServiceFact, selection: Selection | None, publication: Publication, published: Sequence[Holding]
+) -> tuple[Condition, ...]:
+    """Our conditions, by type, without generation and times."""
+    found = [_network_selected(selection), _address_allocated(publication, published)]
+    shown = {condition.type for condition in service.conditions}
+    if selection is not None and (selection.drift or selection.drift_reason):
+        instead = f"take {selection.drift}" if selection.drift else f"find none ({selection.drift_reason})"
+        text = f"keeps {publication.wanted}; a fresh choice would {instead}"
+        found.append(Condition(type=SELECTION_DRIFTED, status="True", reason=Reason.SELECTION_DRIFTED, message=text))
+    elif SELECTION_DRIFTED in shown:
+        found.append(Condition(type=SELECTION_DRIFTED, status="False", reason=SELECTION_CURRENT))
+    if bad := unsupported_ports(service):
+        text = f"not forwarded: {', '.join(bad)}; TCP, UDP and SCTP are supported"
+        found.append(Condition(type=PORTS_ERROR, status="True", reason=Reason.UNSUPPORTED_PROTOCOL, message=text))
+    elif PORTS_ERROR in shown:
+        found.append(Condition(type=PORTS_ERROR, status="False", reason=PORTS_SUPPORTED))
+    return tuple(sorted(found, key=lambda condition: condition.type))
+
+
+def _network_selected(selection: Selection | None) -> Condition:
+    if selection is None:
+        return Condition(type=NETWORK_SELECTED, status="Unknown", reason=Reason.WAITING_FOR_SELECTION)
+    if selection.network is None:
+        reason = selection.reason or Reason.WAITING_FOR_SELECTION
+        return Condition(type=NETWORK_SELECTED, status="False", reason=reason, message=selection.message)
+    text = f"{selection.network}, chosen by {selection.rung}" if selection.rung else selection.network
+    return Condition(type=NETWORK_SELECTED, status="True", reason=Reason.NETWORK_SELECTED, message=text)
+
+
+def _address_allocated(publication: Publication, published: Sequence[Holding]) -> Condition:
+    shows = f"{', '.join(publication.addresses)} of {publication.network}" if published else ""
+    if publication.state == "Ready":
+        adopted = all(holding.adopted for holding in published)
+        done = Reason.ADDRESS_ADOPTED if adopted else Reason.ADDRESS_ALLOCATED
+        text = f"{shows}; {publication.message}" if publication.message else shows
+        return Condition(type=ADDRESS_ALLOCATED, status="True", reason=publication.reason or done, message=text)
+    text = f"{publication.message}; keeps {shows}" if shows else publication.message
+    if publication.awaiting:
+        return Condition(type=ADDRESS_ALLOCATED, status="True", reason=Reason.ADDRESS_MOVING, message=text)
+    waiting = publication.reason is None
+    return Condition(
+        type=ADDRESS_ALLOCATED,
+        status="Unknown" if waiting else "False",
+        reason=publication.reason or Reason.WAITING_FOR_ALLOCATION,
+        message=text,
+    )
+
+
+def stamped(conditions: Iterable[Condition], service: ServiceFact, now: datetime) -> tuple[Condition, ...]:
+    """The conditions with the Service's generation and their times: that of the shown one where its status is the
+    same, else ``now``.
+    """
+    before = {condition.type: condition for condition in service.conditions}
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return tuple(
+        Condition(
+            type=condition.type,
+            status=condition.status,
+            reason=condition.reason,
+            message=condition.message,
+            observed_generation=service.generation,
+            since=_since(condition, before.get(condition.type), stamp),
+        )
+        for condition in conditions
+    )
+
+
+def _since(condition: Condition, before: Condition | None, stamp: str) -> str:
+    return before.since if before is not None and before.status == condition.status and before.since else stamp

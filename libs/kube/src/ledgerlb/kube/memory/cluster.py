@@ -1,0 +1,391 @@
+"""A cluster in memory: the set of Kubernetes objects behind a folder of manifests and behind the simulator.
+
+It keeps the API server's rules that matter to a controller: server-set metadata, ``status`` as a subresource,
+finalizers that hold a deletion back, resource versions that guard patches, defaults of Services, mirroring of
+manual Endpoints.
+
+Concurrency: one event loop; no method waits, so every call is atomic. Stored objects are never changed in place:
+what a caller got stays as it was, and callers must not change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ledgerlb.core.errors import BadInput
+from ledgerlb.kube.api.refusals import CONFLICT, INVALID, NOT_FOUND, ApiRefused
+from ledgerlb.kube.kinds import CLUSTER_SCOPED
+from ledgerlb.kube.memory.defaults import ClusterAddresses, service_spec
+from ledgerlb.kube.memory.mirror import mirrored_slices
+from ledgerlb.kube.normalise.dispatch import subject_of
+from ledgerlb.kube.normalise.fields import WrongField, mapping, text, text_map, texts
+
+Object = dict[str, Any]
+Key = tuple[str, str, str]
+"""(kind, namespace, name)"""
+
+_NAME: Final = re.compile(r"[a-z0-9A-Z]([-a-z0-9A-Z.:_]{0,251}[a-z0-9A-Z])?\Z")
+_SERVER_SET: Final = ("uid", "creationTimestamp", "deletionTimestamp", "resourceVersion", "generation", "finalizers")
+
+
+class Subscription:
+    """Keys that changed since the last ``drain``, each once: whoever falls behind sees the latest state, not every
+    step.
+    """
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._cluster = cluster
+        self._changed: dict[Key, None] = {}
+        self.on_change: Callable[[], None] | None = None
+
+    def note(self, key: Key) -> None:
+        """A key changed; ``on_change`` is called (once until the next ``drain``)."""
+        first = not self._changed
+        self._changed[key] = None
+        if first and self.on_change is not None:
+            self.on_change()
+
+    def drain(self) -> list[tuple[Key, Object | None]]:
+        """(key, object as it is now, or None where it is gone), in the order of the first change."""
+        changed, self._changed = self._changed, {}
+        return [(key, self._cluster.get(*key)) for key in changed]
+
+    def close(self) -> None:
+        """Stop; idempotent."""
+        self._cluster.forget(self)
+
+
+class MemoryCluster:
+    """See module. ``clock`` gives aware UTC times."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._objects: dict[Key, Object] = {}
+        self._applied: dict[Key, Object] = {}
+        self._births: dict[Key, int] = {}
+        self._mirrors: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._version = 0
+        self._addresses = ClusterAddresses()
+        self._subscriptions: list[Subscription] = []
+
+    # Reading
+
+    @property
+    def resource_version(self) -> int:
+        """The version of the latest change."""
+        return self._version
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object, or None."""
+        return self._objects.get((kind, namespace, name))
+
+    def list(self, kind: str) -> list[Object]:
+        """All objects of a kind by namespace and name."""
+        return [self._objects[key] for key in sorted(key for key in self._objects if key[0] == kind)]
+
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of which there are objects, sorted."""
+        return tuple(sorted({key[0] for key in self._objects}))
+
+    def subscribe(self) -> Subscription:
+        """Changes from now on."""
+        subscription = Subscription(self)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """End a subscription; idempotent."""
+        self._subscriptions = [entry for entry in self._subscriptions if entry is not subscription]
+
+    # Writing
+
+    def key_of(self, obj: Mapping[str, Any]) -> Key:
+        """The key under which an object stands (namespace ``default`` where a namespaced one names none). Raises
+        BadInput.
+        """
+        try:
+            return _checked_key(obj)
+        except WrongField as wrong:
+            raise BadInput(subject_of(obj), wrong.field, wrong.problem, "correct the object") from wrong
+
+    def apply(self, obj: Mapping[str, Any], created: datetime | None = None, manager: str = "") -> Object:
+        """Create or update, as an apply does: what the object says replaces what an earlier apply said; labels,
+        annotations, status and finalizers that others set stay. ``created`` is the age of a new object that states
+        none, ``manager`` who is noted in its ``managedFields`` where it states none. Raises BadInput.
+        """
+        key = self.key_of(obj)
+        try:
+            return self._apply(key, obj, created, manager)
+        except WrongField as wrong:
+            raise BadInput(subject_of(obj), wrong.field, wrong.problem, "correct the object") from wrong
+
+    def _apply(self, key: Key, obj: Mapping[str, Any], created: datetime | None, manager: str) -> Object:
+        before = self._objects.get(key)
+        body = {field: value for field, value in obj.items() if field not in {"metadata", "status"}}
+        meta = dict(mapping(obj.get("metadata"), "metadata"))
+        labels = text_map(meta.get("labels"), "metadata.labels")
+        annotations = text_map(meta.get("annotations"), "metadata.annotations")
+        finalizers = texts(meta.get("finalizers"), "metadata.finalizers")
+        status = mapping(obj.get("status"), "status")
+        said = {"labels": labels, "annotations": annotations, "status": status, "finalizers": finalizers}
+        if before is None:
+            meta = self._new_metadata(key, meta, created, manager)
+            new_status: Mapping[str, Any] = status
+        else:
+            applied = self._applied[key]
+            old = before["metadata"]
+            labels = _merged(old.get("labels"), applied["labels"], labels)
+            annotations = _merged(old.get("annotations"), applied["annotations"], annotations)
+            kept = [entry for entry in old.get("finalizers", ()) if entry not in applied["finalizers"]]
+            finalizers = tuple(dict.fromkeys([*kept, *finalizers]))
+            if why := _new_finalizers(old, finalizers):
+                raise WrongField("metadata.finalizers", why)
+            meta = {k: v for k, v in old.items() if k not in {"labels", "annotations", "finalizers"}}
+            # A status that a manifest states anew is meant (a Node's addresses); an unchanged one must not undo ours.
+            new_status = status if status != applied["status"] else before.get("status", {})
+        meta |= {
+            k: v for k, v in (("labels", labels), ("annotations", annotations), ("finalizers", list(finalizers))) if v
+        }
+        if key[0] == "Service":
+            stored = mapping(before.get("spec"), "spec") if before else {}
+            body["spec"] = service_spec(mapping(body.get("spec"), "spec"), stored, self._addresses)
+            if body["spec"]["type"] != "LoadBalancer":  # as an API server does when the type changes
+                new_status = {field: value for field, value in new_status.items() if field != "loadBalancer"}
+        self._applied[key] = said
+        result: Object = {**body, "metadata": meta}
+        if new_status:
+            result["status"] = dict(new_status)
+        if before is not None and _body(before) != body:
+            meta["generation"] = before["metadata"].get("generation", 1) + 1
+        if _is_finished(meta):
+            self._remove(key)
+            return result
+        stored_object = self._store(key, result)
+        self._mirror(key)
+        return stored_object
+
+    def _new_metadata(self, key: Key, meta: dict[str, Any], created: datetime | None, manager: str) -> dict[str, Any]:
+        births = self._births[key] = self._births.get(key, 0) + 1
+        digest = hashlib.sha256("/".join((*key, str(births))).encode()).digest()
+        stated = text(meta.get("creationTimestamp"), "metadata.creationTimestamp")
+        result = {k: v for k, v in meta.items() if k not in {*_SERVER_SET, "labels", "annotations", "namespace"}}
+        if key[1]:
+            result["namespace"] = key[1]
+        result["uid"] = text(meta.get("uid"), "metadata.uid") or str(uuid.UUID(bytes=digest[:16], version=5))
+        result["creationTimestamp"] = stated or _timestamp(created or self._clock())
+        result["generation"] = 1
+        if manager:
+            result.setdefault("managedFields", [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}])
+        return result
+
+    def create(self, obj: Mapping[str, Any]) -> Object:
+        """Create; raises ApiRefused (409 AlreadyExists) where it stands already, BadInput. What it says was not said by
+        an apply, so no later apply takes it away.
+        """
+        key = self.key_of(obj)
+        if key in self._objects:
+            raise ApiRefused(f"{_said(key)} exists already", CONFLICT, "AlreadyExists")
+        created = self.apply(obj)
+        self._applied[key] = {"labels": {}, "annotations": {}, "status": {}, "finalizers": ()}
+        return created
+
+    def patch_status(
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        status: Mapping[str, Any],
+        version: str = "",
+        *,
+        finalizers: Sequence[str] | None = None,
+    ) -> Object:
+        """Merge into ``status`` (null removes a key, lists are replaced) and replace the list of ``finalizers``
+        unless it is None; both are one version of the object. The last finalizer of a deleted object completes its
+        deletion. Returns the object (as it last was).
+
+        Raises ApiRefused: 404, 409; 422 for a new finalizer on an object that is being deleted, and for an ingress of
+        a Service that is not of type LoadBalancer. A refused patch changes nothing.
+        """
+        before = self._existing(kind, namespace, name, version)
+        after = {**before, "status": merge(before.get("status", {}), status)}
+        if kind == "Service" and _shows_ingress(after) and before["spec"].get("type") != "LoadBalancer":
+            raise ApiRefused(
+                f"{_said((kind, namespace, name))}: status.loadBalancer.ingress may only be used when spec.type is "
+                "LoadBalancer",
+                INVALID,
+                "Invalid",
+            )
+        return self._finish((kind, namespace, name), before, after, finalizers)
+
+    def _finish(self, key: Key, before: Object, after: Object, finalizers: Sequence[str] | None) -> Object:
+        """Store ``after`` with these finalizers (None: as they are), or remove it with its last one."""
+        meta = after["metadata"]
+        if finalizers is not None:
+            if why := _new_finalizers(before["metadata"], finalizers):
+                raise ApiRefused(f"{_said(key)}: metadata.finalizers: {why}", INVALID, "Invalid")
+            meta = {**meta, "finalizers": list(finalizers)}
+        after = {**after, "metadata": {k: v for k, v in meta.items() if v not in ({}, [])}}
+        if _is_finished(meta):
+            self._remove(key)
+            return after
+        return self._store(key, after)
+
+    def patch_metadata(
+        self, kind: str, namespace: str, name: str, metadata: Mapping[str, Any], version: str = ""
+    ) -> Object:
+        """Merge labels and annotations (null removes a key) and replace the list of finalizers where ``metadata`` has
+        one. The last finalizer of a deleted object completes its deletion. Returns the object (as it last was). Raises
+        ApiRefused: 404, 409; 422 for a new finalizer on an object that is being deleted.
+        """
+        before = self._existing(kind, namespace, name, version)
+        changes = {field: metadata[field] for field in ("labels", "annotations") if field in metadata}
+        after = {**before, "metadata": merge(before["metadata"], changes)}
+        return self._finish((kind, namespace, name), before, after, metadata.get("finalizers"))
+
+    def patch(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+        """Merge into labels, annotations and spec (null removes a key, lists are replaced). Raises ApiRefused (404)."""
+        before = self._existing(kind, namespace, name, "")
+        said = body.get("metadata", {})
+        meta = merge(before["metadata"], {field: said[field] for field in ("labels", "annotations") if field in said})
+        spec = merge(before.get("spec", {}), body.get("spec", {}))
+        if spec != before.get("spec", {}):
+            meta["generation"] = meta.get("generation", 1) + 1
+        return self._store((kind, namespace, name), {**before, "metadata": meta, "spec": spec})
+
+    def delete(self, kind: str, namespace: str, name: str) -> bool:
+        """Delete: at once, or by setting ``deletionTimestamp`` where finalizers stand. False where there is nothing
+        to delete.
+        """
+        key = (kind, namespace, name)
+        before = self._objects.get(key)
+        if before is None:
+            return False
+        if not before["metadata"].get("finalizers"):
+            self._remove(key)
+        elif "deletionTimestamp" not in before["metadata"]:
+            self._store(
+                key, {**before, "metadata": {**before["metadata"], "deletionTimestamp": _timestamp(self._clock())}}
+            )
+        return True
+
+    # Inside
+
+    def _existing(self, kind: str, namespace: str, name: str, version: str) -> Object:
+        key = (kind, namespace, name)
+        found = self._objects.get(key)
+        if found is None:
+            raise ApiRefused(f"{_said(key)} does not exist", NOT_FOUND, "NotFound")
+        if version and version != found["metadata"]["resourceVersion"]:
+            raise ApiRefused(f"{_said(key)} has changed since version {version}", CONFLICT, "Conflict")
+        return found
+
+    def _store(self, key: Key, obj: Object) -> Object:
+        before = self._objects.get(key)
+        if before is not None and {**before, "metadata": _unversioned(before)} == {
+            **obj,
+            "metadata": _unversioned(obj),
+        }:
+            return before
+        self._version += 1
+        stored = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self._version)}}
+        self._objects[key] = stored
+        self._notify(key)
+        return stored
+
+    def _remove(self, key: Key) -> None:
+        self._version += 1
+        del self._objects[key]
+        self._applied.pop(key, None)
+        self._notify(key)
+        self._mirror(key)
+
+    def _notify(self, key: Key) -> None:
+        for subscription in self._subscriptions:
+            subscription.note(key)
+
+    def _mirror(self, key: Key) -> None:
+        """Keep the mirrored slices of a Service in step with its manual Endpoints."""
+        kind, namespace, name = key
+        if kind not in {"Service", "Endpoints"}:
+            return
+        old = self._mirrors.pop((namespace, name), ())
+        wanted = mirrored_slices(self.get("Service", namespace, name), self.get("Endpoints", namespace, name))
+        names = tuple(entry["metadata"]["name"] for entry in wanted)
+        if names:
+            self._mirrors[namespace, name] = names
+        for gone in old:
+            if gone not in names:
+                self.delete("EndpointSlice", namespace, gone)
+        for entry in wanted:
+            self.apply(entry)
+
+
+def _checked_key(obj: Mapping[str, Any]) -> Key:
+    kind = text(obj.get("kind"), "kind")
+    if not kind:
+        raise WrongField("kind", "is missing")
+    meta = mapping(obj.get("metadata"), "metadata")
+    name = text(meta.get("name"), "metadata.name")
+    if not _NAME.match(name):
+        raise WrongField("metadata.name", f"{name!r} is not a name" if name else "is missing")
+    namespace = text(meta.get("namespace"), "metadata.namespace") or "default"
+    if not _NAME.match(namespace):
+        raise WrongField("metadata.namespace", f"{namespace!r} is not a name")
+    return (kind, "" if kind in CLUSTER_SCOPED else namespace, name)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7386): mappings merge, null removes, anything else replaces."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+def _new_finalizers(meta: Mapping[str, Any], finalizers: Sequence[str]) -> str:
+    """Why an object with this metadata may not get these finalizers, empty where it may."""
+    new = [entry for entry in finalizers if entry not in meta.get("finalizers", ())]
+    if not new or "deletionTimestamp" not in meta:
+        return ""
+    return f"no new finalizers can be added if the object is being deleted, found new finalizers {', '.join(new)}"
+
+
+def _is_finished(meta: Mapping[str, Any]) -> bool:
+    """Whether the object's deletion is complete: it was deleted and its last finalizer is gone."""
+    return "deletionTimestamp" in meta and not meta.get("finalizers")
+
+
+def _shows_ingress(obj: Object) -> bool:
+    return bool((obj.get("status", {}).get("loadBalancer") or {}).get("ingress"))
+
+
+def _merged(now: Mapping[str, str] | None, applied: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    kept = {key: value for key, value in (now or {}).items() if key not in applied}
+    return {**kept, **wanted}
+
+
+def _body(obj: Object) -> Object:
+    return {field: value for field, value in obj.items() if field not in {"metadata", "status"}}
+
+
+def _unversioned(obj: Object) -> Object:
+    return {field: value for field, value in obj["metadata"].items() if field != "resourceVersion"}
+
+
+def _said(key: Key) -> str:
+    kind, namespace, name = key
+    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,103 @@
+"""Kubernetes objects (raw JSON of any served version) into facts. Pure; one object at a time.
+
+A fact is made only from checked values. An object with a value of the wrong type raises BadInput naming object and
+field, and concerns nobody but itself; one that external networks are made of (a CRD without schema lets such values
+through) is a fact all the same, with ``malformed`` saying what was wrong outside its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from ledgerlb.core.cluster.facts import AnyFact
+from ledgerlb.core.errors import BadInput
+from ledgerlb.kube.kinds import CLUSTER_SCOPED
+from ledgerlb.kube.normalise import cluster, networks
+from ledgerlb.kube.normalise.fields import Raw, WrongField, mapping, text
+from ledgerlb.kube.normalise.meta import Meta
+
+Normaliser = Callable[[Raw, Meta], AnyFact | None]
+MAX_DIGITS: Final = 20
+"""Digits of a resourceVersion: etcd's revisions have 64 bits."""
+
+_NORMALISERS: Final[Mapping[str, Normaliser]] = {
+    "Service": cluster.service,
+    "Namespace": cluster.namespace,
+    "EndpointSlice": cluster.endpoint_slice,
+    "Endpoints": cluster.endpoints,
+    "Pod": cluster.pod,
+    "Node": cluster.node,
+    "NetworkAttachmentDefinition": networks.network_attachment_definition,
+    "VirtualNetwork": networks.virtual_network,
+    "Subnet": networks.subnet,
+    "Kubemanager": networks.kubemanager,
+    "VirtualMachineInterface": networks.virtual_machine_interface,
+    "InstanceIP": networks.instance_ip,
+    "FloatingIP": networks.floating_ip,
+}
+
+
+def fact_of(obj: Mapping[str, Any], kind: str = "", *, every_pod: bool = False) -> AnyFact | None:
+    """The fact of an object, or None where it concerns nobody: a kind that we do not read, an EndpointSlice of no
+    Service, Endpoints that the API server mirrors, a Pod without secondary interfaces (unless ``every_pod``).
+
+    ``kind`` names the kind where the object does not (the items of a list leave it out). Raises BadInput.
+    """
+    found = _kind_of(obj, kind)
+    normaliser = _NORMALISERS.get(found)
+    if normaliser is None:
+        return None
+    try:
+        fact = normaliser(obj, Meta.of(obj, namespaced=found not in CLUSTER_SCOPED))
+    except WrongField as wrong:
+        raise BadInput(subject_of(obj, kind), wrong.field, wrong.problem, "correct the object") from wrong
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadInput(subject_of(obj, kind), field, first["msg"], "correct the object") from error
+    if found == "Pod" and not every_pod and not getattr(fact, "network_status", ""):
+        return None
+    return fact
+
+
+def name_of(obj: Mapping[str, Any], kind: str = "") -> tuple[str, str]:
+    """(namespace, name) of an object; the namespace is empty for cluster-scoped kinds. Raises BadInput where there
+    is no name.
+    """
+    try:
+        meta = mapping(obj.get("metadata"), "metadata")
+        name = text(meta.get("name"), "metadata.name")
+        namespace = text(meta.get("namespace"), "metadata.namespace")
+    except WrongField as wrong:
+        raise BadInput(subject_of(obj, kind), wrong.field, wrong.problem, "correct the object") from wrong
+    if not name:
+        raise BadInput(subject_of(obj, kind), "metadata.name", "is missing", "give the object a name")
+    return ("" if _kind_of(obj, kind) in CLUSTER_SCOPED else namespace, name)
+
+
+def version_of(obj: Mapping[str, Any]) -> int:
+    """Return the resourceVersion as a number, 0 where it is absent or not a number of at most 64 bits."""
+    meta = obj.get("metadata")
+    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+    if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) <= MAX_DIGITS:
+        return int(version)
+    return 0
+
+
+def subject_of(obj: Mapping[str, Any], kind: str = "") -> str:
+    """``Kind namespace/name`` as far as the object says it."""
+    meta = obj.get("metadata")
+    if not isinstance(meta, dict):
+        meta = {}
+    named = _kind_of(obj, kind) or "object"
+    namespace = "" if named in CLUSTER_SCOPED else meta.get("namespace")
+    name = meta.get("name") or "(without a name)"
+    return f"{named} {namespace}/{name}" if namespace else f"{named} {name}"
+
+
+def _kind_of(obj: Mapping[str, Any], kind: str) -> str:
+    found = kind or obj.get("kind")
+    return found if isinstance(found, str) else ""

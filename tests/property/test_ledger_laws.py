@@ -229,7 +229,11 @@ def test_interval_algebra_is_set_algebra(left, right):
     assert all(contains(normalise(left), n) == (n in members(left)) for n in range(62))
 
 
-@given(st.lists(st.tuples(st.booleans(), values), max_size=60), values, values)
+few = st.integers(0, 9)
+"""So few that intervals touch, merge and split in nearly every example."""
+
+
+@given(st.lists(st.tuples(st.booleans(), few), max_size=60), few, few)
 def test_interval_set_is_a_set(changes, low, high):
     mine, reference = IntervalSet(), set()
     for add, value in changes:

@@ -77,14 +77,14 @@ def log(tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def running(root: Path, log: str, *, adopt: bool = False) -> AsyncIterator[Pipeline]:
+async def running(root: Path, log: str, *, adopt: bool = False) -> AsyncIterator[tuple[Pipeline, asyncio.Task[int]]]:
     stop = asyncio.Event()
     async with open_pipeline(
         DomainSettings(), manifests=root, kubeconfig=None, backend=BackendName.record, adopt_log=adopt
     ) as pipeline:
         serving = asyncio.create_task(pipeline.serve(process_settings(log=log, http_port=0), stop=stop))
         try:
-            yield pipeline
+            yield pipeline, serving
         finally:
             stop.set()
             await asyncio.wait_for(serving, BOUND)
@@ -103,8 +103,8 @@ async def until(condition: Callable[[], Any]) -> None:
 
 async def serve_once(root: Path, log: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    async with running(root, log) as pipeline:
-        await until(lambda: len(held(pipeline)) == COUNT)
+    async with running(root, log) as (pipeline, serving):
+        await until(lambda: serving.done() or len(held(pipeline)) == COUNT)
         found = held(pipeline)
         await asyncio.sleep(QUIET)
     return found
@@ -150,7 +150,7 @@ def lose_the_identity(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [unmount, leave_a_mount_point, mount_another, lose_the_identity, empty])
 async def test_a_folder_that_changes_under_a_running_process_releases_nothing(root, log, change):
-    async with running(root, log) as pipeline:
+    async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         before = held(pipeline)
         change(root)
@@ -183,7 +183,7 @@ async def test_a_log_can_be_adopted_and_says_by_whom_and_still_releases_nothing(
     before = await serve_once(root, log)
     old = await source_of(log)
     leave_a_mount_point(root)
-    async with running(root, log, adopt=True) as pipeline:
+    async with running(root, log, adopt=True) as (pipeline, _):
         async with asyncio.timeout(BOUND):
             while await withheld(log) != COUNT:
                 await asyncio.sleep(0.1)
@@ -200,7 +200,7 @@ async def test_a_log_can_be_adopted_and_says_by_whom_and_still_releases_nothing(
 async def test_a_folder_that_was_emptied_before_the_start_releases_nothing_until_it_is_confirmed(root, log):
     before = await serve_once(root, log)
     empty(root)
-    async with running(root, log) as pipeline:
+    async with running(root, log) as (pipeline, _):
         async with asyncio.timeout(BOUND):
             while await withheld(log) != COUNT:
                 await asyncio.sleep(0.1)
@@ -213,7 +213,7 @@ async def test_a_folder_that_was_emptied_before_the_start_releases_nothing_until
 
 
 async def test_an_emptied_folder_is_released_once_confirmed(root, log):
-    async with running(root, log) as pipeline:
+    async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         empty(root)
         async with asyncio.timeout(BOUND):
@@ -225,14 +225,14 @@ async def test_an_emptied_folder_is_released_once_confirmed(root, log):
 
 async def test_an_emptied_folder_is_released_after_the_grace_period(root, log, monkeypatch):
     monkeypatch.setenv("LEDGERLB_DELETION_GRACE", "3s")
-    async with running(root, log) as pipeline:
+    async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         empty(root)
         await until(lambda: not held(pipeline))
 
 
 async def test_a_few_services_go_at_once(root, log):
-    async with running(root, log) as pipeline:
+    async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         for number in range(4):
             (root / f"{number}.yaml").unlink()
@@ -241,7 +241,7 @@ async def test_a_few_services_go_at_once(root, log):
 
 
 async def test_services_that_come_back_were_never_gone(root, log):
-    async with running(root, log) as pipeline:
+    async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         before = held(pipeline)
         empty(root)

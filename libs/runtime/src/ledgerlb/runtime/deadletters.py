@@ -161,5 +161,5 @@ def _identity_of_letter(record: Record) -> Identity | None:
     try:
         data: Any = json.loads(record.value or b"")
         return (str(data["service"]), str(data["topic"]), int(data["offset"]), str(data["sha256"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

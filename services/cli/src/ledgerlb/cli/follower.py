@@ -153,5 +153,5 @@ def _letter(record: Record) -> str:
     try:
         letter = json.loads(record.value or b"")
         return f"{letter['topic']} offset {letter['offset']} key {letter['key']!r}: {letter['message']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"{record.key!r}: a dead letter that cannot be read"

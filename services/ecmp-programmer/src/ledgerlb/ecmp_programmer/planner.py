@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths.backend_facts import touched_by
@@ -111,7 +112,7 @@ class Planner:
         """
         if not self._ledger.damage:
             return False
-        current = decode_path_set(address, published) if published else None
+        current = _readable(address, published)
         networks = {one.network for one in (current, planned) if one is not None}
         if networks.isdisjoint(self._ledger.damage):
             return False
@@ -128,3 +129,11 @@ class Planner:
             self._published[address] = value
         else:
             self._published.pop(address, None)
+
+
+def _readable(address: str, published: bytes | None) -> PathSet | None:
+    """Return the published path set, None where there is none that an agent could read."""
+    try:
+        return decode_path_set(address, published)
+    except UndecodableRecord:
+        return None

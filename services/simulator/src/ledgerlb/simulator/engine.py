@@ -238,7 +238,10 @@ class Engine:
             self._reader = await self._log.open(LogView.READS)
         while records := await self._reader.poll(0.0):
             for record in records:
-                self.view.take(record)
+                try:
+                    self.view.take(record)
+                except BadInput as problem:
+                    self._told(problem)
 
     async def _follow_nodes(self) -> None:
         """Keep one agent per Node, or one named ``fabric`` where there is no Node."""

@@ -25,8 +25,10 @@ class Announcement:
 def announcements(shown: Iterable[Condition], now: Iterable[Condition]) -> tuple[Announcement, ...]:
     """What to say when the conditions ``shown`` become ``now``; each reason once, waiting is not worth saying."""
     before = {condition.type: condition for condition in shown}
+    # A Service may show conditions of types that only another version of LedgerLB knows.
+    known = [condition for condition in now if condition.type in _ORDER]
     found: dict[str, Announcement] = {}
-    for condition in sorted(now, key=lambda c: _ORDER.index(c.type)):
+    for condition in sorted(known, key=lambda c: _ORDER.index(c.type)):
         if condition.status == "Unknown" or condition.reason in MENDED:
             continue
         if _says(before.get(condition.type)) != _says(condition):

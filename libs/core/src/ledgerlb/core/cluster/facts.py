@@ -29,6 +29,11 @@ PORTS_ERROR: Final = "LoadBalancerPortsError"
 EXCLUDE_NODE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
+Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A number that every JSON reader reads alike."""
+PortNumber = Annotated[int, Field(ge=0, le=65535)]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -64,8 +69,8 @@ class ServicePort(_Frozen):
 
     name: str = ""
     protocol: Protocol = "TCP"
-    port: int
-    target_port: int | str = 0
+    port: PortNumber
+    target_port: Number | str = 0
 
 
 class Condition(_Frozen):
@@ -75,7 +80,7 @@ class Condition(_Frozen):
     status: str
     reason: str = ""
     message: str = ""
-    observed_generation: int = 0
+    observed_generation: Number = 0
     since: str = ""
 
 
@@ -83,7 +88,7 @@ class ServiceFact(Fact):
     """A Service of any type, because LedgerLB must clean up after one that stops being a LoadBalancer."""
 
     kind: Literal["Service"] = "Service"
-    generation: int = 0
+    generation: Number = 0
     type: str = "ClusterIP"
     cluster_ips: tuple[str, ...] = ()
     ip_families: tuple[Family, ...] = ()
@@ -93,7 +98,7 @@ class ServiceFact(Fact):
     source_ranges: tuple[str, ...] = ()
     external_traffic_policy: str = ""
     session_affinity: str = ""
-    session_affinity_timeout: int = 0
+    session_affinity_timeout: Number = 0
     """Seconds; 0 where affinity is off."""
     ports: tuple[ServicePort, ...] = ()
     has_selector: bool = True
@@ -117,7 +122,7 @@ class EndpointPort(_Frozen):
 
     name: str = ""
     protocol: Protocol = "TCP"
-    port: int = 0
+    port: PortNumber = 0
 
 
 class Endpoint(_Frozen):
@@ -277,8 +282,8 @@ class WithheldFact(Fact):
 
     kind: Literal["Withheld"] = "Withheld"
     name: str = "deletions"
-    gone: int
-    held: int
+    gone: Number
+    held: Number
     until: str = ""
     services: tuple[str, ...] = ()
 

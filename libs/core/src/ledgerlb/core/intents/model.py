@@ -24,7 +24,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledgerlb.core.addresses import Family, cidr_of, is_address, is_canonical
-from ledgerlb.core.errors import UndecodableRecord
+from ledgerlb.core.cluster.labels import parse_selector_text
+from ledgerlb.core.errors import BadInput, UndecodableRecord
 from ledgerlb.core.settings import LONGEST
 
 
@@ -33,15 +34,19 @@ class _Frozen(BaseModel):
 
 
 Revision = Annotated[int, Field(ge=0, lt=2**53)]
-Duration = Annotated[float, Field(ge=0, le=LONGEST)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""The ledger repeats these numbers, and its entries hold none that is larger."""
+PortNumber = Annotated[int, Field(ge=0, le=65535)]
+"""As the events of the ledger bound it: an entry with a larger number would not decode."""
+Duration = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 
 
 class FactPosition(_Frozen):
     """Where a fact that led to a decision stands in the log."""
 
     topic: str
-    offset: int
-    partition: int = 0
+    offset: Count
+    partition: Count = 0
 
 
 class PrefixOffer(_Frozen):
@@ -71,7 +76,7 @@ class NetworkOffer(_Frozen):
     prefixes: tuple[PrefixOffer, ...] = ()
     allowed_namespaces: str = ""
     """Label selector in string form; empty = all."""
-    quota_per_namespace: int | None = None
+    quota_per_namespace: Count | None = None
     quarantine: Duration | None = None
     lease: Duration | None = None
     force_prefix: tuple[str, ...] = ()
@@ -119,7 +124,7 @@ class AddressIntent(_Frozen):
     required: tuple[Family, ...] = (4,)
     requested: tuple[str, ...] = ()
     sharing_key: str = ""
-    ports: tuple[tuple[str, int], ...] = ()
+    ports: tuple[tuple[str, PortNumber], ...] = ()
     adopt: tuple[str, ...] = ()
     namespace_labels: dict[str, str] = {}
     basis: str = ""
@@ -230,27 +235,29 @@ def decode_intent(key: str, value: bytes | None) -> IntentRecord:
             f"belongs under {intent_key(intent)!r}",
             "the network-selector must write it again",
         )
-    for field, text in _strange(intent):
+    for field, text in _invalid_fields(intent):
         raise UndecodableRecord(
             f"intent {key!r}", field, f"cannot be {text[:100]!r}", "the network-selector must write it again"
         )
     return intent
 
 
-def _strange(intent: Intent) -> Iterable[tuple[str, str]]:
-    """(field, text) of what is no prefix or no address: IPAM reckons with them."""
+def _invalid_fields(intent: Intent) -> Iterable[tuple[str, str]]:
+    """Yield (field, text) of every text that IPAM would fail to read as an address, a prefix or a selector."""
     match intent:
         case AddressIntent():
             for field, addresses in (("requested", intent.requested), ("adopt", intent.adopt)):
                 yield from ((field, address) for address in addresses if not is_canonical(address))
         case NetworkOffer():
             for prefix in intent.prefixes:
-                yield from _strange_in(prefix)
+                yield from _invalid_in(prefix)
+            if not _is_selector(intent.allowed_namespaces):
+                yield "allowed_namespaces", intent.allowed_namespaces
         case _:
             pass
 
 
-def _strange_in(prefix: PrefixOffer) -> Iterable[tuple[str, str]]:
+def _invalid_in(prefix: PrefixOffer) -> Iterable[tuple[str, str]]:
     if not _is_prefix(prefix.prefix, prefix.family):
         yield "prefixes.prefix", prefix.prefix
     if prefix.gateway and not is_address(prefix.gateway):
@@ -265,3 +272,11 @@ def _is_prefix(text: str, family: Family) -> bool:
     except ValueError:
         return False
     return cidr.family == family and not cidr.cleared
+
+
+def _is_selector(text: str) -> bool:
+    try:
+        parse_selector_text(text)
+    except BadInput:
+        return False
+    return True

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ledgerlb.core.addresses import Family
+from ledgerlb.core.addresses import Family, family_of, is_canonical
 from ledgerlb.core.errors import UndecodableRecord
 
 
@@ -24,13 +24,17 @@ _YEARS: Final = range(1970, 3000)
 
 
 def _reckonable(moment: datetime) -> datetime:
-    if moment.astimezone(UTC).year not in _YEARS:
+    # The year is checked before the offset is applied: year 1 at +14:00 is no moment in UTC, and neither is year 10000.
+    if moment.year not in _YEARS or (utc := moment.astimezone(UTC)).year not in _YEARS:
         raise ValueError(f"lies outside of the years {_YEARS.start} to {_YEARS.stop - 1}")
-    return moment
+    return utc
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_reckonable)]
-"""A time that others can be reckoned from."""
+"""A time in UTC to which durations can be added without an overflow."""
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""A number that every JSON reader reads alike."""
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class NextHop(_Frozen):
@@ -41,7 +45,7 @@ class NextHop(_Frozen):
 
     node: str
     via: str = ""
-    weight: int
+    weight: Count
     backends: tuple[str, ...] = ()
     draining: tuple[str, ...] = ()
 
@@ -51,7 +55,7 @@ class Frontend(_Frozen):
 
     service: str
     protocol: str
-    port: int
+    port: Count
 
 
 class PathSet(_Frozen):
@@ -72,7 +76,7 @@ class PathSet(_Frozen):
     next_hops: tuple[NextHop, ...] = ()
     source_ranges: tuple[str, ...] | None = None
     affinity: bool = False
-    affinity_timeout: int = 0
+    affinity_timeout: Count = 0
     external_traffic_policy: str = "Cluster"
     allocation: str = ""
     sharers: tuple[str, ...] = ()
@@ -97,8 +101,8 @@ class Report(_Frozen):
     release: str = ""
     allocations: tuple[str, ...] = ()
     at: Moment
-    seconds: float = 0.0
-    weights: dict[str, int] = {}
+    seconds: Seconds = 0.0
+    weights: dict[str, Count] = {}
     message: str = ""
 
 
@@ -136,11 +140,15 @@ def decode_report(key: str, value: bytes | None) -> ReportRecord | None:
     if not value:
         return None
     try:
-        return _REPORT.validate_json(value)
+        record = _REPORT.validate_json(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "value"
         raise UndecodableRecord(f"report {key!r}", field, first["msg"], "the agent must write it again") from error
+    if report_key(record) != key:
+        problem = f"belongs under {report_key(record)!r}"
+        raise UndecodableRecord(f"report {key!r}", "value", problem, "the agent must write it again")
+    return record
 
 
 def encode_path_set(path_set: PathSet) -> bytes:
@@ -162,4 +170,7 @@ def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
         raise UndecodableRecord(
             f"path set {key!r}", "address", f"names {path_set.address}", "the planner must write it again"
         )
+    if not is_canonical(path_set.address) or family_of(path_set.address) != path_set.family:
+        problem = f"is not an IPv{path_set.family} address in canonical form"
+        raise UndecodableRecord(f"path set {key!r}", "address", problem, "the planner must write it again")
     return path_set

@@ -56,4 +56,4 @@ async def test_where_the_version_cannot_be_learnt_the_start_goes_on_and_says_so(
     monkeypatch.setattr(server_version, "ASK_SECONDS", 0.05)
     await check_version(Api(answer), SERVER)
     assert SERVER in caplog.text
-    assert "Kubernetes 1.29 or newer is needed" in caplog.text
+    assert "needed=Kubernetes 1.29 or newer" in caplog.text

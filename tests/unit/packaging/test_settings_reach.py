@@ -248,6 +248,7 @@ def test_no_documented_variable_of_an_entry_point_counts_as_unread(entry, served
 def test_the_metrics_of_every_part_are_collected(entry, served_by):
     names = {metric.name for part in served_by(entry).parts for one in part.collectors for metric in one.collect()}
     assert ("ledgerlb_cluster_writes" in names) is (entry in {WATCHER, "run"})
+    assert ("ledgerlb_ipam_entries" in names) is (entry in {IPAM, "run"})
 
 
 def test_ipam_and_selector_are_in_run(served_by):

@@ -34,6 +34,7 @@ from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.processor import Processor, Troubled
 from ledgerlb.runtime.stepper import Stepper
+from ledgerlb.runtime.stopping import sleep_or_stop
 
 POLL_SECONDS: Final = 0.5
 """The longest wait for records: bounds how late a stop or a lost log is noticed."""
@@ -134,11 +135,7 @@ class _Loop:
         if self._timing.sleep is not None:
             await self._timing.sleep(wait)
             return
-        try:
-            async with asyncio.timeout(wait):
-                await self._stop.wait()
-        except TimeoutError:
-            pass
+        await sleep_or_stop(self._stop, wait)
 
     async def _tail(self, reader: Reader) -> None:
         """Fold and settle until the stop; whatever is raised ends this reader."""

@@ -1,18 +1,47 @@
-"""The metrics that every process shows under ``/metrics``. Times are seconds."""
+"""The metrics that every process shows under ``/metrics``. Times are seconds.
+
+There is one way to declare a metric of a service: its parts count in plain attributes, and a collector shows them with
+``counter`` and ``gauge`` when Prometheus asks. So a part needs no registry, and several in one process do not collide.
+``Metrics`` holds what the loops measure as they run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from ledgerlb.eventlog.delegating import DelegatingLog
 from ledgerlb.eventlog.port import EventLog, NewRecord
 from ledgerlb.eventlog.topics import Topic
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+
+Values = float | Mapping[tuple[str], float] | Mapping[tuple[str, str], float]
+"""The value of a metric, or its values by one label or two."""
+
+
+def counter(name: str, text: str, values: Values, labels: Sequence[str] = ()) -> CounterMetricFamily:
+    """Return a counter as a collector yields it; ``name`` without ``_total``."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for combination, value in _by_labels(values):
+        family.add_metric(combination, value)
+    return family
+
+
+def gauge(name: str, text: str, values: Values, labels: Sequence[str] = ()) -> GaugeMetricFamily:
+    """Return a gauge as a collector yields it."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for combination, value in _by_labels(values):
+        family.add_metric(combination, value)
+    return family
+
+
+def _by_labels(values: Values) -> list[tuple[tuple[str, ...], float]]:
+    return list(values.items()) if isinstance(values, Mapping) else [((), values)]
 
 
 class Metrics:

@@ -36,6 +36,7 @@ from ledgerlb.runtime.logging import configure
 from ledgerlb.runtime.loop import run_processors
 from ledgerlb.runtime.parts import LateProcessor, Parts, opened
 from ledgerlb.runtime.settings import ProcessSettings, unread_variables
+from ledgerlb.runtime.stopping import sleep_or_stop
 
 CHECK_INTERVAL: Final = 3600.0
 """Seconds between two checks of the topics."""
@@ -101,7 +102,7 @@ def _started(parts: Parts, log: EventLog, health: Health, stop: asyncio.Event) -
 
 async def _run_late(late: LateProcessor, log: EventLog, health: Health, stop: asyncio.Event) -> None:
     while not late.wanted():
-        await _wait(stop, LATE_CHECK)
+        await sleep_or_stop(stop, LATE_CHECK)
         if stop.is_set():
             return
     await run_processors(log, [late.processor], health, stop)
@@ -156,7 +157,7 @@ async def _connect(log: EventLog, settings: ProcessSettings, health: Health, sto
             part.why = str(error)
             wait = backoff.next()
             _logger.warning("the log cannot be reached; trying again", error=str(error), seconds=round(wait, 2))
-            await _wait(stop, wait)
+            await sleep_or_stop(stop, wait)
         else:
             part.contact()
             part.caught_up = True
@@ -185,7 +186,7 @@ async def _check(log: EventLog, health: Health) -> None:
 async def _look_after(log: EventLog, health: Health, stop: asyncio.Event) -> None:
     """Check the topics every hour, and let the log drop the records that it need not keep."""
     while not stop.is_set():
-        await _wait(stop, CHECK_INTERVAL)
+        await sleep_or_stop(stop, CHECK_INTERVAL)
         if stop.is_set():
             return
         try:
@@ -250,12 +251,6 @@ async def _leave(log: EventLog) -> None:
             await log.__aexit__(None, None, None)
     except (TimeoutError, LedgerLBError, OSError) as error:
         _logger.warning("the log did not close properly", error=repr(error))
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
 
 
 @contextlib.contextmanager

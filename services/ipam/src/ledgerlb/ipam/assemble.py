@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ipam.metrics import IpamMetrics
 from ledgerlb.ipam.processor import Ipam
 from ledgerlb.runtime.parts import Parts, Ports
 
@@ -29,5 +30,6 @@ class IpamPorts(Ports):
 
 
 def assemble(settings: DomainSettings, ports: IpamPorts) -> Parts:
-    """Return the parts of IPAM: one processor."""
-    return Parts(processors=(Ipam(settings, ports.clock, ports.decider, ports.projection),))
+    """Return the parts of IPAM: one processor and its metrics."""
+    ipam = Ipam(settings, ports.clock, ports.decider, ports.projection)
+    return Parts(processors=(ipam,), collectors=(IpamMetrics(ipam),))

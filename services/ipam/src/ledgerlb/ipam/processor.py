@@ -2,22 +2,22 @@
 
 The service folds the ledger, the intents and the agents' reports. ``settle`` asks the domain (``ledgerlb.core.ipam``)
 for a decision per network, appends at most one entry per network, and decides nothing more there until it has read
-that entry back: an acknowledgement proves nothing, the fold does. When another replica extended the chain first, our
-entry is rejected, and the same intents are decided again on the new state. Any number of these processes may run at
-once.
+that entry back: only the fold proves that the chain accepted it. When another replica has extended the chain first,
+the fold rejects our entry, and we decide the same intents again on the new state. Any number of these processes may
+run at once.
 
-A network whose ledger is damaged, or was written by a newer version, gets no more entries; the others go on. The
+A network whose ledger is damaged, or was written by a newer version, gets no more entries. The others continue. The
 service decides nothing before the selector has marked the intents topic as complete (``IntentsSynced``).
 """
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import Counter, Gauge
+import structlog
 
 from ledgerlb.core.errors import EventLogError, LedgerCorrupt, LedgerDamaged
 from ledgerlb.core.intents.model import AddressIntent, NetworkOffer, Withdrawal
@@ -30,15 +30,18 @@ from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.runtime.projection import Projection
 
-ENTRIES: Final = Counter("ledgerlb_ipam_entries", "Own ledger entries by fate", ["fate"])
-EVENTS: Final = Counter("ledgerlb_ipam_events", "Events of accepted ledger entries by type", ["type"])
-DAMAGED: Final = Gauge("ledgerlb_ipam_damaged_networks", "Networks that decide nothing because their ledger is damaged")
+FATES: Final = ("accepted", "rejected", "too-large")
+"""What can become of an entry that this process writes."""
 
-_log: Final = logging.getLogger("ledgerlb.ipam")
+_logger = structlog.get_logger(__name__)
 
 
 class Ipam:
-    """See module. ``decider`` names this process in every entry that it writes."""
+    """See module.
+
+    ``decider`` names this process in every entry that it writes. ``entries`` counts those by fate (``FATES``),
+    ``events`` the events of all accepted entries by type.
+    """
 
     name = "ipam"
     reads: tuple[Topic, ...] = (INTENTS, LEDGER, REPORTS)
@@ -55,13 +58,14 @@ class Ipam:
         self._settings = settings
         self._clock = clock
         self._decider = decider
+        self.entries: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything that was folded."""
         self._projection.reset()
         self.fold = self._projection.ledger
-        DAMAGED.set(0)
         self.intents = self._projection.intents
         self.agents = self._projection.agents
         self.queues: dict[str, NetworkQueue] = {}
@@ -80,7 +84,7 @@ class Ipam:
             self._take_report(record)
 
     def _touch(self, network: str) -> NetworkQueue:
-        """The queue of a network that the next ``settle`` looks at."""
+        """Mark the network for the next ``settle`` and return its queue."""
         self._touched[network] = None
         return self._queue(network)
 
@@ -112,26 +116,25 @@ class Ipam:
         queue = self._touch(entry.network)
         accepted = isinstance(outcome, Accepted)
         if entry.decider == self._decider:
-            ENTRIES.labels("accepted" if accepted else "rejected").inc()
+            self.entries["accepted" if accepted else "rejected"] += 1
         if accepted:
             self._follow(queue, entry)
         queue.read_back(record.offset)
 
     def _stop_deciding(self, record: Record) -> None:
-        """Report a network whose ledger has become damaged: nothing is decided there any more."""
+        """Stop deciding in a network whose ledger is damaged, and report it once."""
         self._queue(record.key).read_back(record.offset)
-        DAMAGED.set(len(self.fold.damage))
         damage = self.fold.damage[record.key]
         if damage.offset == record.offset:
-            _log.error("network %s: no more decisions: %s", record.key, damage.text())
+            _logger.error("the ledger is damaged; nothing is decided here", network=record.key, error=damage.text())
 
     def problems(self) -> list[str]:
-        """Lines for the readiness probe, one per network that decides nothing because its ledger is damaged."""
+        """Return a line for the readiness probe for each network whose ledger is damaged."""
         return [f"network {name}: {damage.reason}: {damage.text()}" for name, damage in self.fold.damage.items()]
 
     def _follow(self, queue: NetworkQueue, entry: Entry) -> None:
         for event in entry.events:
-            EVENTS.labels(type(event).__name__).inc()
+            self.events[type(event).__name__] += 1
         refusals = self.fold.networks[entry.network].refusals
         queue.add(woken_by(entry, refusals, self.intents.intents_for(entry.network)))
 
@@ -158,8 +161,8 @@ class Ipam:
                 continue
             try:
                 proposal = self._propose(queue, now)
-            except LedgerCorrupt as error:  # a bug in the decision: the other networks go on
-                _log.exception("network %s: its decision contradicts its state: %s", name, error)
+            except LedgerCorrupt as error:  # a bug in the decision: continue with the other networks
+                _logger.exception("a decision contradicts the state; this is a bug", network=name, error=str(error))
                 continue
             if len(proposal.entry) > LEDGER.max_bytes:
                 self._set_aside(queue, proposal)
@@ -189,12 +192,14 @@ class Ipam:
         if queue.oversized_at == seq:
             return
         queue.oversized_at = seq
-        ENTRIES.labels("too-large").inc()
-        _log.error(
-            "network %s: no decision is possible, because its entry would have %d bytes and a record holds at most %d; "
-            "a change of its prefixes concerns too many holders at once: take it back, or make it in smaller steps",
-            queue.network, len(proposal.entry), LEDGER.max_bytes,
-        )  # fmt: skip
+        self.entries["too-large"] += 1
+        _logger.error(
+            "a decision does not fit into a record: its prefixes change for too many holders at once; undo the change, "
+            "or make it in smaller steps",
+            network=queue.network,
+            bytes=len(proposal.entry),
+            limit=LEDGER.max_bytes,
+        )
 
     async def _append(self, log: EventLog, proposals: list[tuple[NetworkQueue, Proposal]]) -> None:
         if not proposals:
@@ -202,8 +207,8 @@ class Ipam:
         try:
             offsets = await log.append(LEDGER, [NewRecord(queue.network, entry) for queue, (_, entry) in proposals])
         except EventLogError:
-            # Nobody knows whether the log has the entries. If it has, they will be read; deciding again on the old
-            # head is harmless, because the chain rejects the second entry.
+            # The log may or may not have the entries. If it has, this process will read them. Deciding again on the
+            # old head is harmless, because the chain rejects the second entry.
             for queue, (decision, _) in proposals:
                 self._touch(queue.network).add(decision.considered)
             raise

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import structlog
 
 from ledgerlb.core.cluster.facts import KINDS, AnyFact, Synced, encode_fact, fact_key, key_of
 from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
@@ -29,7 +29,9 @@ from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.pods import PodFilter
 from ledgerlb.kube.source import Batch, Listed, ObjectSource, ProblemLog
+from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.pace import Pace
+from ledgerlb.runtime.stopping import sleep_or_stop
 
 MAX_RECORDS: Final = 2000
 """Most records of one append."""
@@ -39,7 +41,7 @@ RECHECK_SECONDS: Final = 30.0
 """Seconds between a failed append and one more comparison with the log: what was on its way may have arrived late."""
 _MARKER: Final = "Synced"
 
-_log: Final = logging.getLogger("ledgerlb.watcher")
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class _Kind:
 
 
 class Observer:
-    """See module. ``clock`` gives monotonic seconds, ``jitter`` a number from 0 to 1."""
+    """See module. ``clock`` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -75,12 +77,10 @@ class Observer:
         *,
         problems: ProblemLog | None = None,
         clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
         self._problems = problems or ProblemLog()
         self._clock = clock
-        self._jitter = jitter
         self._pods = PodFilter()
         self._kinds: dict[str, _Kind] = {}
         self._differing: dict[str, None] = {}
@@ -313,7 +313,7 @@ class Observer:
             appended = await self._flush_once(log) if self._differing else 0
         except LogUnavailable as error:
             self.failures += 1
-            _log.warning("facts could not be appended, the log is read again: %s", error)
+            _logger.warning("cannot append facts; reading the log again", error=str(error))
             if await self._keep_trying(self.recover, log, stop):
                 self._recheck_at = self._clock() + RECHECK_SECONDS
                 self._woken.set()
@@ -324,15 +324,14 @@ class Observer:
 
     async def _keep_trying(self, step: Callable[[EventLog], Any], log: EventLog, stop: asyncio.Event) -> bool:
         """Call ``step`` until the log answers, with growing pauses; False when stopped first."""
-        pause, most = BACK_OFF
+        backoff = Backoff(*BACK_OFF)
         while not stop.is_set():
             try:
                 await step(log)
             except LogUnavailable as error:
-                _log.warning("the log does not answer: %s", error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause * (0.5 + self._jitter() / 2))
-                pause = min(most, pause * 2)
+                wait = backoff.next()
+                _logger.warning("cannot reach the log; trying again", error=str(error), seconds=round(wait, 2))
+                await sleep_or_stop(stop, wait)
             else:
                 return True
         return False

@@ -15,12 +15,13 @@ Concurrency: ``take`` and ``settle`` never wait for the cluster. ``settle`` hand
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+import structlog
 
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import ClusterRefused
@@ -47,7 +48,7 @@ change without a word to us."""
 MAX_STEPS: Final = 8
 """Writes for one Service in a row before others get their turn."""
 
-_log: Final = logging.getLogger("ledgerlb.watcher")
+_logger = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 
@@ -222,7 +223,7 @@ class Publisher:
         before, message = self._refused.get(name), str(refused)
         until = self._clock() + timedelta(seconds=RETRY)
         self._refused[name] = _Refused(version, patch.timeless(), message, until)
-        _log.error("Service %s: %s", name, refused)
+        _logger.error("the API server refused a write", service=name, step=patch.step, error=str(refused))
         fact = self._state.services.get(name)
         if fact is not None and (before is None or before.message != message):
             self._announcer.event(about(fact), Reason.STATUS_REFUSED, message, warning=True, identity=patch.step)

@@ -18,19 +18,20 @@ Concurrency: everything happens on one event loop; only ``work`` and background 
 from __future__ import annotations
 
 import asyncio
-import logging
-import zlib
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
+
 from ledgerlb.core.errors import ClusterUnavailable, LedgerLBError
+from ledgerlb.runtime.backoff import KeyedBackoff, doubled
 
 OUTAGE: Final = 8
 BACKGROUND_TRIES: Final = 5
 
-_log: Final = logging.getLogger("ledgerlb.watcher")
+_logger = structlog.get_logger(__name__)
 
 Work = Callable[[str], Awaitable[None]]
 BackgroundTask = Callable[[], Awaitable[object]]
@@ -68,7 +69,7 @@ class WorkQueue:
         """What is pending too, but failed the last time."""
         self._running: set[str] = set()
         self._again: set[str] = set()
-        self._tries: dict[str, int] = {}
+        self._backoff = KeyedBackoff(self._limits.first, self._limits.longest)
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._background: deque[_Waiting] = deque()
         self._background_runs = False
@@ -91,7 +92,7 @@ class WorkQueue:
         self._start()
 
     def _queue(self, name: str) -> None:
-        (self._failed_before if name in self._tries else self._pending)[name] = None
+        (self._failed_before if name in self._backoff else self._pending)[name] = None
 
     def add_background(self, task: BackgroundTask) -> None:
         """Do this when there is time."""
@@ -106,7 +107,7 @@ class WorkQueue:
         self._pending.clear()
         self._failed_before.clear()
         self._again.clear()
-        self._tries.clear()
+        self._backoff.clear()
         for handle in self._delayed.values():
             handle.cancel()
         self._delayed.clear()
@@ -171,10 +172,10 @@ class WorkQueue:
         except ClusterUnavailable as error:
             self._failed(name, error)
         except LedgerLBError as error:
-            _log.error("work on %s failed: %s", name, error)
-        except Exception:  # noqa: BLE001 - one name's trouble never stops the others
+            _logger.error("work failed", name=name, error=str(error))  # noqa: TRY400 - an error that we raise
+        except Exception:
             self.counts["failed"] += 1
-            _log.exception("unexpected error while working on %s; this is a bug", name)
+            _logger.exception("unexpected error; this is a bug", name=name)
         else:
             self._succeeded(name)
         finally:
@@ -190,12 +191,10 @@ class WorkQueue:
     def _failed(self, name: str, error: ClusterUnavailable) -> None:
         self.counts["failed"] += 1
         self._failures += 1
-        tries = self._tries[name] = self._tries.get(name, 0) + 1
-        delay = min(self._limits.longest, self._limits.first * 2.0 ** min(tries - 1, 30))
-        # Spread by name, so that what failed together does not come back together.
-        delay *= 0.5 + zlib.crc32(f"{name}/{tries}".encode()) / 2**33
-        delay = max(delay, min(getattr(error, "retry_after", 0.0), self._limits.longest))
-        _log.warning("%s; again in %.1f s", error, delay)
+        delay = self._backoff.next(name, getattr(error, "retry_after", 0.0))
+        _logger.warning(
+            "the cluster is unavailable; trying again", name=name, error=str(error), seconds=round(delay, 1)
+        )
         self._delayed[name] = asyncio.get_running_loop().call_later(delay, self._resume, name)
 
     def _resume(self, name: str) -> None:
@@ -203,7 +202,7 @@ class WorkQueue:
             self.add(name)
 
     def _succeeded(self, name: str) -> None:
-        self._tries.pop(name, None)
+        self._backoff.reset(name)
         if self._failures >= OUTAGE:
             for waiting in list(self._delayed):
                 self._delayed[waiting].cancel()
@@ -234,17 +233,18 @@ class WorkQueue:
         except ClusterUnavailable as error:
             waiting.tries += 1
             if waiting.tries < BACKGROUND_TRIES:
-                waiting.not_before = asyncio.get_running_loop().time() + self._limits.first * 2**waiting.tries
+                delay = doubled(self._limits.first, self._limits.longest, waiting.tries)
+                waiting.not_before = asyncio.get_running_loop().time() + delay
                 self._background.append(waiting)
             else:
                 self.counts["dropped"] += 1
-                _log.warning("given up: %s", error)
+                _logger.warning("gave up a background task", error=str(error), tries=waiting.tries)
         except LedgerLBError as error:
             self.counts["dropped"] += 1
-            _log.warning("given up: %s", error)
-        except Exception:  # noqa: BLE001 - see _run
+            _logger.warning("gave up a background task", error=str(error))
+        except Exception:
             self.counts["failed"] += 1
-            _log.exception("unexpected error; this is a bug")
+            _logger.exception("unexpected error in a background task; this is a bug")
         finally:
             self._background_runs = False
             now = asyncio.get_running_loop().time()

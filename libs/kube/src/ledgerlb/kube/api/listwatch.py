@@ -204,7 +204,7 @@ class ListWatch:
 
     async def _pause(self, at_least: float = 0.0) -> None:
         """Sleep for the next pause, or as long as the server asks, up to the longest pause."""
-        await asyncio.sleep(max(self._backoff.next(), min(at_least, self._settings.pause[1])))
+        await asyncio.sleep(self._backoff.next(at_least))
 
     async def _stream(self, served: str) -> None:
         shortest, longest = self._settings.watch

@@ -5,18 +5,20 @@ endpoint is not deleted.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from typing import Any, Final, Protocol
+
+import structlog
 
 from ledgerlb.core.errors import ClusterError, InvalidSetting
 
 OLDEST: Final = (1, 29)
 """The oldest version of Kubernetes that LedgerLB works with."""
+_NEEDED: Final = f"Kubernetes {OLDEST[0]}.{OLDEST[1]} or newer"
 ASK_SECONDS: Final = 5.0
 """Seconds to wait for the server's version at start."""
 
-_log: Final = logging.getLogger("ledgerlb.kube")
+_logger = structlog.get_logger(__name__)
 
 
 class Api(Protocol):
@@ -30,20 +32,20 @@ class Api(Protocol):
 async def check_version(api: Api, server: str) -> None:
     """Ask the API server at ``server`` (its address, for people) for its version once.
 
-    Raises InvalidSetting where it is too old. Where the version cannot be learnt within ``ASK_SECONDS``, a warning
-    says so and the start goes on: an API server that is down must not keep the rest of the process down.
+    Raises InvalidSetting if it is too old. If the server does not tell its version within ``ASK_SECONDS``, log a
+    warning and continue: an API server that is down must not keep the rest of the process down.
     """
     try:
         async with asyncio.timeout(ASK_SECONDS):
             answer = await api.get("/version")
     except (ClusterError, TimeoutError) as error:
         why = str(error) or f"no answer within {ASK_SECONDS:g} s"
-        _log.warning("cannot ask API server %s for its version (%s); %s or newer is needed", server, why, _text(OLDEST))
+        _logger.warning("cannot ask the API server for its version", server=server, error=why, needed=_NEEDED)
         return
     version = _version(answer)
     if version is None:
-        said = answer.get("gitVersion")
-        _log.warning("API server %s: %r is not a version; %s or newer is needed", server, said, _text(OLDEST))
+        found = answer.get("gitVersion")
+        _logger.warning("cannot read the version of the API server", server=server, version=found, needed=_NEEDED)
     elif version < OLDEST:
         raise InvalidSetting(
             f"API server {server}",

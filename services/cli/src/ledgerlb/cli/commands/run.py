@@ -37,6 +37,7 @@ from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.logview import ServiceLine
 from ledgerlb.runtime.parts import ExtraTask
 from ledgerlb.runtime.settings import process_settings
+from ledgerlb.runtime.stopping import sleep_or_stop
 
 REFRESH: Final = 0.25
 """Seconds between two pictures of the live table."""
@@ -153,7 +154,7 @@ def _live_table(follower: Follower) -> ExtraTask:
                     handler.setStream(sys.stderr)
             while not stop.is_set():
                 display.update(_picture(follower, health, terminal), refresh=True)
-                await _pause(stop, REFRESH)
+                await sleep_or_stop(stop, REFRESH)
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.StreamHandler):
                     handler.setStream(sys.__stderr__)
@@ -186,7 +187,7 @@ def _log_lines(follower: Follower) -> ExtraTask:
             if follower.changed.is_set():
                 follower.changed.clear()
                 before = _log_changes(follower.lines(), before)
-            await _pause(stop, REFRESH)
+            await sleep_or_stop(stop, REFRESH)
 
     return log_lines
 
@@ -209,14 +210,6 @@ def _log_changes(lines: Iterable[ServiceLine], before: dict[str, tuple[object, .
         if name not in now:
             _logger.info("service", name=name, state="Deleted")
     return now
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 def report(follower: Follower, output: Output) -> None:

@@ -14,12 +14,13 @@ seconds. Whoever changes an object again and again waits longer for each revert,
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+import structlog
 
 from ledgerlb.cn2 import Wanted, covers
 from ledgerlb.cn2.model import CARRIED_ANNOTATION, DEFAULT_VERSION, GROUP, MANAGED_BY, MANAGED_BY_LABEL
@@ -29,6 +30,7 @@ from ledgerlb.core.index import Index
 from ledgerlb.core.reasons import Reason
 from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
+from ledgerlb.runtime.backoff import doubled
 from ledgerlb.runtime.due import is_due
 from ledgerlb.watcher.objects.table import Key, ObjectTable
 
@@ -51,7 +53,7 @@ _OPTIONAL_SPEC: Final = {
 }
 """Fields of a spec that are ours also when they are not wanted: they are then removed."""
 
-_log: Final = logging.getLogger("ledgerlb.watcher")
+_logger = structlog.get_logger(__name__)
 
 Say = Callable[[str, str, str], None]
 """(reason, message, identity) → an Event on whoever the object is for."""
@@ -165,12 +167,12 @@ class ObjectReconciler:
         self._reverts[key] = (count, now)
         self.counts["reverted"] += 1
         what = "was deleted by somebody else and is made again" if current is None else "was changed by somebody else"
-        text = f"{_said(key)} {what}" + ("" if current is None else "; the change is reverted")
-        say(Reason.FOREIGN_CHANGE_REVERTED, text, f"{_said(key)} {now.isoformat()}")
+        text = f"{_text(key)} {what}" + ("" if current is None else "; the change is reverted")
+        say(Reason.FOREIGN_CHANGE_REVERTED, text, f"{_text(key)} {now.isoformat()}")
         del self._in_step[key]  # told once
         if count <= _FREE_REVERTS:
             return True
-        self._stop(key, wanted, current, min(RETRY, 2.0 ** (count - _FREE_REVERTS)))
+        self._stop(key, wanted, current, doubled(1.0, RETRY, count - _FREE_REVERTS))
         return False
 
     async def _create(self, key: Key, wanted: Wanted, say: Say) -> bool:
@@ -232,9 +234,9 @@ class ObjectReconciler:
     def _leave(self, key: Key, wanted: Wanted, current: AnyFact | None, say: Say) -> None:
         self._stop(key, wanted, current, RETRY)
         text = (
-            f"{_said(key)} exists already and has no label {MANAGED_BY_LABEL}={MANAGED_BY}: it is left alone; remove it"
+            f"{_text(key)} exists already and has no label {MANAGED_BY_LABEL}={MANAGED_BY}: it is left alone; remove it"
         )
-        say(Reason.OBJECT_NOT_OURS, text, _said(key))
+        say(Reason.OBJECT_NOT_OURS, text, _text(key))
 
     def refused(self, key: Key, current: AnyFact, refused: ClusterRefused, say: Say, owner: str) -> None:
         """A write that the caller made itself was refused: tell, and stop until something changes."""
@@ -246,7 +248,7 @@ class ObjectReconciler:
     ) -> None:
         self.counts["refused"] += 1
         self._stop(key, wanted, current, RETRY)
-        _log.error("%s: %s", _said(key), refused)
+        _logger.error("the API server refused a write", object=_text(key), error=str(refused))
         say(Reason.OBJECT_REFUSED, str(refused), "")
 
     def _stop(self, key: Key, wanted: Wanted | None, current: AnyFact | None, seconds: float) -> None:
@@ -277,5 +279,5 @@ def _patch(wanted: Wanted, current: AnyFact) -> dict[str, Any]:
     }
 
 
-def _said(key: Key) -> str:
+def _text(key: Key) -> str:
     return f"{key[0]} {key[1]}"

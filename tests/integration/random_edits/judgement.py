@@ -9,7 +9,7 @@ from typing import Final
 from ledgerlb.cn2.compare import covers
 from ledgerlb.cn2.model import OWNER_ANNOTATION, Wanted
 from ledgerlb.cn2.service_objects import service_objects
-from ledgerlb.cn2.view import Looked, ObjectsView
+from ledgerlb.cn2.view import ObjectsView, TrackedLookups
 from ledgerlb.core.cluster.facts import ServiceFact, decode_fact
 from ledgerlb.core.cluster.services import basis_of, families_of, is_ours
 from ledgerlb.core.ledger.records import Holding
@@ -294,7 +294,7 @@ class Judgement:
             yield f"{kind} {name} is missing"
 
     def _objects_of(self, case: Case) -> tuple[Wanted, ...]:
-        looked = Looked(self._objects_view)
+        looked = TrackedLookups(self._objects_view)
         return service_objects(looked, case.fact, case.holdings, self._sharers, self._settings).objects
 
     def _sharers(self, network: str, address: str) -> tuple[str, ...]:

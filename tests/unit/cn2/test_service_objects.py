@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.cn2 import Looked, ObjectsView, ServiceObjects, Wanted, service_objects
+from ledgerlb.cn2 import ObjectsView, ServiceObjects, TrackedLookups, Wanted, service_objects
 from ledgerlb.cn2.model import MAX_NAME, object_name
 from ledgerlb.core.cluster.facts import (
     AnyFact,
@@ -65,7 +65,7 @@ def made(
     for one in (fact, *facts):
         view.take(key_of(one), one)
     held = holdings or (holding("192.0.2.2"),)
-    return service_objects(Looked(view), fact, held, lambda _n, _a: sharers, DomainSettings(), **more)
+    return service_objects(TrackedLookups(view), fact, held, lambda _n, _a: sharers, DomainSettings(), **more)
 
 
 def floats(found: ServiceObjects) -> dict[str, dict[str, Any]]:
@@ -321,7 +321,7 @@ def test_what_was_looked_at_is_remembered_and_what_changes_it_is_named():
     view = ObjectsView()
     for one in (service(), slice_of(endpoint("p", "10.0.0.1"))):
         view.take(key_of(one), one)
-    looked = Looked(view)
+    looked = TrackedLookups(view)
     service_objects(looked, service(), (holding("192.0.2.2"),), lambda _n, _a: (), DomainSettings())
     new = vmi("p-eth0", "p")
     assert view.take(key_of(new), new) & looked.keys

@@ -147,7 +147,7 @@ def test_an_excluded_node_is_no_next_hop_and_its_ready_pods_do_not_keep_others_f
         endpoint_slice("web-1", endpoint("10.1.1.1", "n1", "shop/a"), leaving),
     )
     assert weights(path_set) == {"n2": 1}
-    assert path_set.notes == ("Service shop/web: node n1 is excluded by its label and is no next hop",)
+    assert path_set.notes == ("Service shop/web: node n1 is excluded by its label and gets no traffic",)
 
 
 def test_an_endpoint_without_node_is_placed_by_the_pod_that_has_its_address() -> None:

@@ -26,7 +26,7 @@ def test_a_holder_that_is_not_there_gets_nothing_forwarded() -> None:
     path_set = planned(*NODES, endpoint_slice("web-1", endpoint("10.1.1.1", "n1")))
     assert path_set.services == ("shop/web",)
     assert path_set.next_hops == ()
-    assert path_set.notes == ("Service shop/web is not there: nothing is forwarded to it",)
+    assert path_set.notes == ("Service shop/web does not exist: nothing is forwarded to it",)
 
 
 def test_a_release_is_an_order_to_withdraw_that_names_its_entry() -> None:

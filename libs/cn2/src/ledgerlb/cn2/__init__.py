@@ -10,14 +10,14 @@ from ledgerlb.cn2.compare import covers
 from ledgerlb.cn2.model import Note, Wanted
 from ledgerlb.cn2.network_objects import NadObjects, nad_objects
 from ledgerlb.cn2.service_objects import ServiceObjects, service_objects
-from ledgerlb.cn2.view import Looked, ObjectsView
+from ledgerlb.cn2.view import ObjectsView, TrackedLookups
 
 __all__ = [
-    "Looked",
     "NadObjects",
     "Note",
     "ObjectsView",
     "ServiceObjects",
+    "TrackedLookups",
     "Wanted",
     "covers",
     "nad_objects",

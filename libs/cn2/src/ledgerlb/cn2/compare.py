@@ -1,8 +1,8 @@
-"""Whether an object in the cluster shows what is wanted of it.
+"""Compare an object in the cluster with the wanted one.
 
-CN2's API server fills in what its clients leave out (``uid`` in references, defaults), so an object may say more than
-was asked for, at any depth; lists must have as many items. The version in an ``apiVersion`` does not matter: the
-server converts.
+CN2's API server fills in what its clients leave out (``uid`` in references, defaults), so an object may hold more than
+LedgerLB wrote, at any depth. Lists must have as many items. The version in an ``apiVersion`` does not matter, because
+the server converts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EMPTY: Mapping[str, str] = {}
 
 
 def covers(actual: AnyFact, wanted: AnyFact) -> bool:
-    """Whether ``actual`` shows everything that ``wanted`` (the fact of the wanted object) says."""
+    """Return whether ``actual`` has everything that ``wanted`` (the fact of the wanted object) has."""
     if not includes(actual.annotations, wanted.annotations):
         return False
     match actual, wanted:
@@ -37,7 +37,7 @@ def _network(fact: VirtualNetworkFact) -> tuple[Any, ...]:
 
 
 def includes(actual: Any, wanted: Any, field: str = "") -> bool:
-    """Whether a JSON value holds everything that another one does; see module."""
+    """Return whether a JSON value holds everything that another one does; see module."""
     if isinstance(wanted, Mapping):
         if not isinstance(actual, Mapping):
             return False

@@ -1,8 +1,8 @@
 """Which interfaces of CN2 forward for a Service, and to which port: the part of a FloatingIP that follows endpoints.
 
-A FloatingIP has one port map for all its interfaces. So pods on which a named target port means different numbers
-cannot all be served: the largest group of pods that agree on every port is taken (among equals the one with most ports,
-then the one with the lowest numbers), and the others are told. Pods that have none of the ports are in no group.
+A FloatingIP has one port map for all its interfaces. So it cannot serve pods on which a named target port means
+different numbers. The largest group of pods that agree on every port gets the traffic (among equals the one with most
+ports, then the one with the lowest numbers), and a note names the others. Pods without any of the ports do not count.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledgerlb.cn2.model import Note
-from ledgerlb.cn2.view import Looked
+from ledgerlb.cn2.view import TrackedLookups
 from ledgerlb.core.addresses import Family, parse
 from ledgerlb.core.cluster.facts import EndpointPort, ServiceFact, ServicePort, VirtualMachineInterfaceFact
 from ledgerlb.core.cluster.services import SUPPORTED_PROTOCOLS
@@ -31,8 +31,9 @@ Numbers = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """(protocol, port, target port) of each port, and interfaces by full name. ``outward`` are those that traffic from
-    outside may take: nodes may be excluded from that.
+    """(protocol, port, target port) of each port, and interfaces by full name.
+
+    ``outward`` are the interfaces for traffic from outside, without those on excluded nodes.
     """
 
     ports: tuple[tuple[str, int, int], ...]
@@ -41,8 +42,8 @@ class Forwarding:
     notes: tuple[Note, ...] = ()
 
 
-def forwarding(facts: Looked, service: ServiceFact, family: Family, external: str) -> Forwarding:
-    """What forwards for one family of the Service, as seen from the external network."""
+def forwarding(facts: TrackedLookups, service: ServiceFact, family: Family, external: str) -> Forwarding:
+    """Return what forwards for one family of the Service, as seen from the external network."""
     wanted = _frontends(service)
     found, _ = backends_of(facts, service, family, external)
     alive = [backend for backend in found if backend.state != "out" and backend.ports]
@@ -59,7 +60,7 @@ def forwarding(facts: Looked, service: ServiceFact, family: Family, external: st
 
 
 def _frontends(service: ServiceFact) -> tuple[ServicePort, ...]:
-    """The Service's ports that can be forwarded, one for each (protocol, port)."""
+    """Return the Service's ports that can be forwarded, one for each (protocol, port)."""
     found: dict[tuple[str, int], ServicePort] = {}
     for port in service.ports:
         if port.protocol in SUPPORTED_PROTOCOLS:
@@ -70,7 +71,7 @@ def _frontends(service: ServiceFact) -> tuple[ServicePort, ...]:
 def _agreed(
     service: ServiceFact, wanted: Sequence[ServicePort], serving: Sequence[tuple[Backend, Numbers]]
 ) -> tuple[Numbers, tuple[Note, ...]]:
-    """The target ports that most pods have; without pods, the numbers that the Service itself states."""
+    """Return the target ports that most pods have; without pods, the numbers in the Service itself."""
     groups: dict[Numbers, set[str]] = {}
     for backend, offered in serving:
         groups.setdefault(offered, set()).add(backend.pod)
@@ -90,12 +91,14 @@ def _agreed(
 
 
 def _stated(port: ServicePort) -> int:
-    """The target port by number; 0 for a named one, which only endpoints can tell."""
+    """Return the target port by number; 0 for a named one, which only endpoints resolve."""
     return (port.target_port or port.port) if isinstance(port.target_port, int) else 0
 
 
-def _offers(facts: Looked, service: ServiceFact, wanted: Sequence[ServicePort], family: Family) -> dict[str, Numbers]:
-    """What the endpoints offer at each address; the lowest number where they contradict each other."""
+def _offers(
+    facts: TrackedLookups, service: ServiceFact, wanted: Sequence[ServicePort], family: Family
+) -> dict[str, Numbers]:
+    """Return the ports that endpoints offer at each address; the lowest number where they contradict each other."""
     found: dict[str, Numbers] = {}
     for text, ports in _endpoints(facts, service, family):
         address = parse(text)
@@ -107,7 +110,9 @@ def _offers(facts: Looked, service: ServiceFact, wanted: Sequence[ServicePort], 
     return found
 
 
-def _endpoints(facts: Looked, service: ServiceFact, family: Family) -> Iterator[tuple[str, tuple[EndpointPort, ...]]]:
+def _endpoints(
+    facts: TrackedLookups, service: ServiceFact, family: Family
+) -> Iterator[tuple[str, tuple[EndpointPort, ...]]]:
     for fact in facts.slices_of(service.full_name):
         if fact.address_type == _SLICE_TYPES[family]:
             yield from ((endpoint.addresses[0], fact.ports) for endpoint in fact.endpoints if endpoint.addresses)
@@ -117,34 +122,35 @@ def _endpoints(facts: Looked, service: ServiceFact, family: Family) -> Iterator[
 
 
 def _number(port: ServicePort, offered: Sequence[EndpointPort]) -> int:
-    """The number that the endpoints offer for a port of the Service; 0 where they offer none."""
+    """Return the number that the endpoints offer for a port of the Service; 0 where they offer none."""
     matching = [o for o in offered if (o.name, o.protocol) == (port.name, port.protocol)]
     return min((o.port or _stated(port) or port.port for o in matching), default=0)
 
 
-def _interface(facts: Looked, backend: Backend) -> str:
-    """The full name of CN2's interface of the pod on the backend's network, empty where there is none (yet)."""
+def _interface(facts: TrackedLookups, backend: Backend) -> str:
+    """Return the full name of CN2's interface of the pod on the backend's network, empty while there is none."""
     here = [vmi for vmi in facts.interfaces_of(backend.pod) if not vmi.deleting]
     network = backend.network or _primary(facts, backend.pod, here)
     return min((vmi.full_name for vmi in here if vmi.network == network), default="")
 
 
-def _primary(facts: Looked, pod: str, here: Sequence[VirtualMachineInterfaceFact]) -> str:
-    """The network of the pod's primary interface: as its network-status says, else by CN2's name for it, else the
-    only one there is. Never another one of several.
+def _primary(facts: TrackedLookups, pod: str, here: Sequence[VirtualMachineInterfaceFact]) -> str:
+    """Return the network of the pod's primary interface, empty where several networks leave it open.
+
+    The network-status decides, else CN2's name for the network, else the only network that the pod has.
     """
     fact = facts.pod(pod)
-    said = _said(fact.network_status) if fact is not None else ""
-    if said:
-        return said
+    default = _default_network(fact.network_status) if fact is not None else ""
+    if default:
+        return default
     networks = sorted({vmi.network for vmi in here if vmi.network})
     named = [network for network in networks if network.rpartition("/")[2] == DEFAULT_POD_NETWORK]
     candidates = named or networks
     return candidates[0] if len(candidates) == 1 else ""
 
 
-def _said(network_status: str) -> str:
-    """The network of the interface that the network-status calls the default one, empty where it calls none so."""
+def _default_network(network_status: str) -> str:
+    """Return the network of the interface that the network-status marks as default, empty where it marks none."""
     try:
         entries = load_json(network_status) if network_status else []
     except (ValueError, RecursionError):
@@ -156,6 +162,6 @@ def _said(network_status: str) -> str:
     return ""
 
 
-def _excluded(facts: Looked, node: str) -> bool:
+def _excluded(facts: TrackedLookups, node: str) -> bool:
     fact = facts.node(node) if node else None
     return fact is not None and fact.excluded

@@ -1,4 +1,4 @@
-"""What an object of CN2 is to look like, its name, and how objects refer to one another.
+"""The wanted form of a CN2 object, its name, and how objects refer to one another.
 
 A reference is a Kubernetes ObjectReference plus ``fqName``, the list of names that CN2 knows the object by:
 ``[default-domain, namespace, name]`` for a namespaced object, ``[name]`` for a cluster-scoped one.
@@ -15,7 +15,7 @@ from ledgerlb.core.cluster.facts import Fact
 
 GROUP: Final = "core.contrail.juniper.net"
 DEFAULT_VERSION: Final = "v1alpha1"
-"""The API version where the cluster does not tell which it serves (a folder of manifests, a scenario)."""
+"""The API version for a cluster that does not report which one it serves (a folder of manifests, a scenario)."""
 DOMAIN: Final = "default-domain"
 
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
@@ -33,7 +33,7 @@ _HASH: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An object as it is wanted: what is stated here must be so, what is not may be anything."""
+    """A wanted object: the cluster must have every field that is set here, and may have any others."""
 
     kind: str
     namespace: str
@@ -49,7 +49,7 @@ class Wanted:
         return self.kind, f"{self.namespace}/{self.name}" if self.namespace else self.name
 
     def body(self) -> dict[str, Any]:
-        """The whole object as it would be created."""
+        """Return the whole object, ready to create."""
         place = {"namespace": self.namespace} if self.namespace else {}
         return {
             "apiVersion": f"{GROUP}/{self.version}",
@@ -66,14 +66,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to tell about an object's owner: a reason word and a sentence."""
+    """A remark about an object's owner: a reason and a sentence."""
 
     reason: str
     message: str
 
 
 def object_name(*parts: str) -> str:
-    """A name made of ``parts``; one that would be too long is cut, and made unique by a digest of the whole."""
+    """Return a name made of ``parts``; cut one that is too long, and make it unique by a digest of the whole."""
     name = ".".join(("ledgerlb", *parts))
     if len(name) <= MAX_NAME:
         return name
@@ -82,7 +82,7 @@ def object_name(*parts: str) -> str:
 
 
 def reference(kind: str, full_name: str, version: str) -> dict[str, Any]:
-    """The reference to an object (``namespace/name``, or ``name`` of a cluster-scoped one)."""
+    """Return the reference to an object (``namespace/name``, or ``name`` of a cluster-scoped one)."""
     namespace, _, name = full_name.rpartition("/")
     found: dict[str, Any] = {"apiVersion": f"{GROUP}/{version}", "kind": kind}
     if namespace:
@@ -91,7 +91,7 @@ def reference(kind: str, full_name: str, version: str) -> dict[str, Any]:
 
 
 def owners_of(fact: Fact) -> tuple[str, ...]:
-    """The Services (``namespace/name``) for which an InstanceIP or FloatingIP stands, as its annotation says."""
+    """Return the Services (``namespace/name``) that an InstanceIP or FloatingIP serves, from its annotation."""
     names = (name.strip() for name in fact.annotations.get(OWNER_ANNOTATION, "").split(","))
     return tuple(dict.fromkeys(name for name in names if name))
 

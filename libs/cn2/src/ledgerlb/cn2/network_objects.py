@@ -1,7 +1,7 @@
-"""What a NetworkAttachmentDefinition stands for: a VirtualNetwork of its name, and a Subnet for each family.
+"""The objects of a NetworkAttachmentDefinition: a VirtualNetwork of its name, and a Subnet for each family.
 
-The NAD's JSON is read by the rules by which networks are derived, looking at the NAD alone: what its objects say
-follows from it, never the other way round.
+The NAD's JSON is read by the rules that derive networks, but from the NAD alone: its objects follow from it, and never
+the other way round.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ NAD_FINALIZER: Final = "ledgerlb.io/virtual-network"
 
 @dataclass(frozen=True, slots=True)
 class NadObjects:
-    """Subnets, then the VirtualNetwork, none for a NAD that cannot be used; ``status`` is what the NAD's annotation
-    is to say. ``valid`` False: what an earlier, valid state of the NAD made stays as it is.
+    """Subnets, then the VirtualNetwork; empty for a NAD that cannot be used. ``status`` is the NAD's new annotation.
+
+    ``valid`` False: objects of an earlier, valid state of the NAD stay as they are.
     """
 
     objects: tuple[Wanted, ...] = ()
@@ -37,11 +38,11 @@ class NadObjects:
 def nad_objects(
     nad: NetworkAttachmentDefinitionFact, settings: DomainSettings, *, version: str = DEFAULT_VERSION
 ) -> NadObjects | None:
-    """See module; None where the NAD defines no network (it is another plug-in's, or being deleted)."""
+    """Return the objects of a NAD; None where it defines no network (it is another plug-in's, or being deleted)."""
     alone = ClusterView()
     alone.take(key_of(nad), nad)
     network = derive(alone, nad.full_name, settings)
-    if network is None or not (is_network(nad) or nad.has_finalizer):  # what nothing tells to be CN2's is left alone
+    if network is None or not (is_network(nad) or nad.has_finalizer):  # leave a NAD alone that nothing marks as CN2's
         return None
     if network.problem is not None:
         return NadObjects(status=f"failed: {network.message}", valid=False)
@@ -85,12 +86,12 @@ def _virtual_network(nad: NetworkAttachmentDefinitionFact, network: ExternalNetw
 
 
 def _switches(nad: NetworkAttachmentDefinitionFact) -> dict[str, bool]:
-    said = json.loads(nad.networks) if nad.networks else {}
-    value = said.get("fabricSNAT") if isinstance(said, dict) else None
+    options = json.loads(nad.networks) if nad.networks else {}
+    value = options.get("fabricSNAT") if isinstance(options, dict) else None
     return {"fabricSNAT": value} if isinstance(value, bool) else {}
 
 
 def owner_of(annotations: Any, namespace: str) -> str:
-    """``namespace/name`` of the NAD that an object was made for, empty where it names none."""
+    """Return ``namespace/name`` of the NAD that an object was made for, empty where it names none."""
     name = annotations.get(NAD_NAME, "")
     return f"{annotations.get(NAD_NAMESPACE, '') or namespace}/{name}" if name else ""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ledgerlb.cn2.forwarding import Forwarding, forwarding
 from ledgerlb.cn2.model import DEFAULT_VERSION, OWNER_ANNOTATION, Note, Wanted, object_name, reference
-from ledgerlb.cn2.view import Looked
+from ledgerlb.cn2.view import TrackedLookups
 from ledgerlb.core.addresses import Family, dashed, parse
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.ledger.records import Holding
@@ -27,14 +27,14 @@ Sharers = Callable[[str, str], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class ServiceObjects:
-    """What a Service needs: parents before those that refer to them; and what is to be told about it."""
+    """The objects that a Service needs, parents before those that refer to them, and the notes about it."""
 
     objects: tuple[Wanted, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
 def service_objects(
-    facts: Looked,
+    facts: TrackedLookups,
     service: ServiceFact,
     holdings: Iterable[Holding],
     sharers: Sharers,
@@ -42,7 +42,7 @@ def service_objects(
     *,
     version: str = DEFAULT_VERSION,
 ) -> ServiceObjects:
-    """See module. ``holdings`` are the Service's over all networks."""
+    """Return the objects of a Service. ``holdings`` are the Service's over all networks."""
     held = [holding for holding in holdings if holding.state == "held" and _same(holding.uid, service.uid)]
     if not held:
         return ServiceObjects()
@@ -68,12 +68,12 @@ def service_objects(
 
 
 def _same(left: str, right: str) -> bool:
-    """Whether two uids may be the same object's (an unknown one may be anybody's)."""
+    """Return whether two uids may be the same object's (an unknown one may be any object's)."""
     return not left or not right or left == right
 
 
 def _cluster_ip(service: ServiceFact, family: Family) -> str:
-    """The Service's cluster address of a family, empty where it has none (a headless Service says ``None``)."""
+    """Return the Service's cluster address of a family, empty where it has none (a headless one has ``None``)."""
     found = (parse(address) for address in service.cluster_ips)
     return next((address.text for address in found if address is not None and address.family == family), "")
 
@@ -89,7 +89,7 @@ class _Maker:
             "instanceIPFamily": "v6" if ":" in address else "v4",
             "virtualNetworkReference": reference("VirtualNetwork", network, self.version),
         }
-        # Named after what cannot be changed, so that another address is another object.
+        # The name holds the fields that cannot be changed, so that another address means another object.
         name = object_name(*network.split("/", 1), dashed(address))
         return self._wanted("InstanceIP", name, owners, spec)
 

@@ -1,4 +1,4 @@
-"""The cluster as far as CN2 objects depend on it, and what of it the objects of one Service were made from."""
+"""The part of the cluster that CN2 objects depend on, and a record of which facts the objects of one Service used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from ledgerlb.core.paths.backend_facts import Lookups, touched_by
 
 
 class ObjectsView:
-    """``take`` names what a record touches, in the keys that ``Looked`` remembers, so that a change leads to the
+    """The facts behind CN2 objects.
+
+    ``take`` names what a record touches, in the keys that ``TrackedLookups`` remembers, so that a change leads to the
     Services that it concerns and to no others. Not safe for concurrent use; a processor owns its view.
     """
 
@@ -33,20 +35,20 @@ class ObjectsView:
         return frozenset(touched)
 
     def interfaces_of(self, pod: str) -> tuple[VirtualMachineInterfaceFact, ...]:
-        """CN2's interfaces of a pod (``namespace/name``), by name."""
+        """Return CN2's interfaces of a pod (``namespace/name``), by name."""
         found = self._interfaces.of(pod)
         return tuple(found[name] for name in sorted(found))
 
 
-class Looked(Lookups):
-    """Lookups that know CN2's interfaces too."""
+class TrackedLookups(Lookups):
+    """Lookups that also find CN2's interfaces, and remember them."""
 
     def __init__(self, view: ObjectsView) -> None:
         super().__init__(view.cluster)
         self._view = view
 
     def interfaces_of(self, pod: str) -> tuple[VirtualMachineInterfaceFact, ...]:
-        """CN2's interfaces of a pod, by name."""
+        """Return CN2's interfaces of a pod, by name."""
         self.keys.add(_key(pod))
         return self._view.interfaces_of(pod)
 

@@ -27,7 +27,7 @@ from ledgerlb.core.paths.pathset import (
     encode_report,
     report_key,
 )
-from ledgerlb.ecmp_programmer.backends.base import Backend, Outcome
+from ledgerlb.ecmp_programmer.backends.base import DataPath, Outcome
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import PATHS, REPORTS, Topic
 from ledgerlb.runtime.due import is_due
@@ -50,7 +50,7 @@ class Agent:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: DataPath,
         name: str,
         clock: Callable[[], datetime],
         *,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.agent import Agent
-from ledgerlb.ecmp_programmer.backends.base import Backend
+from ledgerlb.ecmp_programmer.backends.base import DataPath
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.port import EventLog
@@ -19,7 +19,7 @@ from ledgerlb.runtime.parts import ExtraTask, Parts, Ports
 class ProgrammerPorts(Ports):
     """``backend`` is what the agent programs; None takes the one that the settings name."""
 
-    backend: Backend | None = None
+    backend: DataPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

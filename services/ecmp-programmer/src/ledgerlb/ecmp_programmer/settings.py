@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ledgerlb.core.settings import Seconds
-from ledgerlb.ecmp_programmer.backends.base import Backend
+from ledgerlb.ecmp_programmer.backends.base import DataPath
 from ledgerlb.ecmp_programmer.backends.fabric_linux import DEFAULT_PROTOCOL, FabricLinux
 from ledgerlb.ecmp_programmer.backends.fabric_state import DEFAULT_ID_BASE
 from ledgerlb.ecmp_programmer.backends.record import RecordBackend
@@ -63,7 +63,7 @@ class ProgrammerSettings(BaseSettings):
         """The agent's name; see ``agent_name``."""
         return self.agent_name or ("fabric" if self.backend == "record" else socket.gethostname())
 
-    def make_backend(self) -> Backend:
+    def make_backend(self) -> DataPath:
         """The back end that the settings ask for, not opened yet."""
         if self.backend == "record":
             return RecordBackend()

@@ -289,8 +289,9 @@ class WithheldFact(Fact):
 
 
 class ConfirmedFact(Fact):
-    """A person's word that a mass deletion is meant. One record, under ``Confirmed//deletions``; ``uid`` is the
-    incident's, ``by`` who confirmed it, ``created`` when.
+    """An administrator's confirmation that a mass deletion is meant.
+
+    One record, under ``Confirmed//deletions``; ``uid`` is the incident's, ``by`` who confirmed it, ``created`` when.
     """
 
     kind: Literal["Confirmed"] = "Confirmed"

@@ -121,7 +121,7 @@ def resolve(
             "give both a common route target",
         )
     if len({(interface.pod, interface.network) for interface in reached}) > 1:
-        places = ", ".join(map(_told, reached))
+        places = ", ".join(map(_described, reached))
         return Unreachable(
             address,
             f"endpoint {address} is ambiguous from external network {external.network}: {places}; "
@@ -130,7 +130,7 @@ def resolve(
     return reached[0]
 
 
-def _told(interface: Interface) -> str:
+def _described(interface: Interface) -> str:
     whose = f"Pod {interface.pod}" if interface.pod else "several pods"
     return f"{whose} on {interface.network or 'the pod network'}"
 

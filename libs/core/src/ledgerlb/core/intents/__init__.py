@@ -3,5 +3,5 @@
 - ``model``: the records of the intents topic, and their codec.
 - ``fold``: ``IntentFold``, the latest record of each key; every reader of the topic uses it.
 
-Intents are level-triggered: a record is the whole wish as it is now, so repeating one changes nothing.
+Intents are level-triggered: a record holds the whole intent as it is now, so repeating one changes nothing.
 """

@@ -32,7 +32,7 @@ from ledgerlb.core.intents.model import (
 
 @dataclass(frozen=True, slots=True)
 class IntentChange:
-    """One record that the fold took. ``before`` is what it held under the key until then.
+    """One record that the fold took. ``before`` is the record that it held under the key until then.
 
     ``outdated``: the record has an older revision than ``before``, so the fold still holds ``before``.
     """
@@ -43,10 +43,10 @@ class IntentChange:
 
 
 class IntentFold:
-    """See module. Tables are read-only for everybody else.
+    """The newest intent of each key. Callers read the tables and never change them.
 
     ``offers``: by network; ``selections``: by Service (``namespace/name``); ``synced``: whether the selector has
-    looked at everything once, before which nobody may decide.
+    looked at everything once. IPAM decides nothing before.
     """
 
     def __init__(self) -> None:
@@ -62,9 +62,10 @@ class IntentFold:
         """Offset of our own record that was noted and not read yet, by key."""
 
     def take(self, key: str, value: bytes | None, offset: int) -> IntentChange | None:
-        """Fold one record that was read; None for one that ``note`` took already, or that stood before that one.
+        """Fold one record that was read.
 
-        Raises UndecodableRecord; the fold is unchanged then.
+        Return None for a record that ``note`` took already, and for one that precedes it in the log. Raises
+        UndecodableRecord and then leaves the fold unchanged.
         """
         noted = self._noted.get(key)
         if noted is not None:
@@ -75,17 +76,17 @@ class IntentFold:
         return self._put(key, decode_intent(key, value))
 
     def note(self, record: IntentRecord, offset: int) -> IntentChange:
-        """Fold a record of our own as soon as it was appended at ``offset``, so that it counts before it is read."""
+        """Fold a record that we appended at ``offset``, so that it counts before we read it back."""
         key = intent_key(record)
         self._noted[key] = offset
         return self._put(key, record)
 
     def intents_of(self, service: str) -> Mapping[str, ServiceIntent]:
-        """The intents of a Service, by network."""
+        """Return the intents of a Service, by network."""
         return self._by_service.of(service)
 
     def intents_for(self, network: str) -> Mapping[str, ServiceIntent]:
-        """The intents that concern a network, by Service."""
+        """Return the intents that concern a network, by Service."""
         return self._by_network.of(network)
 
     def wants(self, service: str) -> bool:
@@ -93,16 +94,16 @@ class IntentFold:
         return any(isinstance(intent, AddressIntent) for intent in self.intents_of(service).values())
 
     def services(self) -> Iterable[str]:
-        """Every Service with a selection or an intent."""
+        """Return every Service with a selection or an intent."""
         return dict.fromkeys((*self.selections, *self._by_service))
 
     def next_revision(self, key: str, known: int = 0) -> int:
-        """The revision for the next record under a key; ``known`` is one that the ledger remembers."""
+        """Return the revision for the next record under a key; ``known`` is one that the ledger remembers."""
         held = self._held(*key.split("|", 1))
         return max(getattr(held, "revision", 0), self._retired.get(key, 0), known) + 1
 
     def restatements(self) -> tuple[Intent, ...]:
-        """The newest record of every overwritten key, with the next revision, ready to be appended."""
+        """Return the newest record of every overwritten key, with the next revision, ready to be appended."""
         found = []
         for key in self.overwritten:
             held = self._held(*key.split("|", 1))

@@ -1,4 +1,4 @@
-"""Intents: what the network-selector says about networks and Services, for IPAM and for whoever explains.
+"""Intents: the network-selector's decisions about networks and Services, for IPAM and for ``ledgerlb explain``.
 
 Topic ``ledgerlb.intents.v1`` (compacted), key ``<network>|<service>``:
 
@@ -6,14 +6,13 @@ Topic ``ledgerlb.intents.v1`` (compacted), key ``<network>|<service>``:
 |--------------------|------------------|------|
 | ``ns/vn|``         | NetworkOffer     | what the network can give out, or why it gives out nothing |
 | ``ns/vn|ns/svc``   | AddressIntent    | the Service wants addresses of this network |
-| ``ns/vn|ns/svc``   | Withdrawal       | it wants none of this network any more |
+| ``ns/vn|ns/svc``   | Withdrawal       | the Service wants none of this network any more |
 | ``|ns/svc``        | Selection        | which rung chose, every candidate looked at, the reason if none |
-| ``|``              | IntentsSynced    | everything known after the first full look stands before it |
+| ``|``              | IntentsSynced    | the records of the first full look precede this one |
 
-Intents are level-triggered: the last record under a key is the whole wish. ``revision`` rises by at least one
-whenever the content changes, across restarts, so an older revision never undoes a newer one. Nothing is released for
-want of a record:
-a release needs a Withdrawal.
+Intents are level-triggered: the last record under a key is the whole intent. ``revision`` rises by at least one
+whenever the content changes, across restarts, so an older revision never undoes a newer one. A missing record releases
+nothing: a release needs a Withdrawal.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ Duration = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 
 
 class FactPosition(_Frozen):
-    """Where a fact that led to a decision stands in the log."""
+    """The position in the log of a fact that led to a decision."""
 
     topic: str
     offset: Count
@@ -62,11 +61,13 @@ class PrefixOffer(_Frozen):
 
 
 class NetworkOffer(_Frozen):
-    """What an external network can give out. ``problem`` set: nothing new is given out, with that reason; holders keep.
-    ``gone``: the network no longer exists. Durations in seconds, None = the default of the settings, 0 = off.
-    ``problem_since`` is the revision with which this very problem began, 0 where there is none: it tells a problem that
-    lasts from one that came back; ``carrier`` is the kind of the object that it is told on (NetworkAttachmentDefinition
-    or VirtualNetwork, of the network's name).
+    """What an external network can give out.
+
+    ``problem``: the reason why the network gives out nothing new; holders keep their addresses. ``problem_since`` is
+    the revision with which this problem began (0: no problem), so that a problem that lasts differs from one that came
+    back. ``carrier`` is the kind of the object that shows the problem (NetworkAttachmentDefinition or VirtualNetwork,
+    of the network's name). ``gone``: the network no longer exists. Durations in seconds, None = the default of the
+    settings, 0 = off.
     """
 
     type: Literal["network"] = "network"
@@ -88,9 +89,7 @@ class NetworkOffer(_Frozen):
 
 
 class RungResult(_Frozen):
-    """One rung of the priority order as it was looked at: ``present`` says whether it had a value, ``value`` what it
-    said.
-    """
+    """One rung of the priority order: ``present`` tells whether it had a value, and ``value`` is that value."""
 
     rung: str
     present: bool
@@ -107,10 +106,11 @@ class CandidateResult(_Frozen):
 
 
 class AddressIntent(_Frozen):
-    """A Service wants addresses of ``network``, one per family of ``families`` (in ``ipFamilies`` order; all of
-    ``required`` or the wish is unmet; ``required`` empty: at least one of ``families``). ``requested`` fixes
-    addresses, at most one a family. ``adopt`` are addresses that the Service's status showed when nobody held any
-    for it. ``basis`` is a fingerprint of the Service's own wishes.
+    """A Service wants addresses of ``network``, one per family of ``families`` (in ``ipFamilies`` order).
+
+    The intent is met once the Service has all families of ``required``, or any family where ``required`` is empty.
+    ``requested`` fixes addresses, at most one per family. ``adopt`` lists addresses that the Service's status showed
+    while the ledger held none for it. ``basis`` is a fingerprint of what the Service itself asks for.
     """
 
     type: Literal["want"] = "want"
@@ -134,8 +134,9 @@ class AddressIntent(_Frozen):
 
 
 class Withdrawal(_Frozen):
-    """The Service wants nothing of ``network`` any more; ``why`` is a CamelCase word such as ``ServiceDeleted`` or
-    ``Moved``.
+    """The Service wants nothing of ``network`` any more; ``why`` is a reason such as ``Moved`` or ``ServiceDeleted``.
+
+    Only a Withdrawal releases addresses.
     """
 
     type: Literal["withdraw"] = "withdraw"
@@ -164,7 +165,7 @@ class Selection(_Frozen):
     message: str = ""
     drift: str | None = None
     drift_reason: str | None = None
-    """Set where a fresh choice would find no network: why (the Service keeps the one it has)."""
+    """Why a fresh choice would find no network, while the Service keeps the one it has."""
     rungs: tuple[RungResult, ...] = ()
     candidates: tuple[CandidateResult, ...] = ()
     families: tuple[Family, ...] = ()
@@ -180,7 +181,7 @@ class IntentsSynced(_Frozen):
 
 
 class Dropped(_Frozen):
-    """Decoded from a tombstone: nothing is said under this key any more."""
+    """A decoded tombstone: the key holds no intent any more."""
 
     network: str
     service: str
@@ -194,7 +195,7 @@ _INTENT: Final[TypeAdapter[Intent]] = TypeAdapter(Annotated[Intent, Field(discri
 
 
 def intent_key(intent: IntentRecord) -> str:
-    """The record key ``<network>|<service>`` of an intent."""
+    """Return the record key ``<network>|<service>`` of an intent."""
     match intent:
         case NetworkOffer():
             return f"{intent.network}|"
@@ -207,7 +208,7 @@ def intent_key(intent: IntentRecord) -> str:
 
 
 def encode_intent(intent: Intent) -> bytes:
-    """JSON bytes; defaults are left out, ``type`` never is."""
+    """Return JSON bytes that leave out defaults, but never ``type``."""
     body = intent.model_dump_json(exclude_defaults=True, exclude={"type"})
     head = f'{{"type":"{intent.type}"'
     return (head + ("}" if body == "{}" else "," + body[1:])).encode()

@@ -30,8 +30,9 @@ _EXPLANATION = 1000
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to append: events with their causes. ``considered`` are the Services that were looked at; those left out
-    for want of room come with the next decision (``complete`` is False).
+    """What to append: events with their causes. ``considered`` are the Services that were looked at.
+
+    ``complete`` False: the entry is full, and the next decision takes the Services that are left.
     """
 
     events: tuple[Event, ...]
@@ -73,7 +74,7 @@ def decide(state: NetworkState, intents: Iterable[AddressIntent | Withdrawal], t
 
 
 def in_order(intents: Iterable[AddressIntent | Withdrawal]) -> list[AddressIntent | Withdrawal]:
-    """Withdrawals first (they free), then adoptions, then the rest; oldest Service first, then by name."""
+    """Sort: withdrawals first (they free), then adoptions, then the rest; the oldest Service first, then by name."""
 
     def rank(intent: AddressIntent | Withdrawal) -> tuple[int, str, str]:
         if isinstance(intent, Withdrawal):
@@ -84,7 +85,7 @@ def in_order(intents: Iterable[AddressIntent | Withdrawal]) -> list[AddressInten
 
 
 def cause_of(intent: AddressIntent | Withdrawal) -> Cause:
-    """The cause that an entry records for what this intent led to."""
+    """Return the cause that an entry records for the events of this intent."""
     return Cause(
         intent=intent.type,
         revision=intent.revision,

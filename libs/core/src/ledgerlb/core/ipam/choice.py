@@ -1,9 +1,10 @@
 """Which address: the order of preference, and why a requested one cannot be had.
 
 Automatic order in a family: an address shared under the Service's key; its own former address within the lease
-window; never used, lowest first; idle, longest free first; leased to somebody else, longest free first; and only
-when the family is otherwise full, out of quarantine, oldest first. Every step looks at one end of an index: nothing
-enumerates a prefix, and nothing gives what the network gives no newcomer any more, though somebody holds it still.
+window; never used, lowest first; idle, longest free first; leased to another Service, longest free first; and only
+when the family is otherwise full, out of quarantine, oldest first. Every step looks at one end of an index and never
+enumerates a prefix. No step gives out an address that the network gives to no newcomer any more, even while a holder
+keeps it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class AddressChoice(NamedTuple):
 
 
 def choose(state: NetworkState, intent: AddressIntent, family: Family) -> AddressChoice | Denial:
-    """The address that the Service gets in a family for which it requested none."""
+    """Choose the Service's address in a family for which it requested none."""
     return next(_candidates(state, intent, family), None) or Denial(
         Reason.NETWORK_FULL,
         f"network {state.network} has no free IPv{family} address left; "
@@ -63,7 +64,7 @@ def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> I
 
 
 def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressChoice | Denial:
-    """Whether the Service can have this very address that it requests."""
+    """Return the address that the Service requests, or why it cannot have it."""
     problem = withheld(state, address)
     if problem is not None:
         return Denial(problem, _why_not_given(state, address, problem))
@@ -82,7 +83,7 @@ def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressCh
 
 
 def withheld(state: NetworkState, address: str) -> str | None:
-    """Why the network gives this very address to no newcomer (``RequestedAddress…``), or None."""
+    """Return why the network gives this address to no newcomer (``RequestedAddress…``), or None."""
     problem = refusal_of(state.plan, address)
     if problem is None and state.change_refused is not None:
         problem = refusal_of(state.change_refused.prefixes, address)
@@ -113,9 +114,7 @@ def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> 
 
 
 def clash(record: AddressRecord, intent: AddressIntent) -> str:
-    """The (protocol, port) pairs that other holders of the address have already, as text; empty where ports are
-    disjoint.
-    """
+    """Return the (protocol, port) pairs that other holders use already, as text; empty where ports are disjoint."""
     taken = {pair for holder in record.holders if holder.service != intent.service for pair in holder.ports}
     return ", ".join(f"{protocol}/{port}" for protocol, port in intent.ports if (protocol, port) in taken)
 
@@ -135,5 +134,5 @@ def _why_not_given(state: NetworkState, address: str, problem: str) -> str:
 
 
 def namespace_of(service: str) -> str:
-    """The namespace of ``namespace/name``."""
+    """Return the namespace of ``namespace/name``."""
     return service.partition("/")[0]

@@ -13,11 +13,11 @@ from ledgerlb.core.ledger.state import NetworkState
 from ledgerlb.core.paths.agents import AgentTable
 
 TICK: Final = timedelta(milliseconds=1)
-"""An agent is alive up to and including its time-out; a tick later it is not."""
+"""One tick: an agent is alive up to and including its time-out, and dead a tick later."""
 
 
 def expire(state: NetworkState, terms: Terms) -> list[Event]:
-    """The ends of quarantines and leases that are due."""
+    """Return the events that end the quarantines and leases that are due."""
     events: list[Event] = []
     for record in state.due(terms.now):
         if record.quarantine_until is not None and record.quarantine_until <= terms.now:
@@ -28,17 +28,17 @@ def expire(state: NetworkState, terms: Terms) -> list[Event]:
 
 
 def complete_releases(state: NetworkState, terms: Terms) -> list[Event]:
-    """The releases for which no agent has to be waited for any longer."""
+    """Return the events that complete the releases that wait for no agent any longer."""
     events = (complete_release(state, record, terms) for record in state.releasing())
     return [event for event in events if event is not None]
 
 
 def complete_release(state: NetworkState, record: AddressRecord, terms: Terms) -> Event | None:
-    """The end of a release, or None while an agent that could forward the address is still awaited.
+    """Return the event that completes a release, or None while an agent may still forward the address.
 
-    Awaited is every agent that was alive at any time since the address was given out, to the first of those who shared
-    it; it confirms the withdrawal of exactly this release, or is declared dead for want of heartbeats, or said on
-    leaving that it forwards nothing any more.
+    The release waits for every agent that was alive at any time since the first holder got the address. The wait for an
+    agent ends when it confirms the withdrawal of exactly this release, when its heartbeats stay out for the time-out,
+    or when its last heartbeat reported that it forwards nothing any more.
     """
     holder = record.holders[0]
     confirmed = terms.agents.withdrawn(record.address, f"{state.network}#{record.release_seq}")
@@ -59,7 +59,7 @@ def complete_release(state: NetworkState, record: AddressRecord, terms: Terms) -
 
 
 def next_look(state: NetworkState, agents: AgentTable, now: datetime, agent_timeout: float) -> datetime | None:
-    """When the network needs a decision though no new record arrives, or None.
+    """Return when the network needs a decision without a new record, or None.
 
     That is the end of the next quarantine or lease, or the moment when a silent agent that a release waits for counts
     as dead.

@@ -24,9 +24,8 @@ def propose(
 ) -> Proposal:
     """Decide, and encode the entry that extends the head of ``state``.
 
-    While the entry is larger than ``max_bytes`` and concerns several Services, it is decided again for half of them;
-    the others come with the next entry. The result may exceed the limit when one Service, or the network itself, needs
-    more.
+    While the entry is larger than ``max_bytes`` and concerns several Services, decide again for half of them; the next
+    entry takes the others. The result may exceed the limit when one Service, or the network itself, needs more.
     """
     while True:
         decision = decide(state, intents, terms)

@@ -12,11 +12,11 @@ from ledgerlb.core.ledger.state import NetworkState
 
 
 def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
-    """Bring the ledger's address plan up to what the selector says; [] when it is.
+    """Return the events that bring the ledger's address plan up to the offer; [] when it is up to date.
 
-    A prefix that would cut a holder off is refused with the list of holders, unless it is forced, and that family
-    keeps the one that it had; what the same plan says of the other family holds. A family that goes as a whole, or
-    comes again, is not refused, because its holders move. A network with a problem keeps the plan that it had.
+    Refuse a prefix that would cut a holder off, with the list of holders, unless it is forced. That family then keeps
+    its prefix, while the other family takes the new plan. A family that goes as a whole, or comes again, is not
+    refused, because its holders move. A network with a problem keeps its plan.
     """
     if offer.gone:
         return [] if state.gone or not state.seq else [ev.NetworkGone()]
@@ -25,7 +25,7 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     wanted = prefixes_of(offer)
     if wanted == state.plan and not state.gone and state.change_refused is None:
         return []
-    # A network that went and comes again is another one: no change of its plan, and its former holders move.
+    # A network that was deleted and created again is a new network: its plan is no change, and former holders move.
     cut_off = () if state.gone else _cut_off(state, offer, wanted)
     refused = {family_of(address) for address, _ in cut_off}
     plan = tuple(kept for prefix in wanted for kept in (_had(state, prefix) if prefix.family in refused else (prefix,)))
@@ -38,23 +38,24 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
 
 
 def prefixes_of(offer: NetworkOffer) -> tuple[Prefix, ...]:
-    """The offer's prefixes as the ledger writes them."""
+    """Return the offer's prefixes as the ledger writes them."""
     return tuple(Prefix(p.family, p.prefix, p.gateway, tuple(p.ranges), tuple(p.excluded)) for p in offer.prefixes)
 
 
 def _had(state: NetworkState, prefix: Prefix) -> tuple[Prefix, ...]:
-    """What the network has had in the family of the prefix."""
+    """Return the prefixes that the network has had in the family of the prefix."""
     return tuple(old for old in state.plan if old.family == prefix.family)
 
 
 def _stranded(state: NetworkState, plan: tuple[Prefix, ...]) -> list[AddressRecord]:
-    """Held addresses that a plan does not cover, those of a family that it lacks as a whole among them."""
+    """Return held addresses that a plan does not cover, including those of a family that it lacks as a whole."""
     return [record for record in state.records.values() if record.holders and not covers(plan, record.address)]
 
 
 def _cut_off(state: NetworkState, offer: NetworkOffer, wanted: tuple[Prefix, ...]) -> tuple[tuple[str, str], ...]:
-    """(address, holders) of those that the wanted plan strands, although the old one covers them, and although it
-    keeps their family with a prefix that is not forced.
+    """Return (address, holders) of each holding that the wanted plan would cut off.
+
+    The old plan covers these addresses, and the wanted plan keeps their family with a prefix that is not forced.
     """
     bound = {prefix.family for prefix in wanted if prefix.prefix not in offer.force_prefix}
     return tuple(

@@ -10,8 +10,8 @@ from ledgerlb.core.intents.model import ServiceIntent
 class NetworkQueue:
     """See module. ``pending``: the Services to decide about, in the order in which they were queued.
 
-    ``awaiting`` is the offset of our own last entry until it was read back. Until then nothing is decided, because the
-    entry may lose the race for the head of the chain.
+    ``awaiting`` is the offset of our own last entry until it was read back. Until then IPAM decides nothing, because
+    the entry may lose the race for the head of the chain.
     """
 
     def __init__(self, network: str) -> None:
@@ -19,7 +19,7 @@ class NetworkQueue:
         self.pending: dict[str, None] = {}
         self.awaiting: int | None = None
         self.oversized_at: int | None = None
-        """The head at which a decision was last found too large for one record; it is reported once per head."""
+        """The head at which a decision was last too large for one record; IPAM reports it once per head."""
         self._in_flight: tuple[str, ...] = ()
 
     def add(self, services: Iterable[str]) -> None:
@@ -27,7 +27,7 @@ class NetworkQueue:
         self.pending.update(dict.fromkeys(services))
 
     def intents(self, known: Mapping[str, ServiceIntent]) -> list[ServiceIntent]:
-        """The intents of the queued Services; a Service without an intent leaves the queue."""
+        """Return the intents of the queued Services; a Service without an intent leaves the queue."""
         self.pending = {service: None for service in self.pending if service in known}
         return [known[service] for service in self.pending]
 
@@ -37,17 +37,17 @@ class NetworkQueue:
             self.pending.pop(service, None)
 
     def sent(self, offset: int, services: tuple[str, ...]) -> None:
-        """Our entry about these Services was appended at ``offset``."""
+        """Note that our entry about these Services was appended at ``offset``."""
         self.awaiting = offset
         self._in_flight = services
 
     def read_back(self, offset: int) -> None:
-        """The log was read up to and including ``offset``."""
+        """Note that the log was read up to and including ``offset``."""
         if self.awaiting is not None and offset >= self.awaiting:
             self.requeue_sent()
 
     def requeue_sent(self) -> None:
-        """Stop waiting for our entry, and queue its Services again: the fold now tells what became of them."""
+        """Stop waiting for our entry and queue its Services again, because the fold now shows the outcome."""
         self.awaiting = None
         self.add(self._in_flight)
         self._in_flight = ()

@@ -13,8 +13,8 @@ from ledgerlb.core.settings import Defaults
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """``now`` is aware UTC; ``offer`` is what the selector last said of the network (None: nothing yet, so nothing
-    new is given out); ``defaults`` fill what the offer leaves open; ``agent_timeout`` in seconds.
+    """``now`` is aware UTC; ``offer`` is the selector's last offer of the network (None: no offer yet, so the network
+    gives out nothing new); ``defaults`` fill what the offer leaves open; ``agent_timeout`` in seconds.
     """
 
     now: datetime
@@ -25,15 +25,15 @@ class Terms:
 
     @property
     def quarantine(self) -> float:
-        """Seconds during which a released address goes to nobody but its former holder."""
-        said = self.offer.quarantine if self.offer is not None else None
-        return self.defaults.quarantine if said is None else said
+        """Return the seconds during which a released address goes only to its former holder."""
+        own = self.offer.quarantine if self.offer is not None else None
+        return self.defaults.quarantine if own is None else own
 
     @property
     def lease(self) -> float:
-        """Seconds during which a released address is softly reserved for its former holder."""
-        said = self.offer.lease if self.offer is not None else None
-        return self.defaults.lease if said is None else said
+        """Return the seconds during which a released address is softly reserved for its former holder."""
+        own = self.offer.lease if self.offer is not None else None
+        return self.defaults.lease if own is None else own
 
 
 class Denial(NamedTuple):

@@ -1,4 +1,4 @@
-"""One Service's wish against the state of a network: what changes, or why not."""
+"""One Service's intent against the state of a network: what changes, or why not."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DECIDED_BY_NETWORK = "the network {network} can give out nothing new: {message}
 
 
 def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event]:
-    """The events that bring the Service nearer to its wish; [] when it has all it can have and the ledger says so.
+    """Return the events that bring the Service nearer to its intent.
 
-    All required families are decided together: a newcomer gets every one of them or none. What the Service holds is
-    never taken away because something more cannot be had.
+    The list is empty when the Service has all it can have and the ledger shows it. All required families are decided
+    together: a newcomer gets every one of them or none. A Service keeps what it holds when it cannot have more.
     """
     if intent.revision < state.revisions.get(intent.service, 0):
         return []
@@ -37,7 +37,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     events += _adoptions_refused(state, intent, found)
     refused = {family: answer for family, answer in found.items() if isinstance(answer, Denial)}
     wrong = _wrong_family(intent)
-    # Whoever asks for an address that it cannot have never silently gets another one.
+    # A Service that requests an address it cannot have never silently gets another one.
     blocking = bool(wrong) or any(family in intent.required and family not in mine for family in refused)
     if not blocking:
         events += [
@@ -48,8 +48,10 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
 
 
 def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRecord]:
-    """The record per family that counts as the Service's own: the requested one if it is there, else the latest that
-    is held, else the latest that may come back from its release.
+    """Return the record per family that counts as the Service's own.
+
+    That is the requested one if the Service has it, else the latest that it holds, else the latest whose release may be
+    cancelled.
     """
     kept: dict[Family, AddressRecord] = {}
     for record in sorted(state.held_by(intent.service), key=lambda record: record.status == "held"):
@@ -64,12 +66,12 @@ def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRec
 
 
 def _may_return(state: NetworkState, record: AddressRecord, intent: AddressIntent) -> bool:
-    """Whether the release of an address may be cancelled: it is still the network's, and what the Service asks for."""
+    """Return whether the release may be cancelled: the network still has the address, and the Service asks for it."""
     return refusal_of(state.plan, record.address) is None and _satisfied(state, record, intent, record.family)
 
 
 def _must_leave(record: AddressRecord, intent: AddressIntent) -> bool:
-    """Whether ports or key no longer let the Service stay on an address that it shares."""
+    """Return whether ports or key no longer let the Service stay on an address that it shares."""
     alone = len(record.holders) == 1
     return not alone and (record.sharing_key != intent.sharing_key or bool(clash(record, intent)))
 
@@ -83,7 +85,7 @@ def _refresh(state: NetworkState, record: AddressRecord, intent: AddressIntent) 
     if (holder.uid, holder.ports, holder.basis, record.sharing_key) == (uid, ports, basis, key):
         return []
     if not _satisfied(state, record, intent, record.family) and (holder.uid, holder.ports) == (uid, ports):
-        return []  # on its way out: it keeps the basis of the wish under which it was given
+        return []  # on its way out: it keeps the basis of the intent under which it was given
     return [ev.HoldingChanged(record.address, service, uid, key, ports, basis)]
 
 
@@ -99,12 +101,12 @@ def _requested(intent: AddressIntent, family: Family) -> list[str]:
 
 
 def _swaps(mine: dict[Family, AddressRecord], family: Family) -> bool:
-    """Whether a new address of the family takes the place of one that nobody but the Service holds."""
+    """Return whether a new address of the family replaces one that the Service alone holds."""
     return family in mine and len(mine[family].holders) == 1
 
 
 def _added(found: dict[Family, AddressChoice | Denial], mine: dict[Family, AddressRecord]) -> int:
-    """How many addresses this decision adds to those of the namespace so far."""
+    """Return how many addresses this decision adds to those of the namespace so far."""
     return sum(
         isinstance(answer, AddressChoice) and answer.rule != "shared" and not _swaps(mine, family)
         for family, answer in found.items()
@@ -114,7 +116,7 @@ def _added(found: dict[Family, AddressChoice | Denial], mine: dict[Family, Addre
 def _pick(
     state: NetworkState, intent: AddressIntent, family: Family, terms: Terms, *, swaps: bool, more: int
 ) -> AddressChoice | Denial:
-    """An address of the family, or why there is none; ``more`` is how many others the same decision gives already."""
+    """Return an address of the family, or why there is none; ``more`` counts those that the decision gives already."""
     closed = _closed(state, intent, terms)
     if closed is not None:
         return closed
@@ -134,7 +136,7 @@ def _pick(
 
 
 def _closed(state: NetworkState, intent: AddressIntent, terms: Terms) -> Denial | None:
-    """Why the network is closed to this newcomer as a whole."""
+    """Return why the network is closed to this newcomer as a whole."""
     offer = terms.offer
     if offer is None or offer.gone or state.gone:
         return Denial(
@@ -165,7 +167,7 @@ def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, mor
 
 
 def _adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> str | None:
-    """The address of a family that the Service's status showed and that can simply stay."""
+    """Return the address of a family that the Service's status showed and that the Service may keep."""
     for address in intent.adopt:
         if family_of(address) == family and _adoption_problem(state, address) is None:
             return address
@@ -185,7 +187,7 @@ def _adoption_problem(state: NetworkState, address: str) -> Denial | None:
 def _adoptions_refused(
     state: NetworkState, intent: AddressIntent, found: dict[Family, AddressChoice | Denial]
 ) -> list[Event]:
-    """Say once, with the decision that serves or refuses the Service, which shown addresses are not taken over."""
+    """Report once which shown addresses IPAM does not adopt, with the decision that serves or refuses the Service."""
     if intent.service in state.refusals:
         return []
     events: list[Event] = []
@@ -221,7 +223,7 @@ def _superseded(
     mine: dict[Family, AddressRecord],
     terms: Terms,
 ) -> list[Event]:
-    """Let go of what the Service holds and no longer wants, once its successor (if it has one) is programmed."""
+    """Release what the Service holds and no longer wants, once its successor (if it has one) is programmed."""
     events: list[Event] = []
     for record in state.held_by(intent.service):
         if record.status != "held":
@@ -251,7 +253,7 @@ def _has_successor(
 
 
 def _wrong_family(intent: AddressIntent) -> dict[Family, Denial]:
-    """A request in a family that the Service does not have is refused, whatever else could be served."""
+    """Refuse each request in a family that the Service does not have, even where the other family can be served."""
     return {
         family: Denial(
             Reason.FAMILY_UNAVAILABLE,
@@ -264,12 +266,13 @@ def _wrong_family(intent: AddressIntent) -> dict[Family, Denial]:
 
 
 def _refusal(state: NetworkState, intent: AddressIntent, refused: dict[Family, Denial]) -> list[Event]:
-    """Write a refusal once per reason, and anew where the wish was edited and it reads otherwise now; take it back when
-    it no longer applies.
+    """Write a refusal once per reason, and take it back when it no longer applies.
+
+    After an edit of the intent, write the refusal again if its message changed.
     """
     old = state.refusals.get(intent.service)
     if not intent.required and state.families():
-        # a preferred family that the network simply does not have is nothing to refuse
+        # The Service only prefers this family, so a network without it refuses nothing.
         missing = {
             family
             for family, answer in refused.items()

@@ -1,4 +1,4 @@
-"""The end of a wish: addresses go back in two steps, sharers just leave."""
+"""The end of an intent: addresses go back in two steps, and a sharer leaves at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def withdraw(state: NetworkState, intent: Withdrawal) -> list[Event]:
 
 
 def release_event(record: AddressRecord, service: str, why: str) -> Event:
-    """The event by which the Service leaves a held address: the last holder's leaving begins the release."""
+    """Return the event by which the Service leaves a held address; when the last holder leaves, the release begins."""
     if len(record.holders) > 1:
         return ev.HolderLeft(record.address, service, why)
     return ev.AddressReleasing(record.address, service, why)

@@ -7,7 +7,7 @@ the other. It checks that
 - each entry names the hash of the one before it, and no entry is missing or was changed;
 - an address has one holder, unless all of its holders are of one namespace, under one sharing key, with disjoint ports;
 - an address is inside the network's prefixes when it is given out, and stays there until a forced change strands it;
-- an address is released only after its release has begun, and nobody else gets it before;
+- an address is released only after its release has begun, and no other Service gets it before;
 - a quarantine is kept, or the entry says that it was cut short;
 - the fold that the services use accepts the events too.
 
@@ -54,7 +54,7 @@ _CHAIN_BROKEN: Final = "ChainBroken"
 
 @dataclass(frozen=True)
 class Finding:
-    """One broken promise. ``rule`` is a CamelCase word; ``seq`` is the number of the entry (0: unreadable)."""
+    """One broken promise. ``rule`` is its CamelCase name; ``seq`` is the number of the entry (0: unreadable)."""
 
     rule: str
     network: str
@@ -77,8 +77,8 @@ class AuditReport:
     """The result of an audit.
 
     ``rejected`` entries lost a race for the head of their chain: that is normal, and every reader skips them.
-    ``undecodable`` records are no entries; ``skipped`` entries come after a break of their chain. ``findings`` are kept
-    up to a bound, ``problems`` counts all.
+    ``undecodable`` counts records that are not entries; ``skipped`` entries come after a break of their chain.
+    ``findings`` are kept up to a bound, ``problems`` counts all.
     """
 
     records: int
@@ -238,7 +238,7 @@ def _check_plan(network: _Network, event: NetworkDefined) -> Broken:
     network.prefixes = event.prefixes
     families = {prefix.family for prefix in event.prefixes}
     for address, state in network.addresses.items():
-        # A network may lose a whole family: its holders move. Within a family, nobody is cut off in silence.
+        # A network may lose a whole family: its holders move. Within a family, no holder is cut off in silence.
         if state.holders and family_of(address) in families and not _inside(network, address):
             held_by = ", ".join(state.holders)
             if address not in event.stranded and not all(name in event.stranded for name in state.holders):

@@ -26,7 +26,7 @@ class DamageKind(StrEnum):
     EMPTY = "Empty"
     """The record has no value: the ledger has no tombstones."""
     UNDECODABLE = "Undecodable"
-    """The value is no entry of any known version."""
+    """The value is not an entry of any known version."""
     TOO_NEW = "TooNew"
     """A newer version of LedgerLB wrote the entry."""
     MISPLACED = "Misplaced"
@@ -60,7 +60,7 @@ class Damage:
 
     @property
     def reason(self) -> Reason:
-        """The reason word for Services that wait for the network."""
+        """The reason for Services that wait for the network."""
         return Reason.LEDGER_TOO_NEW if self.kind is DamageKind.TOO_NEW else Reason.LEDGER_DAMAGED
 
     @property

@@ -79,7 +79,7 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def parse_entry(key: str, value: bytes | None, offset: int = NO_OFFSET) -> Entry | Damage:
-    """Decode one record of the ledger topic; return the damage of a record that is no entry. Never raises."""
+    """Decode one record of the ledger topic; return the damage of a record that is not an entry. Never raises."""
     if not value:
         return Damage(DamageKind.EMPTY, key, 0, "has no value, and the ledger has no tombstones", offset)
     try:

@@ -123,7 +123,7 @@ def _value_of(address: str, family: Family) -> int:
             return value
     except ValueError:
         pass
-    raise LedgerCorrupt(f"gives out {address!r}, which is no canonical IPv{family} address")
+    raise LedgerCorrupt(f"gives out {address!r}, which is not a canonical IPv{family} address")
 
 
 def _check_sharing(

@@ -16,7 +16,7 @@ from ledgerlb.core.addresses import Family
 from ledgerlb.core.ledger.events import Ports
 
 Status = Literal["held", "releasing", "quarantined", "leased", "idle"]
-"""``held``: published and forwarded. ``releasing``: being withdrawn. ``quarantined``: nobody but the former holder
+"""``held``: published and forwarded. ``releasing``: being withdrawn. ``quarantined``: only the former holder
 gets it.
 ``leased``: softly reserved for the former holder. ``idle``: used before, free."""
 

@@ -51,7 +51,7 @@ def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNe
 
 
 def why_absent(view: ClusterView, name: str) -> str:
-    """Explain why there is no network of that name, although there may be objects."""
+    """Explain why no network of that name exists, although some of its objects may."""
     nad, vn = view.nad(name), view.virtual_network(name)
     if (nad is not None and nad.deleting) or (nad is None and vn is not None and vn.deleting):
         return f"network {name} is being deleted"

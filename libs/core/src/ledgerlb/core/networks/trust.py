@@ -1,4 +1,4 @@
-"""Which networks count: prefixes that nobody can route, and namespaces that an administrator vouches for.
+"""Which networks count: prefixes that no router forwards, and namespaces that an administrator vouches for.
 
 Anybody who may create a NetworkAttachmentDefinition can name any prefix. So some prefixes are refused always, some by
 setting, and only networks in admitted namespaces may outrank others or become the default.

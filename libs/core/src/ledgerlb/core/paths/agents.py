@@ -31,27 +31,28 @@ class AgentTable:
             self._reports.put(record.address, record.agent, record)
 
     def agents(self) -> tuple[Heartbeat, ...]:
-        """The last heartbeat of every agent ever heard of, by name."""
+        """Return the last heartbeat of every agent ever heard of, by name."""
         return tuple(self._heartbeats[name] for name in sorted(self._heartbeats))
 
     def alive(self, now: datetime, timeout: float) -> tuple[str, ...]:
-        """Agents that may still forward: heard within ``timeout``, and not said goodbye. Sorted."""
+        """Return the agents that may still forward: heard within ``timeout``, without a goodbye. Sorted."""
         limit = now - timedelta(seconds=timeout)
         return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= limit)
 
     def heard_since(self, since: datetime) -> tuple[str, ...]:
-        """Agents with a heartbeat at or after ``since`` that did not say goodbye, whatever became of them. Sorted."""
+        """Return the agents heard at or after ``since`` without a goodbye, including those that died. Sorted."""
         return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= since)
 
     def reports(self, address: str) -> tuple[Report, ...]:
-        """The last report of each agent for the address, by agent name."""
+        """Return the last report of each agent for the address, by agent name."""
         found = self._reports.of(address)
         return tuple(found[name] for name in sorted(found))
 
     def programmed(self, address: str, now: datetime, timeout: float, *, allocation: str = "") -> bool:
-        """Whether every live agent forwards the address (true where no agent lives); with an ``allocation``
-        (``network#seq``), whether it does so for the holder to whom that gave the address. A report that names no
-        allocation at all is of an agent that does not know of them, and counts.
+        """Return whether every live agent forwards the address; true where no agent lives.
+
+        With an ``allocation`` (``network#seq``), only forwarding for the holder of that allocation counts. A report
+        without any allocation comes from an older agent, and counts too.
         """
         done = {
             report.agent

@@ -1,7 +1,6 @@
 """The facts that path sets depend on: which of them a plan looked at, and which a change touches.
 
-Both are said in the same keys, so that a caller plans again just those addresses whose plans looked at something that
-changed:
+Both use the same keys, so that a caller plans again just those addresses whose plans looked at something that changed:
 
 - ``Service/namespace/name``: the Service, its EndpointSlices and Endpoints;
 - ``Pod/namespace/name`` and ``Node//name``;
@@ -35,8 +34,9 @@ _STATUS: Final = {"ingress": (), "conditions": (), "generation": 0}
 
 
 class BackendFacts(Protocol):
-    """What the planner reads of the cluster (``ClusterView`` has it). Everything but nodes is named
-    ``namespace/name``; None where it is not there.
+    """What the planner reads of the cluster (``ClusterView`` implements it).
+
+    Names are ``namespace/name``, except those of nodes. None: the object does not exist.
     """
 
     def service(self, name: str) -> ServiceFact | None:
@@ -44,11 +44,11 @@ class BackendFacts(Protocol):
         ...
 
     def slices_of(self, service: str) -> Iterable[EndpointSliceFact]:
-        """Every EndpointSlice of the Service, in any order."""
+        """Return every EndpointSlice of the Service, in any order."""
         ...
 
     def endpoints_of(self, service: str) -> EndpointsFact | None:
-        """The raw Endpoints of the Service's name (those that no slice mirrors)."""
+        """Return the raw Endpoints of the Service's name (those that no slice mirrors)."""
         ...
 
     def pod(self, name: str) -> PodFact | None:
@@ -56,7 +56,7 @@ class BackendFacts(Protocol):
         ...
 
     def interfaces_at(self, address: str) -> tuple[Interface, ...]:
-        """Every pod interface that has the (canonical) address, on whatever network, by pod and network."""
+        """Return every pod interface that has the (canonical) address, on any network, by pod and network."""
         ...
 
     def node(self, name: str) -> NodeFact | None:
@@ -101,7 +101,7 @@ class Lookups:
         return self._facts.pod(name)
 
     def interfaces_at(self, address: str) -> tuple[Interface, ...]:
-        """See BackendFacts; without those of pods that have ended: their addresses may be somebody else's by now."""
+        """See BackendFacts. Leave out pods that have ended, because another pod may have their addresses by now."""
         self.keys.add(_key("Address", address))
         return tuple(one for one in self._facts.interfaces_at(address) if not _ended(self.pod(one.pod)))
 
@@ -111,7 +111,7 @@ class Lookups:
         return self._facts.node(name)
 
     def targets_of(self, network: str) -> RouteTargets:
-        """The route targets that a network's objects list."""
+        """Return the route targets that a network's objects list."""
         found = self._targets.get(network)
         if found is None:
             self.keys.add(_key("Network", network))
@@ -120,7 +120,7 @@ class Lookups:
 
 
 def touched_by(change: Change) -> frozenset[str]:
-    """The keys whose answers a change of the view may have altered; empty where nothing of it is ever looked at."""
+    """Return the keys whose answers a change of the view may have altered; empty where no plan reads what changed."""
     kind, name = change.kind, change.name
     facts = [fact for fact in (change.old, change.new) if fact is not None]
     if _read_of(change.old) == _read_of(change.new):
@@ -143,8 +143,9 @@ def touched_by(change: Change) -> frozenset[str]:
 
 
 def _read_of(fact: AnyFact | None) -> Any:
-    """What may be read of a fact: of a Service all but its status (which follows from plans, and changes with each),
-    of the others what plans need.
+    """Return the part of a fact that plans read.
+
+    Of a Service that is all but its status, which follows from plans and changes with each.
     """
     match fact:
         case ServiceFact():

@@ -1,11 +1,11 @@
-"""Backends of a Service: what its EndpointSlices, Endpoints and pods say, merged and told apart by what they may carry.
+"""Backends of a Service: merge its EndpointSlices, Endpoints and pods, and tell which may carry which flows.
 
-``backends_of`` answers for one Service, one address family and one external network. Nothing depends on the order in
-which facts came: every choice is made by content.
+``backends_of`` answers for one Service, one address family and one external network. The order in which facts came
+never matters: the content decides every choice.
 
-An endpoint that somebody wrote by hand may mean any interface of a pod, so its address is looked up among the pods'
-interfaces that the external network reaches (``core.reachability``). Those of Kubernetes' own controller are on the
-pods' primary network by definition.
+A hand-written endpoint may mean any interface of a pod, so its address is looked up among the pods' interfaces that
+the external network reaches (``cluster.reachability``). The endpoints of Kubernetes' own controller are on the pods'
+primary network by definition.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Backend:
     """One pod (or bare address) behind a Service.
 
     ``pod`` is its identity for counting: ``namespace/name`` of the Pod, or the address where no Pod is known.
-    ``node`` is empty where nobody knows it. ``ports`` are target port numbers, sorted. ``network`` is that of the
+    ``node`` is empty where no fact names it. ``ports`` are target port numbers, sorted. ``network`` is that of the
     interface with the address: ``namespace/name``, or ``PRIMARY``.
     """
 
@@ -64,10 +64,9 @@ class _Sighting:
 def backends_of(
     facts: Lookups, service: ServiceFact, family: Family, external: str
 ) -> tuple[tuple[Backend, ...], tuple[str, ...]]:
-    """Every backend of the Service in one family that the external network (``namespace/name``) reaches, and notes on
-    what could not be used.
+    """Return the Service's backends of one family that the external network reaches, and notes on unusable endpoints.
 
-    All slices are merged and de-duplicated; the result is sorted by address and pod.
+    ``network`` is ``namespace/name``. All slices are merged and de-duplicated; the result is sorted by address and pod.
     """
     wanted = [port for port in service.ports if port.protocol in SUPPORTED_PROTOCOLS]
     seen: dict[str, list[_Sighting]] = {}
@@ -78,11 +77,13 @@ def backends_of(
         named.update(port for port, _ in matches)
         address = parse(endpoint.addresses[0]) if endpoint.addresses else None
         if address is None or address.family != family:
-            said = endpoint.addresses[0] if endpoint.addresses else ""
-            notes.add(f"Service {service.full_name}: endpoint {said!r} is not an IPv{family} address")
+            text = endpoint.addresses[0] if endpoint.addresses else ""
+            notes.add(f"Service {service.full_name}: endpoint {text!r} is not an IPv{family} address")
             continue
         placement = (
-            _looked_up(facts, service, endpoint, address.text, external) if by_hand else _told(facts, service, endpoint)
+            _looked_up(facts, service, endpoint, address.text, external)
+            if by_hand
+            else _stated_place(facts, service, endpoint)
         )
         if isinstance(placement, Unreachable):
             notes.add(f"Service {service.full_name}: {placement.message}")
@@ -102,7 +103,7 @@ def backends_of(
 def _endpoints(
     facts: Lookups, service: ServiceFact, family: Family
 ) -> Iterator[tuple[Endpoint, tuple[EndpointPort, ...], bool]]:
-    """Every endpoint with the ports that it offers, and whether somebody wrote it by hand."""
+    """Yield every endpoint with the ports that it offers, and whether it was written by hand."""
     for fact in facts.slices_of(service.full_name):
         if fact.address_type == _SLICE_TYPES[family]:
             for endpoint in fact.endpoints:
@@ -117,14 +118,14 @@ def _endpoints(
 
 
 def _pod_of(service: ServiceFact, endpoint: Endpoint) -> str:
-    """The Pod that an endpoint refers to, or empty."""
+    """Return the Pod that an endpoint refers to, or empty."""
     if endpoint.target_kind != "Pod" or not endpoint.target_name:
         return ""
     return f"{endpoint.target_namespace or service.namespace}/{endpoint.target_name}"
 
 
-def _told(facts: Lookups, service: ServiceFact, endpoint: Endpoint) -> Placement:
-    """What the endpoint itself says: a pod on the primary network, or a bare address."""
+def _stated_place(facts: Lookups, service: ServiceFact, endpoint: Endpoint) -> Placement:
+    """Place an endpoint by its own fields: a pod on the primary network, or a bare address."""
     name = _pod_of(service, endpoint)
     return Placement(name, endpoint.node or _node_of(facts, name))
 
@@ -132,16 +133,15 @@ def _told(facts: Lookups, service: ServiceFact, endpoint: Endpoint) -> Placement
 def _looked_up(
     facts: Lookups, service: ServiceFact, endpoint: Endpoint, address: str, external: str
 ) -> Placement | Unreachable:
-    """The interface that an address written by hand means, found by network and address; the one place where that is
-    decided.
+    """Find the interface that a hand-written address means, by network and address. Only this function decides that.
 
-    Where nobody is known to have the address the endpoint is taken at its word (it may be a machine, or a pod that is
-    not known yet), unless the pod that it names is known by other addresses.
+    Where no known pod has the address, trust the endpoint: it may be a machine, or a pod that is not known yet. Do not
+    trust it if the pod that it names is known by other addresses.
     """
     name = _pod_of(service, endpoint)
     here = [interface for interface in facts.interfaces_at(address) if not name or interface.pod == name]
     if not here and (service.has_selector or not _has_addresses(facts, name)):
-        return _told(facts, service, endpoint)
+        return _stated_place(facts, service, endpoint)
     here = list(_likely(facts, service, endpoint, here))
     primary = [interface for interface in here if interface.primary]
     # Pods on the host network share their node's address: which of them is meant stays open, the node does not.
@@ -156,8 +156,10 @@ def _looked_up(
 
 
 def _likely(facts: Lookups, service: ServiceFact, endpoint: Endpoint, here: Sequence[Interface]) -> Sequence[Interface]:
-    """Of several owners of an address those on the endpoint's node, where it names one, and with a selector those on
-    the primary network.
+    """Narrow several owners of an address down to the likely ones.
+
+    These are the owners on the endpoint's node, where it names one, and, for a Service with a selector, those on the
+    primary network.
     """
     if endpoint.node:
         here = [interface for interface in here if _node_of(facts, interface.pod) == endpoint.node] or here
@@ -180,7 +182,7 @@ def _numbers(port: ServicePort, offered: Sequence[EndpointPort]) -> Iterator[int
     for candidate in offered:
         if (candidate.name, candidate.protocol) == (port.name, port.protocol):
             target = port.target_port if isinstance(port.target_port, int) else 0
-            yield candidate.port or target or port.port  # no number stands for "all ports"
+            yield candidate.port or target or port.port  # an endpoint port without a number means "all ports"
 
 
 def _merged(address: str, sightings: Sequence[_Sighting]) -> Iterator[Backend]:

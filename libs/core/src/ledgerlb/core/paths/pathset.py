@@ -59,12 +59,12 @@ class Frontend(_Frozen):
 
 
 class PathSet(_Frozen):
-    """How one external address is reached. ``allocation`` names the ledger entry (``network#seq``) that gave the
-    address to its first holder, ``sharers`` those that gave it to the others, in order of network and number.
-    ``withdraw``: forward nothing any more and report ``withdrawn`` with ``release``, which
-    names the entry that began the release (``network#seq``). Next hops are sorted by node name. ``source_ranges``
-    None: open; empty:
-    nobody is admitted.
+    """How one external address is reached.
+
+    ``allocation`` names the ledger entry (``network#seq``) that gave the address to its first holder; ``sharers`` name
+    those that gave it to the others, in order of network and number. ``withdraw``: the agent forwards nothing any more
+    and reports ``withdrawn`` with ``release``, which names the entry that began the release (``network#seq``). Next
+    hops are sorted by node name. ``source_ranges`` None admits every client, and an empty tuple admits none.
     """
 
     v: int = 1
@@ -87,10 +87,12 @@ class PathSet(_Frozen):
 
 
 class Report(_Frozen):
-    """An agent's answer for one address. ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the
-    digest of the PathSet's bytes it answers; ``release`` repeats the path set's, ``allocations`` its ``allocation`` and
-    ``sharers``: an address that comes back to somebody else is not programmed for him by an old report. ``seconds`` is
-    how long the change took; ``weights`` are per node, as programmed.
+    """An agent's answer for one address.
+
+    ``state`` is ``programmed``, ``withdrawn`` or ``failed``; ``path`` is the digest of the PathSet's bytes that the
+    report answers. ``release`` repeats the path set's, and ``allocations`` repeats its ``allocation`` and ``sharers``,
+    so that an old report does not count for the address's next holder. ``seconds`` is how long the change took;
+    ``weights`` are per node, as programmed.
     """
 
     kind: Literal["report"] = "report"
@@ -124,7 +126,7 @@ _REPORT: Final[TypeAdapter[ReportRecord]] = TypeAdapter(Annotated[ReportRecord, 
 
 
 def report_key(record: ReportRecord) -> str:
-    """The record key of a report or heartbeat."""
+    """Return the record key of a report or heartbeat."""
     if isinstance(record, Heartbeat):
         return f"heartbeat/{record.agent}"
     return f"{record.address}/{record.agent}"

@@ -75,25 +75,25 @@ class Holdings(Protocol):
     """What the planner reads of the ledger."""
 
     def holding(self, address: str) -> Sequence[Held]:
-        """Every holding of the address, over all networks; [] where nobody holds it."""
+        """Return every holding of the address, over all networks; [] where no Service holds it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A path set (None: nobody holds the address) and the keys (see ``Lookups``) of what it was made from."""
+    """A path set (None: no Service holds the address) and the keys (see ``Lookups``) of the facts behind it."""
 
     path_set: PathSet | None
     made_from: frozenset[str]
 
 
 def plan(facts: BackendFacts, ledger: Holdings, address: str) -> PathSet | None:
-    """The path set of a canonical address; None where nobody holds it."""
+    """Return the path set of a canonical address; None where no Service holds it."""
     return plan_from(facts, ledger, address).path_set
 
 
 def plan_from(facts: BackendFacts, ledger: Holdings, address: str) -> Planned:
-    """Like ``plan``, and says which facts were looked at."""
+    """Return the path set like ``plan``, and the keys of the facts that it looked at."""
     lookups = Lookups(facts)
     holdings = sorted(ledger.holding(address), key=lambda held: (held.network, held.service, held.seq))
     if not holdings:
@@ -139,12 +139,12 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
     services = [service for service in map(facts.service, names) if service is not None]
     hops = _HopTable(facts, first.family)
     missing = [name for name in names if facts.service(name) is None]
-    notes = {f"Service {name} is not there: nothing is forwarded to it" for name in missing}
+    notes = {f"Service {name} does not exist: nothing is forwarded to it" for name in missing}
     notes.update(f"network {name} holds the address too, but {owner} has held it for longer" for name in others)
     for service in services:
         notes.update(_unsupported(service))
-        backends, said = backends_of(facts, service, first.family, first.network)
-        notes.update(said)
+        backends, remarks = backends_of(facts, service, first.family, first.network)
+        notes.update(remarks)
         notes.update(hops.add(service, backends))
     next_hops, cut = hops.next_hops()
     ranges, refused = _source_ranges(services, first.family)
@@ -222,7 +222,8 @@ class _HopTable:
             else:
                 hop.draining |= pairs
         notes = {
-            f"Service {service.full_name}: node {name} is excluded by its label and is no next hop" for name in excluded
+            f"Service {service.full_name}: node {name} is excluded by its label and gets no traffic"
+            for name in excluded
         }
         if homeless:
             shown = ", ".join(homeless[:_NAMED_IN_NOTE]) + (", …" if len(homeless) > _NAMED_IN_NOTE else "")

@@ -40,7 +40,7 @@ SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}{Reason.SELECTION_DRIFTED}"
 SELECTION_CURRENT: Final = "SelectionCurrent"
 PORTS_SUPPORTED: Final = "PortsSupported"
 MENDED: Final = (SELECTION_CURRENT, PORTS_SUPPORTED)
-"""Reasons of conditions that say that something is well again."""
+"""Reasons of conditions that report a return to normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
 
 
 def _damage(selection: Selection | None, holdings: Iterable[Holding], damaged: Mapping[str, Damage]) -> Damage | None:
-    """The damage of a network that the Service wants addresses of or holds some of."""
+    """Return the damage of a network that the Service wants addresses of or holds some of."""
     if not damaged:
         return None
     wanted = selection.network if selection is not None and selection.network is not None else ""
@@ -136,7 +136,7 @@ def _keep(  # noqa: PLR0917 - see publish
     damage: Damage,
     now: datetime,
 ) -> Publication:
-    """The publication of a Service of a damaged network: the addresses that its status shows, and why it waits."""
+    """Return the publication of a Service of a damaged network: the addresses its status shows, and why it waits."""
     if found.state == "Ready" and found.addresses == service.ingress:
         return found
     kept = replace(
@@ -205,7 +205,7 @@ def _place(
 
 
 def _newest(there: Sequence[Holding], family: Family, requested: dict[Family, str]) -> Holding | None:
-    """The holding that meets the wish of one family: the address asked for, else the one given last."""
+    """Return the holding that meets the intent for one family: the requested address, else the one given last."""
     fitting = [h for h in there if h.family == family and requested.get(family, h.address) == h.address]
     return max(fitting, key=lambda h: (h.seq, h.address), default=None)
 
@@ -213,12 +213,12 @@ def _newest(there: Sequence[Holding], family: Family, requested: dict[Family, st
 def _former(
     service: ServiceFact, wanted: str | None, new: dict[Family, Holding], held: Sequence[Holding]
 ) -> tuple[Holding, ...]:
-    """What was published before the move, () where there is none.
+    """Return the holdings that were published before the move; () where there are none.
 
-    It is of one network: the one that the status shows now, else the one held longest.
+    All are of one network: the one that the status shows now, else the one held longest.
     """
     families, _ = families_of(service)
-    # In the wanted network, a holding of a family that was given up stands for nothing that is still published.
+    # In the wanted network, a holding of a family that the Service no longer has is not published any more.
     left = [h for h in held if h not in new.values() and (h.network != wanted or h.family in families)]
     if not left:
         return ()
@@ -248,7 +248,7 @@ def _network_of(published: Sequence[Holding]) -> str | None:
 
 
 def _same(left: str, right: str) -> bool:
-    """Whether two uids may be the same object's (an unknown one may be anybody's)."""
+    """Return whether two uids may be the same object's (an unknown one may be any object's)."""
     return not left or not right or left == right
 
 
@@ -256,14 +256,16 @@ def _same(left: str, right: str) -> bool:
 
 
 def _refusal(service: ServiceFact, wanted: str | None, refusals: Sequence[Refusal]) -> Refusal | None:
-    """The refusal of the wanted network, one that concerns a required family first."""
+    """Return the refusal of the wanted network, preferring one that concerns a required family."""
     there = [refusal for refusal in refusals if refusal.network == wanted]
     return min(there, key=lambda r: (not _concerns_required(service, r), r.seq), default=None)
 
 
 def _concerns_required(service: ServiceFact, refusal: Refusal) -> bool:
-    """Whether the refusal leaves a wish unmet: PreferDualStack is met by one family of two, but a request for an
-    address of a family that the Service does not have is never met.
+    """Return whether the refusal leaves the intent unmet.
+
+    One family of two meets PreferDualStack. A request for an address of a family that the Service does not have is
+    never met.
     """
     families, required = families_of(service)
     concerned = refusal.families or families
@@ -294,7 +296,7 @@ def _verdict(
 
 
 def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placement) -> tuple[str | None, str]:
-    """What there is to say about a Service that holds what it wants."""
+    """Return the reason and message for a Service that holds what it wants; (None, "") where all is well."""
     if problem := source_ranges_problem(service):
         return Reason.INVALID_SOURCE_RANGE, problem
     if bad := unsupported_ports(service):
@@ -309,7 +311,7 @@ def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placemen
 
 
 def unsupported_ports(service: ServiceFact) -> tuple[str, ...]:
-    """Ports with a protocol that cannot be forwarded, as ``protocol/port``."""
+    """Return the ports with a protocol that cannot be forwarded, as ``protocol/port``."""
     return tuple(f"{p.protocol}/{p.port}" for p in service.ports if p.protocol not in SUPPORTED_PROTOCOLS)
 
 
@@ -327,7 +329,7 @@ def _why_ignored(service: ServiceFact, settings: DomainSettings) -> str:
 def _conditions(
     service: ServiceFact, selection: Selection | None, publication: Publication, published: Sequence[Holding]
 ) -> tuple[Condition, ...]:
-    """Our conditions, by type, without generation and times."""
+    """Return our conditions, by type, without generation and times."""
     found = [_network_selected(selection), _address_allocated(publication, published)]
     shown = {condition.type for condition in service.conditions}
     if selection is not None and (selection.drift or selection.drift_reason):
@@ -374,8 +376,9 @@ def _address_allocated(publication: Publication, published: Sequence[Holding]) -
 
 
 def stamped(conditions: Iterable[Condition], service: ServiceFact, now: datetime) -> tuple[Condition, ...]:
-    """The conditions with the Service's generation and their times: that of the shown one where its status is the
-    same, else ``now``.
+    """Return the conditions with the Service's generation and their times.
+
+    A condition keeps the time of the shown one while its status is the same, and gets ``now`` otherwise.
     """
     before = {condition.type: condition for condition in service.conditions}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Which external network serves a Service, why, and what IPAM is told about it.
+"""Choose the external network of a Service, explain the choice, and plan the intents for IPAM.
 
 ``select`` walks the priority order (``RUNGS``). The first rung that is present decides, even if its value cannot be
 used: falling through to the next one could expose a Service on the wrong network. A Service that holds an address

@@ -45,7 +45,7 @@ class Matches:
 class SelectionContext:
     """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
     where one cannot be used; ``source`` names the object or setting that defines them. ``unreadable`` says why no
-    selector at all can be told: then any name may have been defined, ``default-external`` too.
+    selector at all can be read: then any name may have been defined, ``default-external`` too.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Offers: what IPAM is told about each network, where that differs from what it was told last."""
+"""Offers: the network-selector's record about each network, where it differs from the last one written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intents: what IPAM is told about one Service, given the Service, its network choice, its addresses and the intents
+"""Intents: the records about one Service, given the Service, its network choice, its addresses and the intents
 that exist already.
 
 A Service that moves keeps its old address until three things hold: the new network gave it every family that it

@@ -26,7 +26,7 @@ Wanted = Mapping[str, PathSet | None]
 """By address: the path set to match; None, and a path set that says ``withdraw``: forward nothing."""
 
 
-class Backend(Protocol):
+class DataPath(Protocol):
     """A machine's forwarding state. Nothing here raises for one address: its outcome is ``failed``.
 
     Every call raises DataPathError when the data path as a whole cannot be changed now; it may be repeated.

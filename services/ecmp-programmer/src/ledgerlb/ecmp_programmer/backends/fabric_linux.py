@@ -66,7 +66,7 @@ class FabricLinux:
         self._events: EventSocket | None = None
 
     async def open(self) -> None:
-        """See Backend. Raises DataPathError in the machine's own network namespace unless that is allowed."""
+        """See DataPath. Raises DataPathError in the machine's own network namespace unless that is allowed."""
         if not self._netns and not self._allow_host_namespace and in_host_namespace():
             raise DataPathError(
                 "fabric-linux would change the routes of this machine itself; where it is the gateway, set "
@@ -85,14 +85,14 @@ class FabricLinux:
                 _logger.warning("all flows between two hosts take one path; set it to 3", sysctl=setting, value=value)
 
     async def close(self) -> None:
-        """See Backend."""
+        """See DataPath."""
         if self._netlink is not None and self._events is not None:
             self._netlink.close()
             self._events.close()
         self._netlink = self._events = self._program = None
 
     def stale(self) -> bool:
-        """See Backend."""
+        """See DataPath."""
         if self._program is None:
             return True
         if self._events is not None and self._events.changed():
@@ -100,7 +100,7 @@ class FabricLinux:
         return self._program.outdated
 
     async def reconcile(self, wanted: Wanted) -> Mapping[str, Outcome]:
-        """See Backend."""
+        """See DataPath."""
         program = await self._read_kernel()
         outcomes = await program.program(wanted)
         outcomes |= await program.remove([address for address in program.state.routes if address not in wanted])
@@ -109,7 +109,7 @@ class FabricLinux:
         return outcomes
 
     async def apply(self, changed: Wanted) -> Mapping[str, Outcome]:
-        """See Backend."""
+        """See DataPath."""
         if self._program is None:
             raise DataPathError("fabric-linux is asked for changes before its first reconcile")
         outcomes = await self._program.program(changed)

@@ -18,22 +18,22 @@ class RecordBackend:
     watch_seconds: float | None = None
 
     async def open(self) -> None:
-        """See Backend."""
+        """See DataPath."""
 
     async def reconcile(self, wanted: Wanted) -> Mapping[str, Outcome]:
-        """See Backend."""
+        """See DataPath."""
         return {address: _outcome(path_set) for address, path_set in wanted.items()}
 
     async def apply(self, changed: Wanted) -> Mapping[str, Outcome]:
-        """See Backend."""
+        """See DataPath."""
         return await self.reconcile(changed)
 
     def stale(self) -> bool:
-        """See Backend."""
+        """See DataPath."""
         return False
 
     async def close(self) -> None:
-        """See Backend."""
+        """See DataPath."""
 
 
 def _outcome(path_set: PathSet | None) -> Outcome:

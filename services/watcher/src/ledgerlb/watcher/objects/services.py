@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledgerlb.cn2 import Looked, Note, ObjectsView, Wanted, service_objects
+from ledgerlb.cn2 import Note, ObjectsView, TrackedLookups, Wanted, service_objects
 from ledgerlb.cn2.model import DEFAULT_VERSION, owners_of
 from ledgerlb.core.cluster.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
 from ledgerlb.core.index import Dependencies
@@ -118,7 +118,7 @@ class ServiceObjectReconciler(ObjectProcessor):
             self._made_from.assign(owner, frozenset())
             self._told.pop(owner, None)
             return {}
-        looked = Looked(self._view)
+        looked = TrackedLookups(self._view)
         version = self._reconciler.versions.get("InstanceIP") or DEFAULT_VERSION
         found = service_objects(looked, service, holdings, self._sharers, self._settings, version=version)
         self._made_from.assign(owner, frozenset(looked.keys))

@@ -6,6 +6,7 @@ Read ``kafka/producer.py`` (``Producer.abandon``) and ``kafka/access.py`` (``cre
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from importlib.metadata import version
 
@@ -15,6 +16,10 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import Sender
+
+from ledgerlb.eventlog.kafka.access import Access
+from ledgerlb.eventlog.kafka.producer import Producer
+from ledgerlb.eventlog.security import LogSecurity
 
 
 def test_the_version_is_the_one_that_was_read() -> None:
@@ -49,6 +54,26 @@ async def test_failing_all_ends_every_waiting_delivery() -> None:
     accumulator.fail_all(KafkaError("thrown away"))
     with pytest.raises(KafkaError, match="thrown away"):
         await asyncio.wait_for(delivery, 5)
+
+
+async def test_failing_what_waits_leaves_no_error_that_asyncio_logs_as_lost() -> None:
+    lost: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+    producer = Producer(Access(("127.0.0.1:1",), LogSecurity()))
+    client = producer._client
+    accumulator = client._message_accumulator
+    batch = accumulator.create_builder()
+    batch.append(key=b"k", value=b"v", timestamp=None)
+    client.client.cluster._partitions = {"topic": {0: None}}
+    delivery = await accumulator.add_batch(batch, TopicPartition("topic", 0), 5)
+    delivery.cancel()
+    await asyncio.sleep(0)
+    producer._fail_waiting()
+    accumulator._batches.clear()  # a sender drops what failed; nothing must keep the futures alive
+    del batch, delivery
+    await asyncio.sleep(0)
+    gc.collect()
+    assert lost == []
 
 
 def test_one_connection_can_be_made_with_the_arguments_of_a_client() -> None:

@@ -1,4 +1,4 @@
-"""One idempotent producer, used until its first error and then thrown away.
+"""One idempotent producer, used until its first error and then abandoned.
 
 An append goes out in batches of at most BATCH_BYTES, one after the other, so that the log holds the beginning of a
 failed append and never a part from its middle. (A batch costs one round trip and holds hundreds of records.)
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar, Final
 
 from aiokafka import AIOKafkaProducer
@@ -86,13 +87,23 @@ class Producer:
         self._abandoned = True
         # ``stop`` alone would first deliver what is waiting, and retry it for as long as the broker is away.
         sender = self._client._sender  # noqa: SLF001
-        accumulator = self._client._message_accumulator  # noqa: SLF001
-        accumulator.fail_all(KafkaError("the producer was thrown away after an error"))
+        self._fail_waiting()
         cancelled = asyncio.ensure_future(sender.close())
         await finish(self._client.client.close())
         await finish(_result(cancelled))
-        accumulator.fail_all(KafkaError("the producer was thrown away after an error"))
+        self._fail_waiting()
         await finish(self._client.stop())
+
+    def _fail_waiting(self) -> None:
+        """Fail every batch that the client still holds."""
+        accumulator = self._client._message_accumulator  # noqa: SLF001
+        batches = {*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())}  # noqa: SLF001
+        accumulator.fail_all(KafkaError("the producer was abandoned after an error"))
+        # A cancelled append awaits its batch no longer. Unless its error is read, asyncio logs it as lost.
+        for batch in batches:
+            for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+                if future.done() and not future.cancelled():
+                    future.exception()
 
 
 async def _result(task: asyncio.Future[None]) -> None:

@@ -263,3 +263,15 @@ async def test_the_planner_goes_on_where_a_damaged_network_has_a_path_set_that_l
 
 def test_conditions_of_another_version_lead_to_no_event() -> None:
     assert announcements((), [Condition(type="ledgerlb.io/Later", status="True", reason="Later")]) == ()
+
+
+async def test_a_dead_agent_with_a_heartbeat_of_next_year_holds_up_no_release() -> None:
+    gone = {"delete": [{"kind": "Service", "namespace": "a", "name": "s"}]}
+    simulation = simulation_of([apply(*base(service("a/s"))), gone, {"advance": "10m"}])
+    lie = {**HEARTBEAT, "at": "2027-01-01T00:00:00Z"}
+    holdings = []
+    async for _ in simulation.run():
+        if not holdings:
+            await _append(simulation.engine, REPORTS, "heartbeat/n9", json.dumps(lie).encode())
+        holdings.append([holding.state for holding in simulation.engine.view.ledger.holdings()])
+    assert holdings == [["held"], ["releasing"], []]

@@ -6,6 +6,7 @@ import asyncio
 import http
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from ledgerlb.core.cluster.facts import decode_fact
@@ -51,7 +52,7 @@ class Snapshot:
         for record in self.records[LEDGER.name]:
             self.fold.take(record.key, record.value)
         for record in self.records[REPORTS.name]:
-            self.agents.take(record.key, decode_report(record.key, record.value))
+            self.agents.take(record.key, decode_report(record.key, record.value), datetime.now(UTC))
         for record in self.records[PATHS.name]:
             path_set = decode_path_set(record.key, record.value)
             if path_set is None:

@@ -238,3 +238,11 @@ class TestPromises:
     def test_the_last_holder_cannot_just_leave(self) -> None:
         report = Chain().add(PLAN).add(given("192.0.2.2", "a/b")).add(ev.HolderLeft("192.0.2.2", "a/b")).report()
         assert rules(report) == ["ReleasedTooEarly"]
+
+
+def test_time_that_goes_back_is_a_warning_and_no_problem() -> None:
+    report = Chain().add(PLAN, minutes=60).add(given("192.0.2.2", "a/s"), minutes=59).add(minutes=61).report()
+    assert report.clean
+    assert [(warning.rule, warning.seq) for warning in report.warnings] == [("TimeWentBack", 2)]
+    assert "2026-01-01T00:59:00Z" in report.warnings[0].message
+    assert not Chain().add(PLAN, minutes=60).add(given("192.0.2.2", "a/s"), minutes=60).report().warnings

@@ -59,7 +59,7 @@ async def test_a_withdrawal_is_confirmed_with_its_release_also_by_one_that_had_n
     await lab.pipeline.turn()
     table = AgentTable()
     for record in lab.pipeline.records(REPORTS):
-        table.take(record.key, decode_report(record.key, record.value))
+        table.take(record.key, decode_report(record.key, record.value), lab.clock())
     assert table.withdrawn(ADDRESS, "a/b#2") == ("n1",)
 
 

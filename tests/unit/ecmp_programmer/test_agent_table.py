@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ledgerlb.core.ledger.events import AddressAllocated, AddressReleased, AddressReleasing, NetworkDefined, Prefix
 from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.paths.pathset import Heartbeat, Report, report_key
@@ -16,9 +18,9 @@ ADDRESS = "192.168.102.2"
 
 def table(*reports: Report) -> AgentTable:
     made = AgentTable()
-    made.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    made.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
     for report in reports:
-        made.take(report_key(report), report)
+        made.take(report_key(report), report, START)
     return made
 
 
@@ -45,16 +47,24 @@ def test_a_report_that_names_no_allocation_counts_as_before() -> None:
 
 def test_a_changed_request_keeps_the_old_address_until_this_allocation_is_programmed() -> None:
     office = Office(offer("192.168.102.0/24"))
-    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
     office.settle(wish("web"))
     again = wish("web", revision=2, requested=("192.168.102.50",))
     office.settle(again)
     given = office.state.records["192.168.102.50"].holders[0].seq
     for allocation, held in (("0", ["192.168.102.2", "192.168.102.50"]), (str(given), ["192.168.102.50"])):
         report = said(f"{NETWORK}#{allocation}", address="192.168.102.50")
-        office.agents.take(report_key(report), report)
+        office.agents.take(report_key(report), report, START)
         office.settle(again)
         assert office.held("web") == held
+
+
+def test_a_heartbeat_from_the_future_counts_from_when_it_was_read() -> None:
+    table = AgentTable()
+    table.take("heartbeat/n1", Heartbeat(agent="n1", at=START + timedelta(days=365), started=START), START)
+    assert table.alive(START + timedelta(seconds=60), 60) == ("n1",)
+    assert table.alive(START + timedelta(seconds=61), 60) == ()
+    assert table.heard_since(START + timedelta(seconds=1)) == ()
 
 
 async def test_planner_and_agent_tell_whose_path_set_was_answered() -> None:

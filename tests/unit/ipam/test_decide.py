@@ -139,13 +139,13 @@ def test_request_inside_the_prefix_but_outside_the_ranges_is_outside():
 
 def test_changed_request_allocates_first_and_releases_the_old_address_once_programmed():
     office = Office(offer(V4))
-    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
     office.settle(wish("web"))
     again = wish("web", revision=2, requested=("192.168.102.50",))
     office.settle(again)
     assert office.held("web") == ["192.168.102.2", "192.168.102.50"]
     report = Report(address="192.168.102.50", agent="n1", state="programmed", path="x", at=START)
-    office.agents.take("192.168.102.50/n1", report)
+    office.agents.take("192.168.102.50/n1", report, START)
     office.settle(again)
     assert office.held("web") == ["192.168.102.50"]
     assert office.state.records["192.168.102.2"].status == "releasing"
@@ -154,7 +154,7 @@ def test_changed_request_allocates_first_and_releases_the_old_address_once_progr
 def test_release_waits_for_every_live_agent_to_confirm_this_very_release():
     office = Office(offer(V4))
     for agent in ("n1", "n2"):
-        office.agents.take(f"heartbeat/{agent}", Heartbeat(agent=agent, at=START, started=START))
+        office.agents.take(f"heartbeat/{agent}", Heartbeat(agent=agent, at=START, started=START), START)
     office.settle(wish("web"))
     office.settle(unwish("web"))
     record = office.state.records["192.168.102.2"]
@@ -162,7 +162,7 @@ def test_release_waits_for_every_live_agent_to_confirm_this_very_release():
 
     def confirm(agent, release):
         done = Report(address=record.address, agent=agent, state="withdrawn", path="x", release=release, at=START)
-        office.agents.take(f"{record.address}/{agent}", done)
+        office.agents.take(f"{record.address}/{agent}", done, START)
 
     confirm("n1", release)
     confirm("n2", f"{NETWORK}#0")
@@ -175,7 +175,7 @@ def test_release_waits_for_every_live_agent_to_confirm_this_very_release():
 
 def test_silent_agent_is_declared_dead_after_the_timeout_and_the_entry_says_so():
     office = Office(offer(V4))
-    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
     office.settle(wish("web"))
     office.settle(unwish("web"))
     office.advance(300)
@@ -187,7 +187,7 @@ def test_silent_agent_is_declared_dead_after_the_timeout_and_the_entry_says_so()
 
 def test_an_agent_that_died_while_an_earlier_sharer_held_the_address_is_named():
     office = Office(offer(V4))
-    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
     office.settle(wish("first", sharing_key="k"))
     office.advance(3600)
     office.settle(wish("second", sharing_key="k", ports=(("TCP", 443),)))
@@ -198,7 +198,7 @@ def test_an_agent_that_died_while_an_earlier_sharer_held_the_address_is_named():
 
 def test_an_agent_that_said_goodbye_is_neither_awaited_nor_dead():
     office = Office(offer(V4))
-    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START, stopped=True))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START, stopped=True), START)
     office.settle(wish("web"))
     *_, released = office.settle(unwish("web"))
     assert (released.confirmed, released.dead) == ((), ())
@@ -263,7 +263,7 @@ def test_idle_addresses_go_longest_free_first():
 
 def test_wanting_it_back_during_the_release_cancels_the_release():
     office = Office(offer(V4))
-    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START))
+    office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
     office.settle(wish("web"))
     office.settle(unwish("web"))
     assert kinds(office.settle(wish("web", revision=3, uid="new"))) == ["ReleaseCancelled"]

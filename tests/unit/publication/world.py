@@ -41,9 +41,9 @@ def agents(*living: str, programmed: dict[str, list[str]] | None = None, age: fl
     table = AgentTable()
     for name in living:
         at = NOW - timedelta(seconds=age)
-        table.take(f"heartbeat/{name}", Heartbeat(agent=name, at=at, started=at))
+        table.take(f"heartbeat/{name}", Heartbeat(agent=name, at=at, started=at), NOW)
     for name, addresses in (programmed or {}).items():
         for address in addresses:
             report = Report(address=address, agent=name, state="programmed", path="p", at=NOW)
-            table.take(f"{address}/{name}", report)
+            table.take(f"{address}/{name}", report, NOW)
     return table

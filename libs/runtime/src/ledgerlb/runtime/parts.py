@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prometheus_client.registry import Collector
@@ -45,7 +45,7 @@ class Ports:
     """
 
     clock: Clock = utc_now
-    projection: Projection = field(default_factory=Projection)
+    projection: Projection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

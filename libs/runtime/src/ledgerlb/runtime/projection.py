@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from ledgerlb.core.cluster.facts import FactRecord, decode_fact
@@ -48,7 +49,7 @@ class IntentNews:
 
 class Projection:
     """See module. The folds are read-only for processors; all methods raise UndecodableRecord, and the folds are
-    unchanged then.
+    unchanged then. ``clock`` gives aware UTC: a heartbeat from the future counts from when it was read.
     """
 
     cluster: ClusterView
@@ -56,7 +57,8 @@ class Projection:
     ledger: LedgerFold
     agents: AgentTable
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
         self._fresh = False
         self.reset()
 
@@ -134,5 +136,5 @@ class Projection:
 
     def _fold_report(self, record: Record) -> ReportRecord | None:
         report = decode_report(record.key, record.value)
-        self.agents.take(record.key, report)
+        self.agents.take(record.key, report, self._clock())
         return report

@@ -128,7 +128,7 @@ def assembled(
     """Put together the parts of every service on one cluster."""
     listening = _Listening(ports.source)
     # All parts share a reader, so that they share what it tells.
-    log = Projection()
+    log = Projection(ports.clock)
     watched = watcher.assemble(domain, watching, replace(ports, source=listening, projection=log))
     observer = watched.observer
     return Pipeline(

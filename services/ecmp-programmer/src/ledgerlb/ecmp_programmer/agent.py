@@ -60,7 +60,7 @@ class Agent:
     ) -> None:
         self.name = f"agent/{name}"
         self.agent = name
-        self._projection = projection or Projection()
+        self._projection = projection or Projection(clock)
         self._backend = backend
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds

@@ -13,6 +13,7 @@ from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import ExtraTask, Parts, Ports
+from ledgerlb.runtime.projection import Projection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,15 @@ class ProgrammerParts(Parts):
 
 def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: ProgrammerPorts) -> ProgrammerParts:
     """Return the parts of the roles that the settings name."""
-    planners = (Planner(domain, ports.projection),) if "planner" in settings.roles else ()
+    projection = ports.projection or Projection(ports.clock)
+    planners = (Planner(domain, projection),) if "planner" in settings.roles else ()
     if "agent" not in settings.roles:
         return ProgrammerParts(processors=planners, settings=(ProgrammerSettings,))
     agent = Agent(
         ports.backend or settings.make_backend(),
         settings.name_of_agent(),
         ports.clock,
-        projection=ports.projection,
+        projection=projection,
         heartbeat_seconds=settings.heartbeat_interval,
         reconcile_seconds=settings.reconcile_interval,
     )

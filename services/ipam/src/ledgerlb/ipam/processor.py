@@ -54,7 +54,7 @@ class Ipam:
         decider: str,
         projection: Projection | None = None,
     ) -> None:
-        self._projection = projection or Projection()
+        self._projection = projection or Projection(clock)
         self._settings = settings
         self._clock = clock
         self._decider = decider

@@ -81,7 +81,7 @@ class NetworkSelector:
     def __init__(
         self, settings: DomainSettings, clock: Callable[[], datetime], projection: Projection | None = None
     ) -> None:
-        self._projection = projection or Projection()
+        self._projection = projection or Projection(clock)
         self._settings = settings
         self._clock = clock
         self._size_guard = SizeGuard(INTENTS)

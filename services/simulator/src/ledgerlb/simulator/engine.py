@@ -33,6 +33,7 @@ from ledgerlb.network_selector import assemble as selector
 from ledgerlb.runtime.logview import LogView
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.parts import Parts, Ports
+from ledgerlb.runtime.projection import Projection
 from ledgerlb.simulator.clock import VirtualClock
 from ledgerlb.simulator.faults import Fault, FaultyLog, FaultyWriter
 from ledgerlb.simulator.process import Process, World
@@ -69,7 +70,7 @@ class Engine:
 
     def __init__(self, settings: DomainSettings, *, remember: int = 0, fault: Fault | None = None) -> None:
         self.clock = VirtualClock()
-        self.view = LogView(settings)
+        self.view = LogView(settings, Projection(self.clock))
         self.view.accepted = []
         self.writes: list[Mapping[str, Any]] = []
         """Objects as they were written, in order, since the caller last cleared the list."""

@@ -86,7 +86,7 @@ class Publisher:
         limits: Limits | None = None,
         projection: Projection | None = None,
     ) -> None:
-        self._projection = projection or Projection()
+        self._projection = projection or Projection(clock)
         self.counts: Counter[str] = Counter()
         self.queue = WorkQueue(self._work, limits)
         self._announcer = Announcer(self.queue, writer, clock, self.counts)

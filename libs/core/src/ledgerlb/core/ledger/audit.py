@@ -11,6 +11,9 @@ the other. It checks that
 - a quarantine is kept, or the entry says that it was cut short;
 - the fold that the services use accepts the events too.
 
+It warns where an entry was decided earlier than the one before it: a clock was wrong, and quarantines and leases that
+were counted by it last longer than was configured, or less long.
+
 A changed byte in the last entry of a chain may still decode to an honest decision. Only a head that was remembered or
 signed elsewhere shows such a change.
 """
@@ -45,10 +48,13 @@ from ledgerlb.core.ledger.events import (
 )
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.ledger.plan import covers
+from ledgerlb.core.text import timestamp
 
 MAX_FINDINGS: Final = 1000
 """Findings beyond this number are counted and not kept, so that a broken log cannot fill the memory."""
 
+TIME_WENT_BACK: Final = "TimeWentBack"
+"""The rule of a warning."""
 _CHAIN_BROKEN: Final = "ChainBroken"
 
 
@@ -78,7 +84,7 @@ class AuditReport:
 
     ``rejected`` entries lost a race for the head of their chain: that is normal, and every reader skips them.
     ``undecodable`` counts records that are not entries; ``skipped`` entries come after a break of their chain.
-    ``findings`` are kept up to a bound, ``problems`` counts all.
+    ``findings`` are kept up to a bound, ``problems`` counts all. ``warnings`` break no promise and have the same bound.
     """
 
     records: int
@@ -89,6 +95,7 @@ class AuditReport:
     problems: int
     findings: tuple[Finding, ...]
     heads: tuple[NetworkHead, ...]
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -125,6 +132,8 @@ class _Network:
     """The hash of every record under the network's key: the loser of a race builds on one of them."""
     prefixes: tuple[Prefix, ...] = ()
     addresses: dict[str, _Address] = field(default_factory=dict)
+    decided_at: datetime | None = None
+    """When the last accepted entry was decided."""
 
 
 class Audit:
@@ -134,6 +143,7 @@ class Audit:
         self._fold = LedgerFold()
         self._networks: dict[str, _Network] = {}
         self._findings: list[Finding] = []
+        self._warnings: list[Finding] = []
         self._problems = self._records = self._accepted = self._rejected = self._undecodable = self._skipped = 0
 
     def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET) -> None:
@@ -175,6 +185,7 @@ class Audit:
             problems=self._problems,
             findings=tuple(self._findings),
             heads=tuple(heads),
+            warnings=tuple(self._warnings),
         )
 
     def _find(self, rule: str, network: str, seq: int, address: str, message: str) -> None:
@@ -189,9 +200,17 @@ class Audit:
     def _check_accepted(self, network: _Network, entry: Entry, entry_digest: str) -> None:
         self._accepted += 1
         network.head = Head(entry.seq, entry_digest)
+        self._check_time(network, entry)
         for event in entry.events:
             for rule, address, message in _check_event(network, event, entry.decided_at):
                 self._find(rule, entry.network, entry.seq, address, message)
+
+    def _check_time(self, network: _Network, entry: Entry) -> None:
+        before, network.decided_at = network.decided_at, entry.decided_at
+        if before is not None and entry.decided_at < before and len(self._warnings) < MAX_FINDINGS:
+            text = f"was decided at {timestamp(entry.decided_at)}, before entry {entry.seq - 1} ({timestamp(before)})"
+            remedy = f"check the clocks of {entry.decider or 'the decider'} and of the decider before it"
+            self._warnings.append(Finding(TIME_WENT_BACK, entry.network, entry.seq, "", f"{text}; {remedy}"))
 
     def _check_rejected(self, network: _Network, entry: Entry) -> None:
         self._rejected += 1

@@ -11,14 +11,17 @@ from ledgerlb.core.paths.pathset import Heartbeat, Report, ReportRecord
 class AgentTable:
     """The last heartbeat of each agent and its last report for each address. Times are aware UTC; ``timeout`` in
     seconds.
+
+    A heartbeat from the future counts from when it was read. Otherwise an agent whose clock ran ahead would count as
+    alive until that time comes, and releases would wait for it.
     """
 
     def __init__(self) -> None:
         self._heartbeats: dict[str, Heartbeat] = {}
         self._reports: Index[str, str, Report] = Index()
 
-    def take(self, key: str, record: ReportRecord | None) -> None:
-        """Fold one record of the reports topic (None: a tombstone)."""
+    def take(self, key: str, record: ReportRecord | None, read_at: datetime) -> None:
+        """Fold one record of the reports topic (None: a tombstone), which was read at ``read_at``."""
         if record is None:
             head, _, agent = key.rpartition("/")
             if head == "heartbeat":
@@ -26,6 +29,8 @@ class AgentTable:
             else:
                 self._reports.discard(head, agent)
         elif isinstance(record, Heartbeat):
+            if record.at > read_at:
+                record = record.model_copy(update={"at": read_at})
             self._heartbeats[record.agent] = record
         else:
             self._reports.put(record.address, record.agent, record)

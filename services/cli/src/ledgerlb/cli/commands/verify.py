@@ -7,7 +7,7 @@ from typing import Final
 from ledgerlb.cli.console import DEFAULT_LOG, FINDINGS, LogOption, Output, OutputOption, guarded, print_json, say
 from ledgerlb.cli.reading import existing_log, read_all
 from ledgerlb.cli.tables import Column, print_table
-from ledgerlb.core.ledger.audit import Audit, AuditReport, report_as_json
+from ledgerlb.core.ledger.audit import Audit, AuditReport, Finding, report_as_json
 from ledgerlb.eventlog.topics import LEDGER
 
 _COLUMNS: Final = (Column("NETWORK"), Column("ENTRIES", drop=1), Column("HEAD"))
@@ -42,8 +42,14 @@ def print_report(report: AuditReport) -> None:
     if report.heads:
         print_table(_COLUMNS, ((head.network, str(head.seq), head.hash) for head in report.heads))
     for finding in report.findings:
-        place = f"{finding.network}#{finding.seq}" if finding.seq else finding.network
-        address = f"{finding.address}: " if finding.address else ""
-        say(f"{finding.rule}  {place}  {address}{finding.message}")
+        say(_line(finding))
     if report.problems > len(report.findings):
         say(f"+{report.problems - len(report.findings)} more")
+    for warning in report.warnings:
+        say(f"warning: {_line(warning)}")
+
+
+def _line(finding: Finding) -> str:
+    place = f"{finding.network}#{finding.seq}" if finding.seq else finding.network
+    address = f"{finding.address}: " if finding.address else ""
+    return f"{finding.rule}  {place}  {address}{finding.message}"

@@ -1,12 +1,12 @@
-"""An agent: makes its machine match the path sets, and says so.
+"""An agent: makes its machine match the path sets, and reports the outcome.
 
-Reads path sets and its own earlier reports. A batch of changed path sets is programmed at once; each address gets a
-report when what it would say differs from its last one, so that a restart, a redelivery or an idle reconcile writes
-nothing. An address that could not be programmed is tried again after a growing pause. The whole machine is reconciled
-at start, when the back end asks for it and every ``reconcile_seconds``.
+The agent reads path sets and its own earlier reports. It programs a batch of changed path sets at once. It writes a
+report of an address only if that differs from the last one, so a restart, a redelivery or an idle reconcile writes
+nothing. It tries an address that failed again after a growing pause. It reconciles the whole machine at start, when the
+back end asks for it and every ``reconcile_seconds``.
 
-A heartbeat goes out at start and every ``heartbeat_seconds``. On a normal stop the routes stay and forward on, so no
-goodbye is said; after ``take_down`` the last heartbeat says ``stopped``: nothing is programmed here any more.
+A heartbeat goes out at start and every ``heartbeat_seconds``. On a normal stop the routes stay and keep forwarding, so
+the agent sends no goodbye. After ``take_down`` the last heartbeat is ``stopped``: this machine forwards nothing.
 """
 
 from __future__ import annotations
@@ -129,13 +129,13 @@ class Agent:
         return self._next_wake_up(self._clock())
 
     async def open(self) -> None:
-        """Get the back end ready before the first records are read; raises DataPathError where it cannot be used."""
+        """Open the back end before the first records are read; raises DataPathError where it cannot be used."""
         if not self._opened:
             await self._backend.open()
             self._opened = True
 
     async def take_down(self, log: EventLog) -> None:
-        """Forward nothing any more and say goodbye: for a machine that leaves for good. Raises DataPathError."""
+        """Stop forwarding and send a goodbye, for a machine that leaves for good. Raises DataPathError."""
         async with self._turn:
             self._is_down = True
             if self._opened:
@@ -148,7 +148,7 @@ class Agent:
             await self._append(log, [self._heartbeat(self._clock(), stopped=True)])
 
     async def close(self) -> None:
-        """Let go of the back end; what is programmed stays."""
+        """Close the back end; what is programmed stays."""
         if self._opened:
             await self._backend.close()
             self._opened = False
@@ -162,7 +162,7 @@ class Agent:
         return is_due(again, now, self._reconcile_seconds)
 
     async def _reconcile(self, log: EventLog) -> None:
-        """Match everything, and answer for it; addresses that are no longer wanted lose their report."""
+        """Program every path set and report it; remove the reports of addresses that have no path set any more."""
         self._last_reconcile = self._clock()
         gone = [address for address in {**self._changed, **self._reported} if address not in self._wanted]
         began = self._clock()
@@ -230,19 +230,19 @@ class Agent:
     async def _append(
         self, log: EventLog, records: Iterable[Report | Heartbeat], forgotten: Iterable[str] = ()
     ) -> None:
-        """Append and remember; each record is remembered once it is written, so nothing unwritten counts as said."""
-        said = list(records)
+        """Append records, and remember each one only after it is written, so that only written reports count."""
+        written = list(records)
         lost = list(forgotten)
-        new = [NewRecord(report_key(record), encode_report(record)) for record in said]
+        new = [NewRecord(report_key(record), encode_report(record)) for record in written]
         new += [NewRecord(f"{address}/{self.agent}", None) for address in lost]
         if not new:
             return
         offsets = await log.append(REPORTS, new)
-        for record, offset in zip(said, offsets, strict=False):
+        for record, offset in zip(written, offsets, strict=False):
             if isinstance(record, Report):
                 self._reported[record.address] = record
                 self._written[record.address] = offset
-        for address, offset in zip(lost, offsets[len(said) :], strict=True):
+        for address, offset in zip(lost, offsets[len(written) :], strict=True):
             self._reported.pop(address, None)
             self._written[address] = offset
 
@@ -294,5 +294,5 @@ class _Retries:
 
 
 def _same(old: Report | None, new: Report) -> bool:
-    """Whether both say the same: when and how fast it was does not count."""
+    """Return whether both reports have the same content; time and duration do not count."""
     return old is not None and old == new.model_copy(update={"at": old.at, "seconds": old.seconds})

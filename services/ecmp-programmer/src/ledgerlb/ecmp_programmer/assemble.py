@@ -48,7 +48,7 @@ def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: Progra
         processors=(*planners, agent),
         tasks=(_taking_down(agent),) if settings.take_down_on_stop else (),
         settings=(ProgrammerSettings,),
-        # A machine that cannot be programmed is reported at once and in one line, not over and over.
+        # Opening the back end first reports a machine that cannot be programmed once, in one line.
         open=agent.open,
         close=agent.close,
         agent=agent,

@@ -15,7 +15,7 @@ async def _serve() -> int:
 
 
 def main() -> None:
-    """Run until stopped; the exit status tells whether it ended well."""
+    """Run the ecmp-programmer until it is stopped; the exit status tells whether it ended well."""
     raise SystemExit(run(_serve()))
 
 

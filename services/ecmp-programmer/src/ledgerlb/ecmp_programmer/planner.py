@@ -1,9 +1,9 @@
 """The planner: path sets from the ledger and the cluster's facts.
 
-Reads facts, ledger and its own path sets; runs ``core.paths.plan_from`` for the addresses that a batch of records
-concerns; writes a path set where its bytes differ from the last one under the address, and a tombstone once nobody
-holds the address. Nothing is written before every kind of fact is synced. An address is published even while nobody
-answers for it: agents must know it, because its release waits for them.
+The planner reads facts, ledger and its own path sets. It plans (``core.paths.plan_from``) the addresses that a batch of
+records concerns. It writes a path set if its bytes differ from the last one under the address, and a tombstone once no
+Service holds the address. It writes nothing before every kind of fact is synced. It publishes an address even without a
+backend: agents must know the address, because its release waits for them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Planner:
             self._take_published(record)
 
     def _take_published(self, record: Record) -> None:
-        # What this process wrote is known already; an echo of it must not hide what it wrote later.
+        # This process knows what it wrote; an echo of an older record must not hide a newer one.
         written = self._written.get(record.key, -1)
         if record.offset == written:
             del self._written[record.key]
@@ -76,7 +76,7 @@ class Planner:
 
     async def settle(self, log: EventLog) -> float | None:
         """See Processor."""
-        # Without a single ledger entry nothing was ever given out or released: path sets that stand there stay.
+        # Without any ledger entry no address was ever given out or released, so existing path sets stay.
         if not self._facts.synced() or not self._ledger.accepted:
             return None
         due = sorted(self.pending)
@@ -89,11 +89,11 @@ class Planner:
                     self._remember(record.key, record.value)
                     self._written[record.key] = offset
             self.pending.difference_update(addresses)
-            await asyncio.sleep(0)  # thousands of addresses must not keep the process from anything else
+            await asyncio.sleep(0)  # planning thousands of addresses must not block the process's other tasks
         return None
 
     def _change(self, address: str) -> NewRecord | None:
-        """The record that brings the topic up to date for one address, None where it is."""
+        """Return the record that brings the topic up to date for one address; None where it is up to date."""
         planned = plan_from(self._facts, self._ledger, address)
         self._made_from.assign(address, planned.made_from)
         value = encode_path_set(planned.path_set) if planned.path_set is not None else None

@@ -34,14 +34,14 @@ class ProgrammerSettings(BaseSettings):
     heartbeat_interval: Seconds = Field(default=5.0, ge=0.1, le=60)
     reconcile_interval: Seconds = Field(default=30.0, ge=1, le=3600)
     take_down_on_stop: bool = False
-    """Whether a stopping agent removes what it programmed and says goodbye; by default the routes stay."""
+    """Whether a stopping agent removes what it programmed and sends a goodbye; by default the routes stay."""
     fabric_allow_host_namespace: bool = False
     """Whether ``fabric-linux`` may change the routes of the machine itself, as it must on a real gateway."""
     fabric_netns: str = Field(default="", pattern=r"^[^/]*$")
     """The network namespace (of ``ip netns``) to program; empty: the process's own."""
     fabric_table: int = Field(default=MAIN_TABLE, ge=1, le=_MAX_U32)
     fabric_protocol: int = Field(default=DEFAULT_PROTOCOL, ge=5, le=255)
-    """The route protocol number that marks what is LedgerLB's."""
+    """The route protocol number that marks LedgerLB's objects."""
     fabric_id_base: int = Field(default=DEFAULT_ID_BASE, ge=1, le=_MAX_U32 - 2**20)
     """The first of 1,048,576 next-hop ids that are LedgerLB's alone."""
 
@@ -60,11 +60,11 @@ class ProgrammerSettings(BaseSettings):
         return value
 
     def name_of_agent(self) -> str:
-        """The agent's name; see ``agent_name``."""
+        """Return the agent's name; see ``agent_name``."""
         return self.agent_name or ("fabric" if self.backend == "record" else socket.gethostname())
 
     def make_backend(self) -> DataPath:
-        """The back end that the settings ask for, not opened yet."""
+        """Return the back end that the settings name, not opened yet."""
         if self.backend == "record":
             return RecordBackend()
         return FabricLinux(

@@ -1,4 +1,4 @@
-"""Virtual time: it stands still until it is moved."""
+"""Virtual time: it advances only when a caller moves it."""
 
 from __future__ import annotations
 

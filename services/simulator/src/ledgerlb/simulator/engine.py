@@ -1,11 +1,10 @@
 """The simulator: the real processors on a log in memory, in virtual time, stepped one after the other until all rest.
 
-Nothing here runs by itself: an action changes the cluster, the clock or a part, and ``pump`` then lets every part take
-its turn in a fixed order, round after round, until a round changes nothing. So a scenario has one outcome, whatever the
-machine.
+No part runs by itself: an action changes the cluster, the clock or a part, and ``pump`` then lets every part take its
+turn in a fixed order, round after round, until a round changes nothing. So a scenario has one outcome on every machine.
 
-While time advances it hops from one wake-up to the next. Agents send their heartbeats at every hop, before anyone asks
-for them, and cause no hops themselves.
+Virtual time hops from one wake-up to the next. Agents send their heartbeats at every hop, before any part reads them,
+and cause no hops themselves.
 """
 
 from __future__ import annotations
@@ -50,19 +49,19 @@ MAX_HOPS: Final = 100_000
 PATIENCE: Final = 20.0
 """Seconds of real time in which a part's writes, all of them in memory, must be done."""
 _ONE_BY_ONE: Final = Limits(concurrency=1, quiet=0.0, patience=0.0)
-"""One write after the other, Events at once: the same order each time."""
+"""Write one object after the other, and Events at once, for the same order in each run."""
 _CHECKED_BY_SERVER: Final = frozenset({"Service", "Namespace", "EndpointSlice", "Endpoints", "Pod", "Node"})
-"""Kinds of which an API server refuses a broken object; one of a CustomResourceDefinition may come through."""
+"""Kinds of which an API server refuses a broken object; it may accept a broken custom resource."""
 _DECIDER: Final = "simulation"
 _FAR: Final = 10 * 366 * 86400.0
-"""Seconds: agents of a simulation never reconcile for time's sake, since nothing but them touches their record."""
+"""Seconds. Simulated agents need no periodic reconcile, because only they change their record."""
 
 
 _P = TypeVar("_P", bound=Parts)
 
 
 class Restless(LedgerLBError):
-    """The parts did not come to rest, or time did not get on: two of them undo each other's work. Always a bug."""
+    """The parts did not come to rest, or time did not advance: two parts undo each other's work. Always a bug."""
 
 
 class Engine:
@@ -75,14 +74,14 @@ class Engine:
         self.writes: list[Mapping[str, Any]] = []
         """Objects as they were written, in order, since the caller last cleared the list."""
         self.problems: list[str] = []
-        """What was wrong with objects and records, each said once."""
+        """Problems of objects and records, each once."""
         self._settings = settings
         self._fault = fault
         self._log = MemoryLog(clock=self.clock)
         self._cluster = MemoryCluster(self.clock)
         self._writer: ClusterWriter = MemoryWriter(self._cluster, self.writes.append)
-        self._told = _Told(self.problems)
-        self._world = World(self.clock, Metrics(), self._told.say, remember)
+        self._problem_log = _Problems(self.problems)
+        self._world = World(self.clock, Metrics(), self._problem_log.say, remember)
         self._changed: deque[tuple[str, str, str]] = deque(maxlen=remember)
         self._subscription = self._cluster.subscribe()
         self._known = False
@@ -107,10 +106,10 @@ class Engine:
 
     def _assemble_watcher(self) -> watcher.WatcherParts:
         self._observing = False
-        self._source = ClusterSource(self._cluster, self._told)
+        self._source = ClusterSource(self._cluster, self._problem_log)
         writer = self._writer if self._fault is None else FaultyWriter(self._writer, "watcher", self._fault)
         ports = watcher.WatcherPorts(
-            clock=self.clock, source=self._source, writer=writer, limits=_ONE_BY_ONE, problems=self._told
+            clock=self.clock, source=self._source, writer=writer, limits=_ONE_BY_ONE, problems=self._problem_log
         )
         return watcher.assemble(self._settings, WatcherSettings.model_construct(), ports)
 
@@ -129,7 +128,7 @@ class Engine:
     # Actions
 
     async def apply(self, objects: Iterable[tuple[Mapping[str, Any], str]]) -> None:
-        """Apply objects, each with the place where it stands; after the first time everything counts as known.
+        """Apply objects, each with its place (``file:line``); after the first call every kind counts as listed.
 
         Raises BadInput, with that place, for an object that an API server would refuse.
         """
@@ -178,7 +177,7 @@ class Engine:
             for kind, namespace, name in list(self._changed)[-count:]:
                 obj = self._cluster.get(kind, namespace, name)
                 if obj is not None:
-                    self._watcher.parts.observer.take(Batch(kind, tuple(seen(kind, [obj], self._told)[0])))
+                    self._watcher.parts.observer.take(Batch(kind, tuple(seen(kind, [obj], self._problem_log)[0])))
         agents = () if self._silent else self._agents.values()
         for process in (*self._deciders(), *agents):
             await process.deliver_again(count)
@@ -206,7 +205,7 @@ class Engine:
         return [self._selector, self._ipam, self._planner, self._watcher]
 
     async def pump(self) -> None:
-        """Let every part take its turn until nothing changes any more; raises Restless where that does not come."""
+        """Let every part take its turn until nothing changes any more; raises Restless after too many rounds."""
         for _ in range(MAX_ROUNDS):
             moved = await self._observe()
             await self._look()
@@ -222,7 +221,7 @@ class Engine:
         raise Restless(f"the parts did not come to rest within {MAX_ROUNDS} rounds")
 
     async def _observe(self) -> bool:
-        """Tell the log what changed in the cluster."""
+        """Append the cluster's changes to the log."""
         self._changed.extend(key for key, _ in self._subscription.drain())
         if not self._known:
             return False
@@ -242,7 +241,7 @@ class Engine:
                 try:
                     self.view.take(record)
                 except BadInput as problem:
-                    self._told(problem)
+                    self._problem_log(problem)
 
     async def _follow_nodes(self) -> None:
         """Keep one agent per Node, or one named ``fabric`` where there is no Node."""
@@ -252,7 +251,7 @@ class Engine:
         for name in [name for name in self._agents if name not in wanted]:
             process = self._agents.pop(name)
             if name == FABRIC and process.parts.agent is not None:
-                # It served nodes that were not known: it hands over and is gone. A Node's agent dies with its Node.
+                # The agent ``fabric`` hands over to the agents of Nodes and leaves. A Node's agent dies with its Node.
                 await process.parts.agent.take_down(self._log)
             await process.close()
         for name in wanted:
@@ -267,7 +266,7 @@ class Engine:
 
 
 async def _finish_writes(parts: watcher.WatcherParts) -> bool:
-    """Wait until the watcher has written everything; return whether it died of a write."""
+    """Wait until the watcher has written everything; return whether a fault killed it after a write."""
     writing: tuple[Publisher | ObjectProcessor, ...] = (parts.publisher, *parts.objects)
     for part in writing:
         if not await part.idle(PATIENCE):
@@ -275,8 +274,8 @@ async def _finish_writes(parts: watcher.WatcherParts) -> bool:
     return isinstance(parts.writer, FaultyWriter) and parts.writer.dead
 
 
-class _Told(ProblemLog):
-    """Keeps what was said about bad objects and records, each message once."""
+class _Problems(ProblemLog):
+    """Keeps the problems of objects and records, each message once."""
 
     def __init__(self, messages: list[str]) -> None:
         super().__init__()
@@ -287,6 +286,6 @@ class _Told(ProblemLog):
         self.say(str(problem))
 
     def say(self, message: str) -> None:
-        """Keep the message unless it was said."""
+        """Keep the message unless it was kept before."""
         if message not in self._messages:
             self._messages.append(message)

@@ -15,7 +15,7 @@ Fault = Callable[[str, str], bool]
 
 
 class Killed(LedgerLBError):
-    """The process was killed right after an append or a write: whatever would have followed does not."""
+    """A fault killed the process right after an append or a write, so none of its later work happens."""
 
 
 class FaultyLog(DelegatingLog):

@@ -1,7 +1,7 @@
 """A simulated process: the parts of one service, stepped in virtual time.
 
-``Process`` drives the same steppers as the loop of a real process: those of its processors on one reader, each late
-processor on a reader of its own once it is wanted.
+``Process`` drives the same steppers as the loop of a real process. Its processors share one reader; each late processor
+gets a reader of its own once it is needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class World:
 
     clock: VirtualClock
     metrics: Metrics
-    told: Callable[[str], None]
+    tell: Callable[[str], None]
     """Gets a message for each record that a processor could not use."""
     remember: int
 
@@ -39,16 +39,17 @@ class World:
         return (self.clock() - START).total_seconds()
 
     def reject(self, name: str, record: Record, error: Exception) -> None:
-        """Report a record that a processor could not use. Raises an error that is not on purpose: it is a bug."""
+        """Report a record that a processor could not use. Raise any other error again, because it is a bug."""
         del record
         if not isinstance(error, BadInput):
             raise error
-        self.told(f"{name}: {error}")
+        self.tell(f"{name}: {error}")
 
 
 class Process(Generic[_P]):
-    """See module. ``make`` assembles the parts anew; ``finish`` completes what a settle left under way, and returns
-    whether the process died of it.
+    """See module. ``make`` assembles the parts at each start.
+
+    ``finish`` completes the writes that a settle started, and returns whether one of them killed the process.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Process(Generic[_P]):
         self._lanes = self._first_lane()
 
     async def close(self) -> None:
-        """Stop reading, and let go of what the parts hold."""
+        """Stop reading, and close the parts."""
         for lane in self._lanes:
             await lane.close()
         await self.parts.close()

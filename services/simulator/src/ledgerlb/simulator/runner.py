@@ -24,7 +24,7 @@ from ledgerlb.simulator.snapshot import Snapshots
 
 
 class Simulation:
-    """One run of a scenario. ``warnings`` are what was odd about it, each with its step."""
+    """One run of a scenario. ``warnings`` are the problems that did not stop it, each with its step."""
 
     def __init__(self, scenario: Scenario, *, fault: Fault | None = None) -> None:
         counts = [step.action.count for step in scenario.steps if isinstance(step.action, Redeliver)]
@@ -40,10 +40,10 @@ class Simulation:
             try:
                 await self._do(step)
             except NotSupported as error:
-                raise NotSupported(f"{step.where}: step {step.number} ({step.word}): {error}") from error
-            told = self.engine.problems[self._problems :]
-            self._problems += len(told)
-            self.warnings += [f"step {step.number}: {message}" for message in told]
+                raise NotSupported(f"{step.where}: step {step.number} ({step.verb}): {error}") from error
+            fresh = self.engine.problems[self._problems :]
+            self._problems += len(fresh)
+            self.warnings += [f"step {step.number}: {message}" for message in fresh]
             yield self.snapshots.take(step)
 
     async def _do(self, step: Step) -> None:

@@ -1,8 +1,7 @@
-"""A scenario file: what it may contain, read strictly.
+"""A scenario file: read it strictly.
 
-Everything outside the Kubernetes objects is checked, and each error names file, line and field. Inside the
-objects only ``kind`` and ``metadata.name`` are asked for: what else is wrong there may be what the scenario is
-about.
+The reader checks everything outside the Kubernetes objects, and each error names file, line and field. Inside the
+objects it requires only ``kind`` and ``metadata.name``, because a scenario may be about a broken object.
 """
 
 from __future__ import annotations
@@ -106,10 +105,10 @@ Action = Apply | Delete | Advance | Restart | Redeliver | Agents | Crash | Expec
 
 @dataclass(frozen=True)
 class Step:
-    """One item of ``steps``: ``number`` counts from 1, ``word`` is its key, ``where`` is ``file:line``."""
+    """One item of ``steps``: ``number`` counts from 1, ``verb`` is its key, ``where`` is ``file:line``."""
 
     number: int
-    word: str
+    verb: str
     action: Action
     where: str
 
@@ -157,13 +156,13 @@ def _step(document: Document, index: int, folder: Path) -> Step:
     if not isinstance(item, dict) or len(item) != 1:
         count = f"has {len(item)} keys" if isinstance(item, dict) else "is not a mapping"
         raise document.error(place, count, f"a step has exactly one of {', '.join(_READERS)}")
-    word = next(iter(item))
-    inner = (*place, word)
-    reader = _READERS.get(word)
+    verb = next(iter(item))
+    inner = (*place, verb)
+    reader = _READERS.get(verb)
     if reader is None:
         raise document.error(inner, "is not a kind of step", f"known: {', '.join(_READERS)}")
-    action = reader(document, inner, item[word], folder)
-    return Step(number=index + 1, word=word, action=action, where=f"{document.file}:{document.line(place)}")
+    action = reader(document, inner, item[verb], folder)
+    return Step(number=index + 1, verb=verb, action=action, where=f"{document.file}:{document.line(place)}")
 
 
 def _apply(document: Document, place: Place, value: Any, folder: Path) -> Apply:
@@ -207,7 +206,7 @@ def _objects_in(path: Path) -> list[tuple[Mapping[str, Any], str]]:
 
 
 def _is_scenario(data: Any) -> bool:
-    """Whether it is another scenario, lying beside the manifests: no object of the cluster."""
+    """Return whether the document is another scenario beside the manifests, and not an object of the cluster."""
     return isinstance(data, dict) and data.get("apiVersion") == API_VERSION
 
 

@@ -1,4 +1,4 @@
-"""The settings of a scenario: the keys of the services' configuration, as they are documented and no others."""
+"""The settings of a scenario: the documented keys of the services' configuration, and no others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_settings(document: Document, place: Place) -> DomainSettings:
 
 
 def _known(place: Sequence[str | int]) -> list[str]:
-    """The settings that may stand beside the one at ``place``."""
+    """Return the settings that are allowed beside the one at ``place``."""
     model: type[BaseModel] = DomainSettings
     for part in place[:-1]:
         inner = next((f.annotation for name, f in model.model_fields.items() if part in {f.alias, name}), None)

@@ -1,4 +1,4 @@
-"""What a step left behind, as JSON data, and how it compares with what was expected."""
+"""The outcome of a step as JSON data, and its differences from the expectations."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _SHOWN_VALUE: Final = 200
 
 
 class Snapshots:
-    """Takes a snapshot after each step of one engine; remembers what was there before, so that a Service that goes is
-    shown as ``Deleted`` in the step in which it goes, and not after.
+    """Takes a snapshot after each step of one engine.
+
+    It remembers the last snapshot, to show a deleted Service as ``Deleted`` in the step that deletes it, and not after.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -27,7 +28,7 @@ class Snapshots:
         self._entries = 0
 
     def lines(self) -> list[ServiceLine]:
-        """Every Service as it stands, by name, without those that went before."""
+        """Return every Service as it is now, by name, without those that an earlier step deleted."""
         return list(self._engine.view.services(self._engine.clock()))
 
     def take(self, step: Step) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Snapshots:
         differs = compare(action, services, networks) if isinstance(action, Expect) else []
         return {
             "step": step.number,
-            "action": step.word,
+            "action": step.verb,
             "time": timestamp(engine.clock()),
             "services": dict(sorted(services.items())),
             "networks": networks,
@@ -62,7 +63,7 @@ class Snapshots:
 def compare(
     expect: Expect, services: Mapping[str, Mapping[str, Any]], networks: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """Say what differs from what was expected, a line each; [] when it is met."""
+    """Return the differences from the expectations, a line each; [] when all are met."""
     found: list[str] = []
     for kind, wanted, present in (("services", expect.services, services), ("networks", expect.networks, networks)):
         for name, part in wanted.items():
@@ -70,9 +71,9 @@ def compare(
             actual = present.get(name)
             if part is None:
                 if actual is not None:
-                    found.append(f"{place}: expected to be absent, is {_said(actual)}")
+                    found.append(f"{place}: expected to be absent, is {_shown(actual)}")
             elif actual is None:
-                found.append(f"{place}: expected {_said(part)}, is absent")
+                found.append(f"{place}: expected {_shown(part)}, is absent")
             else:
                 found += _differences(place, part, actual)
     return found
@@ -85,13 +86,13 @@ def _differences(place: str, wanted: Any, actual: Any) -> list[str]:
             if key in actual:
                 found += _differences(f"{place}.{key}", value, actual[key])
             elif value is not None:
-                found.append(f"{place}.{key}: expected {_said(value)}, is absent")
+                found.append(f"{place}.{key}: expected {_shown(value)}, is absent")
         return found
     if wanted == actual and isinstance(wanted, bool) == isinstance(actual, bool):
         return []
-    return [f"{place}: expected {_said(wanted)}, is {_said(actual)}"]
+    return [f"{place}: expected {_shown(wanted)}, is {_shown(actual)}"]
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     text = "null" if value is None else repr(value) if not isinstance(value, str) else value or '""'
     return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…"

@@ -1,4 +1,4 @@
-"""The protocol between the agent and what it programs."""
+"""``DataPath``: the protocol between the agent and what it programs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Literal, Protocol
 
 from ledgerlb.core.paths.pathset import PathSet
 
+NO_CLIENT_ADMITTED = "the source ranges admit no client"
+"""Message of an address that needs no forwarding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one address.
+    """The result of programming one address.
 
-    ``weights`` are per node as they are programmed now, ``message`` says what differs from what was asked (a next hop
-    that cannot be reached, scaled weights) or why it failed.
+    ``weights`` are per node, as programmed now. ``message`` explains each difference from the path set (a next hop that
+    cannot be reached, scaled weights), or why programming failed.
     """
 
     state: Literal["programmed", "withdrawn", "failed"]
@@ -23,44 +26,45 @@ class Outcome:
 
 
 Wanted = Mapping[str, PathSet | None]
-"""By address: the path set to match; None, and a path set that says ``withdraw``: forward nothing."""
+"""The path set to match, by address. None, or a path set with ``withdraw``: forward nothing."""
 
 
 class DataPath(Protocol):
-    """A machine's forwarding state. Nothing here raises for one address: its outcome is ``failed``.
+    """A machine's forwarding state. A problem of one address never raises: its outcome is ``failed``.
 
-    Every call raises DataPathError when the data path as a whole cannot be changed now; it may be repeated.
+    Every call raises DataPathError when the data path as a whole cannot be changed now. The caller may then repeat it.
     Concurrency: calls never overlap.
     """
 
     name: str
     watch_seconds: float | None
-    """How often ``stale`` is worth a look; None: never."""
+    """Seconds between two calls of ``stale``; None: never call it."""
 
     async def open(self) -> None:
-        """Get ready; raises DataPathError (or InvalidSetting) where this machine cannot be programmed at all."""
+        """Prepare the machine; raises DataPathError (or InvalidSetting) where it cannot be programmed at all."""
         ...
 
     async def reconcile(self, wanted: Wanted) -> Mapping[str, Outcome]:
-        """Make the machine match exactly ``wanted``, whatever state it is in, and answer for every address of it.
+        """Make the machine match exactly ``wanted``, from any state, and return the outcome of every address.
 
-        Leftovers of an earlier run go (``failed`` for those that would not); what is not LedgerLB's stays.
+        Remove what an earlier run left over (``failed`` where that is impossible), and leave alone what is not
+        LedgerLB's.
         """
         ...
 
     async def apply(self, changed: Wanted) -> Mapping[str, Outcome]:
-        """Make these addresses so and leave the others; called after a first ``reconcile``."""
+        """Program these addresses and leave the others; call it after a first ``reconcile``."""
         ...
 
     def stale(self) -> bool:
-        """Whether something happened on the machine since the last reconcile that asks for another."""
+        """Return whether the machine changed since the last reconcile in a way that needs another one."""
         ...
 
     async def close(self) -> None:
-        """Let go of sockets; what is programmed stays."""
+        """Close the sockets; what is programmed stays."""
         ...
 
 
 def forwards(path_set: PathSet | None) -> bool:
-    """Whether the path set asks for any forwarding at all (nobody is admitted where the source ranges are empty)."""
+    """Return whether the path set asks for any forwarding at all (empty source ranges admit no client)."""
     return path_set is not None and not path_set.withdraw and path_set.source_ranges != ()

@@ -1,15 +1,16 @@
 """The ``fabric-linux`` back end: a Linux router or gateway that spreads each address over the nodes, by weight.
 
 Every external address gets a host route through a next-hop group of its own, whose members are the nodes with their
-weights. An address for which no node can be used has no route at all: what else the machine knows about it (a default
-route, a blackhole for the whole prefix) decides then; LedgerLB does not guess. Next hops must be directly connected: a
-gateway further away would not send the packet on to that node.
+weights. An address without a usable node gets no route: the machine's other routes (a default route, a blackhole for
+the whole prefix) decide then, and LedgerLB does not guess. Next hops must be directly connected, because a gateway
+further away would not send the packet on to that node.
 
-The kernel's tables are read (dumped) and compared at start, after a change of links or addresses, after a lost answer,
-and whenever the agent asks. Only objects with LedgerLB's protocol number and id range are ever changed or removed.
+The back end reads (dumps) the kernel's tables and compares them at start, after a change of links or addresses, after a
+lost answer, and whenever the agent asks. It changes and removes only objects with LedgerLB's protocol number and id
+range.
 
-Not done here: source ranges (the nodes enforce them; only the empty set, nobody, is kept here, by having no route),
-affinity (the kernel's hash, ``net.ipv4.fib_multipath_hash_policy``, decides), resilient groups.
+The back end leaves to others: source ranges (the nodes enforce them; an empty set means no route here), affinity (the
+kernel's hash decides, ``net.ipv4.fib_multipath_hash_policy``) and resilient groups.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class FabricLinux:
         outcomes = await program.program(wanted)
         outcomes |= await program.remove([address for address in program.state.routes if address not in wanted])
         await program.delete_unused()
-        program.outdated = False  # what failed now fails for another reason: the agent tries it again after a pause
+        # A failure right after a dump has another reason than an outdated state: the agent retries after a pause.
+        program.outdated = False
         return outcomes
 
     async def apply(self, changed: Wanted) -> Mapping[str, Outcome]:
@@ -115,7 +117,7 @@ class FabricLinux:
         outcomes = await self._program.program(changed)
         again = {address: changed[address] for address, outcome in outcomes.items() if outcome.state == "failed"}
         if again and self._program.outdated:
-            # Somebody changed the kernel under us: look at it once more before calling it a failure.
+            # Another program changed the kernel: read it once more before reporting a failure.
             program = await self._read_kernel()
             outcomes |= await program.program(again)
             program.outdated = False
@@ -125,7 +127,7 @@ class FabricLinux:
     async def _read_kernel(self) -> FabricProgram:
         if self._netlink is None or self._events is None:
             raise DataPathError("fabric-linux is not open")
-        self._events.changed()  # whatever happened up to here is in the dump
+        self._events.changed()  # the dump holds every change up to here
         nexthops = [wire.nexthop_of(reply.body) for reply in await self._netlink.dump(wire.dump_nexthops())]
         routes = []
         for family in (4, 6):

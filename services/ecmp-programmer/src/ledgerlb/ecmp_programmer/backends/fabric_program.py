@@ -1,7 +1,7 @@
 """How addresses become next hops, groups and routes: the steps of the ``fabric-linux`` back end, in a safe order.
 
-New next hops, then groups (each replaced in one step), then new routes; removals the other way round. So no flow ever
-meets an empty group, and nothing refers to what is not there.
+New next hops come first, then groups (each replaced in one step), then new routes; removals go the other way round. So
+no flow ever meets an empty group, and no object refers to a missing one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import structlog
 from ledgerlb.core.addresses import is_canonical
 from ledgerlb.core.errors import DataPathError
 from ledgerlb.core.paths.pathset import PathSet
-from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted, forwards
+from ledgerlb.ecmp_programmer.backends.base import NO_CLIENT_ADMITTED, Outcome, Wanted, forwards
 from ledgerlb.ecmp_programmer.backends.fabric_state import FabricState, Gateway, Members, scaled
 from ledgerlb.ecmp_programmer.netlink import wire
 from ledgerlb.ecmp_programmer.netlink.socket import Answer, NetlinkSocket
 
 MAX_WEIGHT: Final = 65535
 MAX_WEIGHT_8_BIT: Final = 256
-"""What kernels before 6.12 take."""
+"""The largest weight that kernels before 6.12 accept."""
 
 _GONE: Final = (errno.ENOENT, errno.ESRCH)
 _OUTDATED: Final = (errno.ENOENT, errno.EINVAL, errno.EEXIST)
@@ -36,7 +36,7 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where our objects stand: the socket to the kernel, our protocol number, the routing table."""
+    """The place of our objects: the socket to the kernel, our protocol number, the routing table."""
 
     netlink: NetlinkSocket
     protocol: int
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(slots=True)
 class _Goal:
-    """What one address is to become: weights by node, and the next hop (id) of each node that can be used."""
+    """The target of one address: weights by node, and the next hop (id) of each usable node."""
 
     address: str
     weights: dict[str, int] = field(default_factory=dict)
@@ -55,9 +55,9 @@ class _Goal:
 
 
 class FabricProgram:
-    """See module. ``outdated``: the kernel is no longer what ``state`` says, so it must be read again.
+    """Programs addresses in a safe order. ``outdated``: the kernel may differ from ``state``, so read it again.
 
-    Every call raises DataPathError when the kernel does not answer; what was done by then is not known.
+    Every call raises DataPathError when the kernel does not answer. The kernel may have done part of the work by then.
     """
 
     def __init__(self, place: Place, state: FabricState, max_weight: int = MAX_WEIGHT) -> None:
@@ -68,7 +68,7 @@ class FabricProgram:
         self._gateways: dict[str, Gateway | str] = {}
 
     async def program(self, wanted: Wanted) -> dict[str, Outcome]:
-        """Make these addresses so, and answer for each."""
+        """Program these addresses, and return the outcome of each."""
         strange = {address: Outcome("failed", {}, _NOT_CANONICAL) for address in wanted if not is_canonical(address)}
         goals = [_Goal(address) for address in wanted if address not in strange]
         hops = (hop for path_set in wanted.values() if forwards(path_set) and path_set for hop in path_set.next_hops)
@@ -82,13 +82,13 @@ class FabricProgram:
         return strange | {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
 
     async def remove(self, addresses: Iterable[str]) -> dict[str, Outcome]:
-        """Route these addresses no more; answers only for those that would not go."""
+        """Remove the routes of these addresses; return outcomes only for those that could not be removed."""
         goals = [_Goal(address) for address in addresses]
         await self._remove_routes(goals)
         return {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
 
     async def _find_gateways(self, vias: Sequence[str]) -> None:
-        """Learn behind which interface each next hop is, or why it cannot be used."""
+        """Find the interface behind which each next hop is, or why the next hop cannot be used."""
         asked = [via for via in vias if not isinstance(self._gateways.get(via), Gateway)]
         unknown = [via for via in asked if is_canonical(via)]
         self._gateways |= dict.fromkeys((via for via in asked if via not in unknown), _NOT_CANONICAL)
@@ -118,7 +118,7 @@ class FabricProgram:
             goal.outcome = Outcome("withdrawn")
             return
         if not forwards(path_set):
-            goal.outcome = Outcome("programmed", {}, "nobody is admitted by the source ranges")
+            goal.outcome = Outcome("programmed", {}, NO_CLIENT_ADMITTED)
             return
         for hop in path_set.next_hops:
             if hop.weight < 1:
@@ -200,17 +200,17 @@ class FabricProgram:
     def _programmed(self, goal: _Goal, members: Members) -> Outcome:
         real = dict(members)
         asked = sum(goal.weights.values())
-        said = []
+        remarks = []
         if goal.lost:
-            said.append(f"left out: {_listed(goal.lost)}")
+            remarks.append(f"left out: {_listed(goal.lost)}")
         weights = dict(goal.weights)
         if sum(real.values()) != asked:
-            said.append(f"weights are scaled down to {self.max_weight} at most")
+            remarks.append(f"weights are scaled down to {self.max_weight} at most")
             weights = {node: real[number] for node, number in goal.members.items()}
-        return Outcome("programmed", weights, "; ".join(said))
+        return Outcome("programmed", weights, "; ".join(remarks))
 
     async def _remove_routes(self, goals: Sequence[_Goal]) -> None:
-        """Take the routes of these addresses away; their groups go with ``delete_unused``."""
+        """Remove the routes of these addresses; ``delete_unused`` removes their groups."""
         due = [goal for goal in goals if goal.address in self.state.routes]
         answers = await self._exchange(
             [
@@ -227,7 +227,7 @@ class FabricProgram:
                 self.state.drop_route(goal.address)
 
     async def delete_unused(self) -> None:
-        """Groups without a route, then next hops without a group. What will not go is tried at the next reconcile."""
+        """Delete groups without a route, then next hops without a group. The next reconcile retries what failed."""
         await self._delete(list(self.state.unused_groups()), self.state.drop_group)
         await self._delete(list(self.state.unused_hops()), self.state.drop_hop)
 
@@ -249,12 +249,12 @@ class FabricProgram:
         try:
             return await self._place.netlink.exchange(messages)
         except DataPathError:
-            self.outdated = True  # some of it may have happened
+            self.outdated = True  # the kernel may have done some of it
             raise
 
 
 def _gateway(via: str, answer: Answer) -> Gateway | str:
-    """The next hop as the kernel would reach it, or why it cannot be one."""
+    """Return the next hop as the kernel reaches it, or why the address cannot be a next hop."""
     if answer.error or not answer.replies:
         return _why(answer)
     route = wire.route_of(answer.replies[0].body)

@@ -1,4 +1,4 @@
-"""What stands in the kernel of ours, as the ``fabric-linux`` back end knows it; and the arithmetic of weights. Pure.
+"""Our objects in the kernel, as the ``fabric-linux`` back end knows them, and the arithmetic of weights. Pure.
 
 Three kinds of objects, each with the protocol number of LedgerLB: a next hop per (gateway, interface), shared by all
 groups; a group per address; a host route per address through its group. Numbers come from a range of our own: the lower
@@ -50,7 +50,7 @@ class FabricState:
     def from_dump(
         cls, nexthops: Iterable[NextHopObject], routes: Iterable[RouteObject], protocol: int, table: int, id_base: int
     ) -> FabricState:
-        """The state that a dump shows. What has another protocol, or lies outside our ids, is somebody else's."""
+        """Build the state from a dump. Objects with another protocol, or outside our ids, are not ours."""
         state = cls(id_base)
         for found in nexthops:
             if not id_base <= found.id < id_base + (1 << ID_BITS):
@@ -68,56 +68,56 @@ class FabricState:
         return state
 
     def put_hop(self, number: int, gateway: Gateway) -> None:
-        """A next hop stands there now."""
+        """Note that the kernel has a next hop now."""
         self.hops[number] = gateway
         self._hop_ids.setdefault(gateway, number)
 
     def drop_hop(self, number: int) -> None:
-        """A next hop is gone."""
+        """Note that a next hop is gone."""
         gateway = self.hops.pop(number, None)
         if gateway is not None and self._hop_ids.get(gateway) == number:
             del self._hop_ids[gateway]
 
     def put_group(self, number: int, members: Sequence[tuple[int, int]]) -> None:
-        """A group has these members now."""
+        """Note that a group has these members now."""
         self.drop_group(number)
         self.groups[number] = tuple(sorted(members))
         for member, _ in members:
             self._uses[member] = self._uses.get(member, 0) + 1
 
     def drop_group(self, number: int) -> None:
-        """A group is gone."""
+        """Note that a group is gone."""
         for member, _ in self.groups.pop(number, ()):
             self._uses[member] -= 1
             if not self._uses[member]:
                 del self._uses[member]
 
     def put_route(self, address: str, group: int) -> None:
-        """The address is routed through the group now; the first route that uses a group owns it."""
+        """Note that the address is routed through the group now; the first route that uses a group owns it."""
         self.routes[address] = group
         self._owners.setdefault(group, address)
 
     def drop_route(self, address: str) -> None:
-        """The address is not routed any more."""
+        """Note that the address is not routed any more."""
         group = self.routes.pop(address, None)
         if group is not None and self._owners.get(group) == address:
             del self._owners[group]
 
     def hop_id(self, gateway: Gateway) -> int | None:
-        """The next hop for the gateway."""
+        """Return the next hop for the gateway, None where it has none yet."""
         return self._hop_ids.get(gateway)
 
     def group_id(self, address: str) -> int | None:
-        """The address's own group, None where it has none yet."""
+        """Return the address's own group, None where it has none yet."""
         group = self.routes.get(address)
         return group if group in self.groups and self._owners.get(group) == address else None
 
     def new_hop_id(self) -> int:
-        """A free id for a next hop. Raises DataPathError where none is left."""
+        """Return a free id for a next hop. Raises DataPathError where none is left."""
         return self._free(HOP_BITS, self._base, 1 << HOP_BITS)
 
     def new_group_id(self) -> int:
-        """A free id for a group. Raises DataPathError where none is left."""
+        """Return a free id for a group. Raises DataPathError where none is left."""
         return self._free(ID_BITS, self._base + (1 << HOP_BITS), (1 << ID_BITS) - (1 << HOP_BITS))
 
     def _free(self, kind: int, first: int, count: int) -> int:
@@ -131,16 +131,16 @@ class FabricState:
         )
 
     def unused_groups(self) -> Iterator[int]:
-        """Groups through which no address is routed."""
+        """Yield the groups through which no address is routed."""
         return (number for number in sorted(self.groups) if number not in self._owners)
 
     def unused_hops(self) -> Iterator[int]:
-        """Next hops that are in no group."""
+        """Yield the next hops that are in no group."""
         return (number for number in sorted(self.hops) if number not in self._uses)
 
 
 def scaled(weights: Mapping[int, int], limit: int) -> dict[int, int]:
-    """The weights, brought down in proportion where the largest is over ``limit``; none falls below 1."""
+    """Return the weights, scaled down in proportion where the largest is over ``limit``; none falls below 1."""
     largest = max(weights.values(), default=0)
     if largest <= limit:
         return dict(weights)

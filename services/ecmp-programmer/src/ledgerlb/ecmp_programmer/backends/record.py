@@ -1,6 +1,6 @@
-"""The ``record`` back end: programs nothing, and reports what a machine would have been programmed with.
+"""The ``record`` back end: programs nothing, and reports each path set as if it had.
 
-For clusters whose forwarding is done elsewhere, for manifests without a cluster, and for simulations.
+It serves clusters that forward by other means, folders of manifests, and simulations.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ledgerlb.core.paths.pathset import PathSet
-from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted, forwards
+from ledgerlb.ecmp_programmer.backends.base import NO_CLIENT_ADMITTED, Outcome, Wanted, forwards
 
 
 class RecordBackend:
@@ -40,5 +40,5 @@ def _outcome(path_set: PathSet | None) -> Outcome:
     if path_set is None or path_set.withdraw:
         return Outcome("withdrawn")
     if not forwards(path_set):
-        return Outcome("programmed", {}, "nobody is admitted by the source ranges")
+        return Outcome("programmed", {}, NO_CLIENT_ADMITTED)
     return Outcome("programmed", {hop.node: hop.weight for hop in path_set.next_hops if hop.weight})

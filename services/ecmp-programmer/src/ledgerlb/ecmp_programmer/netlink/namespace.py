@@ -18,14 +18,14 @@ _T = TypeVar("_T")
 
 
 def in_host_namespace() -> bool:
-    """Whether this process shares the network namespace of process 1; also true where that cannot be seen.
+    """Return whether this process shares the network namespace of process 1; also true where it cannot find out.
 
-    In a container with process ids of its own, process 1 is the container's: there it is always true.
+    In a container with process ids of its own, process 1 is the container's, so the answer is always true there.
     """
     try:
         return Path("/proc/self/ns/net").readlink() == Path("/proc/1/ns/net").readlink()
     except OSError:
-        pass  # a process with more capabilities than ours does not show its namespaces
+        pass  # the kernel hides the namespaces of a process with more capabilities than ours
     try:
         # Files under net/ belong to the namespace of the process, and no two namespaces share an inode there.
         return Path("/proc/self/net/dev").stat().st_ino == Path("/proc/1/net/dev").stat().st_ino
@@ -34,7 +34,7 @@ def in_host_namespace() -> bool:
 
 
 def within(name: str, work: Callable[[], _T]) -> _T:
-    """The result of ``work``, run in the namespace that ``ip netns`` knows by ``name`` (empty: the process's own).
+    """Run ``work`` in the namespace that ``ip netns`` knows by ``name`` (empty: the process's own); return its result.
 
     Sockets belong to the namespace in which they are opened, so the process itself need not move. Raises DataPathError
     where the namespace cannot be entered, and what ``work`` raises.
@@ -46,7 +46,7 @@ def within(name: str, work: Callable[[], _T]) -> _T:
         _enter(_NAMED / name)
         return work()
 
-    # A thread of its own: it alone changes its namespace, and ends with it.
+    # Only this thread changes its namespace, and it ends afterwards, so no other code runs in the wrong one.
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(moved).result()
 

@@ -1,8 +1,8 @@
 """An rtnetlink socket for asyncio: many requests in flight, each with its own acknowledgement.
 
-Bounds: at most ``WINDOW`` requests and ``WINDOW_BYTES`` are sent before their answers are awaited, and an answer is
-awaited for ``ANSWER_SECONDS``. A lost answer (the kernel's receive buffer ran over) is a DataPathError: what happened
-is then unknown, and the caller dumps again.
+Bounds: the socket sends at most ``WINDOW`` requests and ``WINDOW_BYTES`` before it waits for their answers, and waits
+``ANSWER_SECONDS`` for an answer. A lost answer (the kernel's receive buffer overflowed) is a DataPathError: the state
+of the kernel is then unknown, and the caller dumps it again.
 
 Concurrency: one caller at a time.
 """
@@ -38,7 +38,7 @@ _ADD_MEMBERSHIP: Final = 1
 
 @dataclass(slots=True)
 class Answer:
-    """What the kernel said to one request: ``error`` is an errno (0: done), ``text`` its own words where it has any."""
+    """The kernel's answer to one request: ``error`` is an errno (0: done), ``text`` the kernel's message, if any."""
 
     error: int = 0
     text: str = ""
@@ -46,7 +46,7 @@ class Answer:
 
 
 def open_request_socket() -> socket.socket:
-    """A socket for requests, in the network namespace of the calling thread. Raises OSError."""
+    """Open a socket for requests, in the network namespace of the calling thread. Raises OSError."""
     opened = _open()
     opened.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
     opened.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
@@ -55,7 +55,7 @@ def open_request_socket() -> socket.socket:
 
 
 def open_event_socket(groups: Sequence[int]) -> socket.socket:
-    """A socket that hears of changes in the groups, in the network namespace of the calling thread. Raises OSError."""
+    """Open a socket that receives changes in the groups, in the calling thread's network namespace. Raises OSError."""
     opened = _open()
     for group in groups:
         opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -76,7 +76,7 @@ def _open() -> socket.socket:
 
 
 class NetlinkSocket:
-    """See module. ``port`` is the kernel's name for this socket, by which it says who caused a change."""
+    """See module. ``port`` is the kernel's name for this socket, and marks the changes that it caused."""
 
     def __init__(self, opened: socket.socket, port: int) -> None:
         self._socket = opened
@@ -110,25 +110,27 @@ class NetlinkSocket:
                     for reply in await self._receive():
                         answer = waiting.get(reply.sequence)
                         if answer is None:
-                            continue  # an answer to a request that was given up
+                            continue  # an answer to a request that timed out
                         if reply.type == wire.NLMSG_ERROR:
                             answer.error, answer.text = wire.error_of(reply)
                             del waiting[reply.sequence]
                         else:
                             answer.replies.append(reply)
         except TimeoutError as error:
-            raise DataPathError(f"the kernel did not answer in {ANSWER_SECONDS:.0f} s; it is dumped again") from error
+            raise DataPathError(
+                f"the kernel did not answer in {ANSWER_SECONDS:.0f} s; reading its tables again"
+            ) from error
         except OSError as error:
-            raise DataPathError(f"netlink: {error}; the kernel is dumped again") from error
+            raise DataPathError(f"netlink: {error}; reading the kernel again") from error
         return answers
 
     async def dump(self, message: Message) -> list[Reply]:
-        """The answer to a dump request, complete. Raises DataPathError, also where it keeps changing under the dump."""
+        """Return the complete answer to a dump request. Raises DataPathError, also if the tables keep changing."""
         for _ in range(DUMP_TRIES):
             found, interrupted = await self._dump_once(message)
             if not interrupted:
                 return found
-        raise DataPathError(f"the kernel's tables changed during each of {DUMP_TRIES} dumps; they are dumped again")
+        raise DataPathError(f"the kernel's tables changed during each of {DUMP_TRIES} dumps; reading them again")
 
     async def _dump_once(self, message: Message) -> tuple[list[Reply], bool]:
         self._sequence = (self._sequence + 1) & 0x7FFFFFFF
@@ -149,9 +151,9 @@ class NetlinkSocket:
                             raise DataPathError(f"the kernel refuses a dump: errno {number} {text}")
                         found.append(reply)
         except TimeoutError as error:
-            raise DataPathError(f"a dump did not end in {ANSWER_SECONDS:.0f} s; it is tried again") from error
+            raise DataPathError(f"a dump did not end in {ANSWER_SECONDS:.0f} s; trying again") from error
         except OSError as error:
-            raise DataPathError(f"netlink: {error}; the kernel is dumped again") from error
+            raise DataPathError(f"netlink: {error}; reading the kernel again") from error
 
     async def _receive(self) -> list[Reply]:
         return list(wire.replies(await asyncio.get_running_loop().sock_recv(self._socket, _LARGEST_DATAGRAM)))
@@ -162,14 +164,14 @@ class NetlinkSocket:
 
 
 class EventSocket:
-    """Changes made by anybody but ``own_port``; read without waiting."""
+    """Changes by other programs than the one behind ``own_port``; read without waiting."""
 
     def __init__(self, opened: socket.socket, own_port: int) -> None:
         self._socket = opened
         self._own_port = own_port
 
     def changed(self) -> bool:
-        """Whether anything happened since the last call (also: so much that the kernel dropped some of it)."""
+        """Return whether anything changed since the last call; also true if the kernel had to drop some changes."""
         found = False
         while True:
             try:

@@ -352,7 +352,9 @@ async def test_a_folder_that_is_not_there_yet_takes_nothing_for_gone(folder):
     lists, stop = Lists(), asyncio.Event()
     task = asyncio.create_task(ManifestSource(folder).run(lists, stop))
     await until(lambda: lists.said)
-    write(folder.root / "one.yaml", service("p"))
+    staged = folder.root.with_name("staged")  # appears with its file: an empty folder would be a complete one
+    write(staged / "one.yaml", service("p"))
+    staged.rename(folder.root)
     await until(lambda: len(lists.said) > 1)
     assert lists.said == [(False, []), (True, ["p"])]
     stop.set()

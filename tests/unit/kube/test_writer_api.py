@@ -121,7 +121,7 @@ async def test_a_conflict_is_tried_again_with_the_same_patch(stub, writer):
 async def test_conflicts_without_end_are_given_back(stub, writer):
     for _ in range(CONFLICT_TRIES):
         stub.says(409)
-    with pytest.raises(ClusterUnavailable, match="changed by others"):
+    with pytest.raises(ClusterUnavailable, match="other clients changed it"):
         await writer.write(service_write(SERVICE, finalizer=True))
     assert len(stub.requests) == CONFLICT_TRIES
 

@@ -1,10 +1,11 @@
-"""Hold back mass deletions until somebody has had time to look: an empty answer is rarely what people meant.
+"""Hold back mass deletions until an operator has had time to look: an empty answer is rarely what people meant.
 
-A change takes away a part of the Services that are held. Where that is more than ``SHARE`` of them and at least
-``FEWEST``, the guard says no: first for a grace period, counted again whenever further Services go missing, or until
-a person confirms. What comes back in time was never gone.
+A change takes away some of the Services that LedgerLB holds. If that is more than ``SHARE`` of them and at least
+``FEWEST``, the guard refuses the deletion for a grace period, or until an operator confirms. The period starts again
+when further Services go missing. A Service that comes back in time was never gone.
 
-Pure: the clock is passed in. Each *scope* (the lists of the cluster, the folder of manifests) is judged by itself.
+Pure: the caller passes the clock. The guard judges each *scope* (the lists of the cluster, the folder of manifests) by
+itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Name = tuple[str, str]
 """(namespace, name) of a Service."""
 
 SHARE: Final = 0.2
-"""Largest part of the Services held that one change may take away unasked."""
+"""Largest part of the Services held that one change may take away without confirmation."""
 FEWEST: Final = 5
 """Fewer Services than this may always go."""
 
@@ -89,7 +90,7 @@ class DeletionGuard:
 
     @property
     def withheld(self) -> Withheld | None:
-        """What is held back, over all scopes; None where that is nothing."""
+        """The Services held back, over all scopes; None if there are none."""
         if not self._scopes:
             return None
         scopes = self._scopes.values()

@@ -1,4 +1,4 @@
-"""Every kind that LedgerLB reads or writes, declared once: group, plural, scope, and which version is wanted."""
+"""Declare every kind that LedgerLB reads or writes: group, plural, scope and version."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CONFIGPLANE: Final = "configplane.juniper.net"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of the API. ``version`` None: ask the server, take the newest that it serves. ``selector`` is a label
-    selector under which alone the kind is watched.
+    """A kind of the API. Without a ``version``, we ask the server and take the newest that it serves. ``selector`` is a
+    label selector that limits what we watch.
     """
 
     kind: str
@@ -31,8 +31,9 @@ class Kind:
         return self.version is None
 
     def path(self, version: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection (over all namespaces where ``namespace`` is empty), object or
-        subresource.
+        """Return the URL path of the collection, object or subresource.
+
+        An empty ``namespace`` means all namespaces.
         """
         root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
         parts = [root]
@@ -43,7 +44,7 @@ class Kind:
         return "/".join(parts)
 
     def api_version(self, version: str) -> str:
-        """The ``apiVersion`` of its objects."""
+        """Return the ``apiVersion`` of its objects."""
         return f"{self.group}/{version}" if self.group else version
 
 
@@ -67,10 +68,10 @@ WATCHED: Final = (
     Kind("InstanceIP", CORE_CONTRAIL, "instanceips", namespaced=False, selector=_OURS),
     Kind("FloatingIP", CORE_CONTRAIL, "floatingips", namespaced=False, selector=_OURS),
 )  # fmt: skip
-"""What the watcher lists and watches, in the order in which it begins."""
+"""Kinds that the watcher lists and watches, in the order in which it begins."""
 
 WRITTEN: Final = (Kind("Event", "", "events", namespaced=True, version="v1"),)
-"""What is only written."""
+"""Kinds that LedgerLB only writes."""
 
 BY_KIND: Final = {entry.kind: entry for entry in (*WATCHED, *WRITTEN)}
 CLUSTER_SCOPED: Final = frozenset(
@@ -90,9 +91,7 @@ _STAGE: Final = {"alpha": 0, "beta": 1, None: 2}
 
 
 def newest_first(versions: list[str]) -> list[str]:
-    """API versions in Kubernetes' order of preference: v2, v1, v1beta1, v1alpha2, v1alpha1, then anything else by
-    name.
-    """
+    """Sort API versions by Kubernetes' preference: v2, v1, v1beta1, v1alpha2, v1alpha1, then anything else by name."""
 
     def rank(version: str) -> tuple[int, int, int]:
         found = _VERSION.match(version)

@@ -1,10 +1,11 @@
 """Which Pods become facts: those with secondary interfaces, and those behind a LoadBalancer Service.
 
-A cluster has many Pods and most concern nobody here. All are watched, kept small (as facts), and let through only
-while somebody needs them; so a Pod may pass, or be taken back, because a Service, an EndpointSlice or Endpoints
-changed. Behind a Service is each Pod that an endpoint refers to, and each that has the address of an endpoint that
-refers to none (somebody wrote it by hand). The full list of Pods is passed on only after those of the other three
-kinds: before, nobody knows who is behind what.
+A cluster has many Pods, and LedgerLB needs few of them. The filter keeps all as small facts, and passes a Pod on only
+while something needs it. So a change of a Service, an EndpointSlice or Endpoints may add a Pod or take it back.
+
+A Pod is behind a Service if an endpoint refers to it, or if it has the address of a hand-written endpoint that refers
+to no Pod. The filter passes the full list of Pods on after the lists of the other three kinds: only then does it know
+which Pods are behind a Service.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _LISTS: Final = ("EndpointSlice", "Endpoints")
 _FIRST: Final = frozenset({"Service", *_LISTS})
 
 Claim = Name | str
-"""How an endpoint tells its Pod: by name, or by an address."""
+"""How an endpoint names its Pod: by name, or by an address."""
 _Source = tuple[str, Name]
-"""The kind and name of what lists endpoints."""
+"""The kind and name of an object that lists endpoints."""
 
 
 class PodFilter:
-    """Feed it every batch in order; it answers with what goes on."""
+    """See module. Pass every batch in order."""
 
     def __init__(self) -> None:
         self._balanced: set[Name] = set()
@@ -47,9 +48,7 @@ class PodFilter:
         self._held_back: Listed | None = None
 
     def pass_on(self, batch: Batch) -> tuple[Batch, ...]:
-        """The batch itself, then one of Pods where it changes which are needed; a batch of Pods is reduced to
-        those.
-        """
+        """Return the batch, then a batch of Pods if it changes which are needed. A batch of Pods shrinks to those."""
         if batch.kind == "Pod":
             return self._pod_batch(batch)
         touched: set[Claim] = set()
@@ -124,7 +123,7 @@ class PodFilter:
         )
 
     def _follow(self, touched: set[Claim]) -> Batch | None:
-        """Pods that are needed now and were not, or the other way round; and the list that had to wait."""
+        """Return the Pods whose need has changed, and the full list that had to wait."""
         upserts, gone = [], []
         names: set[Name] = set()
         for claim in touched:
@@ -145,7 +144,7 @@ class PodFilter:
         if self._awaited or self._held_back is None:
             return None
         held, self._held_back = self._held_back, None
-        # Also those that came after the list and before its turn.
+        # Include the Pods that came after the list and before its turn.
         return replace(held, names=frozenset(self._passed))
 
     def _pod_batch(self, batch: Batch) -> tuple[Batch, ...]:
@@ -179,12 +178,12 @@ class PodFilter:
 
 
 def _addresses_of(seen: Seen | None) -> Iterable[str]:
-    """The distinct addresses of a Pod."""
+    """Return the distinct addresses of a Pod."""
     return {canonical(ip) for ip in seen.fact.ips} if seen is not None and isinstance(seen.fact, PodFact) else ()
 
 
 def _claims_of(fact: AnyFact) -> tuple[Name, frozenset[Claim]] | None:
-    """The Service for which a source stands, and the Pods that it claims; None for what is no source."""
+    """Return the Service of a source and the Pods that it claims; None for any other fact."""
     match fact:
         case EndpointSliceFact():
             service, listed = fact.service, fact.endpoints

@@ -32,7 +32,7 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A fact as it was seen, at a resourceVersion (0 where that is no number)."""
+    """A fact and the resourceVersion at which the source saw it (0 if that is not a number)."""
 
     fact: AnyFact
     version: int = 0
@@ -58,7 +58,7 @@ class Listed:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Changes of one kind. In order: upserts, then ``gone`` (names with the version of the deletion), then
-    ``listed``. A name stands in a batch at most once.
+    ``listed``. A name occurs in a batch at most once.
     """
 
     kind: str
@@ -98,7 +98,7 @@ class ProblemLog:
             self._logged.popitem(last=False)
         _logger.warning("bad input", problem=str(problem))
 
-    def mended(self, subject: str) -> None:
+    def resolved(self, subject: str) -> None:
         """Forget the problems of a subject that works again, and of its lines (``file:line``)."""
         for known in [known for known in self._logged if known == subject or known.startswith(f"{subject}:")]:
             del self._logged[known]
@@ -131,7 +131,7 @@ def _warn(fact: AnyFact, subject: str, problems: Problems) -> None:
 class ClusterSource:
     """The objects of a MemoryCluster. ``pump`` hands over what changed since the last call, without an event loop.
 
-    ``complete`` tells whether the cluster holds everything that it should (see ``Listed``).
+    ``complete`` returns whether the cluster holds everything that it should (see ``Listed``).
     """
 
     def __init__(

@@ -65,13 +65,15 @@ class ClusterWriter(Protocol):
     """See module. Writes may run concurrently; each is bounded in time."""
 
     async def write(self, write: Write) -> Object | None:
-        """Do it. Returns the object as it stands afterwards; None where it does not exist (any more), or where an
-        object to create exists already. Raises ClusterUnavailable, ClusterRefused.
+        """Send the write and return the object as it is afterwards.
+
+        Return None if the object does not exist (any more), or if the object to create exists already. Raises
+        ClusterUnavailable, ClusterRefused.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections; idempotent."""
+        """Release connections; idempotent."""
         ...
 
 
@@ -118,11 +120,13 @@ def _condition(condition: Condition) -> dict[str, Any]:
 
 
 def event_write(about: About, reason: str, message: str, *, warning: bool, at: datetime, identity: str) -> Write:
-    """An Event whose name follows from what it says and ``identity`` (what led to it, such as ``network#seq``):
-    said twice, it is created once.
+    """Return the write of an Event.
+
+    Its name follows from its content and from ``identity`` (what led to it, such as ``network#seq``), so writing it
+    twice creates it once.
     """
-    said = repr((about, reason, message, identity))
-    suffix = hashlib.sha256(said.encode()).hexdigest()[:16]
+    content = repr((about, reason, message, identity))
+    suffix = hashlib.sha256(content.encode()).hexdigest()[:16]
     namespace = about.namespace or "default"
     name = f"{about.name[: _MAX_NAME - len(suffix) - 1]}.{suffix}"
     stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

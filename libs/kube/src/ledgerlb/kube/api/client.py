@@ -2,7 +2,7 @@
 session.
 
     GET 2xx                      the decoded body, or the open stream
-    401, 429, 5xx, no answer     ApiUnavailable; at 401 the credentials are loaded anew first
+    401, 429, 5xx, no answer     ApiUnavailable; at 401 we first reload the credentials
     credentials cannot be read   ApiUnavailable: a token file is empty for a moment while it is replaced
     any other status             ApiRefused
 
@@ -35,7 +35,7 @@ from ledgerlb.kube.api.refusals import ApiRefused, ApiUnavailable
 REQUEST_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 10.0
 RELOAD_SECONDS: Final = 10.0
-"""Credentials are loaded anew at most this often."""
+"""Least seconds between two reloads of the credentials."""
 READ_BYTES: Final = 2 * 1024 * 1024
 """Buffer of an answer: an event of a watch carries a whole object."""
 _UNAUTHORIZED: Final = 401
@@ -46,8 +46,10 @@ _JSON: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class ApiConnection:
-    """An open connection; ``client`` is what a writer needs of it. ``kubeconfig`` None: the pod's own service
-    account where there is one, else the file that kubectl would use.
+    """A connection to an API server; a writer uses its ``client``.
+
+    Without a ``kubeconfig`` it takes the pod's own service account if there is one, else the file that kubectl would
+    use.
     """
 
     def __init__(self, kubeconfig: str | Path | None = None, context: str | None = None) -> None:
@@ -63,7 +65,7 @@ class ApiConnection:
         return self._client
 
     async def __aenter__(self) -> Self:
-        """Load the configuration; raises InvalidSetting. Nothing is sent yet."""
+        """Load the configuration, without sending anything yet. Raises InvalidSetting."""
         configuration = Configuration()
         await self._load(configuration)
         self._client = ApiClient(configuration)
@@ -98,15 +100,16 @@ class ApiConnection:
             ) from error
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The decoded body of a GET. Raises ApiUnavailable, ApiRefused."""
+        """Return the decoded body of a GET. Raises ApiUnavailable, ApiRefused."""
         times = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         async with self._request(path, query or {}, times) as answer:
             return _decoded(path, await answer.read())
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str], idle: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a GET as it arrives, in chunks that end anywhere. Raises ApiUnavailable, also when nothing
-        came for ``idle`` seconds or when the connection breaks, and ApiRefused.
+        """Yield the body of a GET as it arrives, in chunks that end anywhere.
+
+        Raises ApiRefused, and ApiUnavailable, also when the connection breaks or is silent for ``idle`` seconds.
         """
         times = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
         async with self._request(path, query, times) as answer:
@@ -132,8 +135,8 @@ class ApiConnection:
                     await self._refuse(path, answer)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = f"{type(error).__name__} {error}".strip()
-            raise ApiUnavailable(f"GET {path}: no answer ({said})") from error
+            cause = f"{type(error).__name__} {error}".strip()
+            raise ApiUnavailable(f"GET {path}: no answer ({cause})") from error
 
     def _proxy_options(self) -> dict[str, Any]:
         rest = self.client.rest_client
@@ -155,7 +158,7 @@ class ApiConnection:
         raise ApiRefused(message, answer.status, str(data.get("reason", "")))
 
     async def renew(self) -> None:
-        """Load the credentials anew, since the server does not know them (any more); what cannot be used is left."""
+        """Reload the credentials after the server has rejected them. Unusable ones leave the old ones in place."""
         now = time.monotonic()
         if now - self._reloaded < RELOAD_SECONDS:
             return
@@ -165,8 +168,9 @@ class ApiConnection:
 
 
 def _config_file(named: str | None) -> str:
-    """The kubeconfig, or several as kubectl takes them; raises FileNotFoundError where none of them is there, which
-    kubernetes-asyncio would take for an empty one.
+    """Return the kubeconfig, or several as kubectl takes them.
+
+    Raises FileNotFoundError if none exists: kubernetes-asyncio would take that for an empty kubeconfig.
     """
     path = named or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION
     if not any(Path(part).expanduser().exists() for part in path.split(os.pathsep) if part):
@@ -175,21 +179,24 @@ def _config_file(named: str | None) -> str:
 
 
 async def authorise(client: ApiClient, headers: dict[str, str]) -> None:
-    """Put the credentials into the headers of a request; kubernetes-asyncio reads the pod's token anew about once a
-    minute. Raises ApiUnavailable where it cannot be read now.
+    """Put the credentials into the headers of a request.
+
+    kubernetes-asyncio rereads the pod's token about once a minute. Raises ApiUnavailable if it cannot read it now.
     """
     try:
         await client.update_params_for_auth(headers, [], ["BearerToken"])
     except (config.ConfigException, OSError, ValueError) as error:
         raise ApiUnavailable(
             f"API server {client.configuration.host}: the credentials cannot be read ({error}); "
-            "see that the service account's token is mounted and not empty"
+            "check that the service account's token is mounted and not empty"
         ) from error
 
 
 def _without_environment(client: ApiClient) -> None:
-    """Have the session read the environment (a proxy for the server) once, now. kubernetes-asyncio has it read the
-    environment and a .netrc file anew, in a thread, with every request: half the price of a request.
+    """Make the session read the environment (a proxy for the server) once, now.
+
+    Otherwise kubernetes-asyncio makes it read the environment and a .netrc file in a thread for every request, which
+    is half the price of a request.
     """
     rest = client.rest_client
     generated = rest.pool_manager
@@ -207,4 +214,4 @@ def _decoded(path: str, raw: bytes) -> dict[str, Any]:
     try:
         return _JSON.decode(raw)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise ApiUnavailable(f"GET {path}: the answer is no JSON object ({error})") from error
+        raise ApiUnavailable(f"GET {path}: the answer is not a JSON object ({error})") from error

@@ -1,7 +1,7 @@
-"""Which version of a kind the API server serves, and whether it serves it at all.
+"""Find out which version of a kind the API server serves, and whether it serves the kind at all.
 
-Concurrency: shared by all list-and-watch loops; answers are kept for a moment, so loops that ask at the same time
-cost one request.
+Concurrency: all list-and-watch loops share one ``Discovery``. It keeps answers for a moment, so loops that ask at the
+same time cost one request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Getter(Protocol):
     """The one thing that discovery needs of a connection."""
 
     async def get(self, path: str) -> dict[str, Any]:
-        """The decoded body; raises ApiUnavailable, ApiRefused."""
+        """Return the decoded body. Raises ApiUnavailable, ApiRefused."""
         ...
 
 
@@ -35,8 +35,9 @@ class Discovery:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def version_of(self, kind: Kind) -> str | None:
-        """The newest served version of a kind; None where its definition is absent. Raises ApiUnavailable,
-        ApiRefused.
+        """Return the newest served version of a kind, or None if its definition is absent.
+
+        Raises ApiUnavailable, ApiRefused.
         """
         if kind.version is not None:
             return kind.version
@@ -46,7 +47,7 @@ class Discovery:
             served = await self._get(f"/apis/{kind.group}/{version}")
             if any(entry.get("name") == kind.plural for entry in _entries(served, "resources")):
                 return version
-        # Whatever else may answer at the server's address knows no group either: only an API server is believed.
+        # Another kind of server would not know the group either, so make sure that this is an API server.
         _entries(await self._get("/apis") or {}, "groups")
         return None
 
@@ -66,15 +67,15 @@ class Discovery:
 
 
 def _entries(answer: dict[str, Any] | None, field: str) -> list[dict[str, Any]]:
-    """The entries of an answer, none where nothing was found. Raises ApiUnavailable for what no API server says: taken
-    at its word, the kind were absent and all its objects gone.
+    """Return the entries of an answer, none for a 404.
+
+    Raises ApiUnavailable for an answer that no API server gives. Trusting it would make the kind absent and delete all
+    its objects.
     """
     if answer is None:
         return []
     entries = answer.get(field, "")
     entries = [] if entries is None else entries
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ApiUnavailable(
-            f"what is served cannot be told: no {field} in the answer; see what answers at the address"
-        )
+        raise ApiUnavailable(f"the answer has no list of {field}; check what answers at the server's address")
     return entries

@@ -1,6 +1,4 @@
-"""Lines of a byte stream whose chunks end anywhere and whose lines may be long: an event of a watch can hold
-megabytes.
-"""
+"""Split a byte stream into lines. Its chunks end anywhere, and an event of a watch can hold megabytes."""
 
 from __future__ import annotations
 
@@ -11,11 +9,11 @@ MAX_LINE: Final = 64 * 1024 * 1024
 
 
 class LineTooLong(Exception):
-    """A line over the limit: the stream is no watch."""
+    """A line is over the limit, so the stream is not a watch."""
 
 
 async def lines_of(chunks: AsyncIterator[bytes], max_line: int = MAX_LINE) -> AsyncIterator[list[bytes]]:
-    """The whole lines that each chunk completes, together; blank ones and an unfinished last one are left out.
+    """Yield the lines that each chunk completes, without blank ones and without an unfinished last one.
 
     Raises LineTooLong.
     """

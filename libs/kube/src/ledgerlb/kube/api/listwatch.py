@@ -7,9 +7,9 @@
          │      └── absent: look again every few seconds     │
          └─────────────────────────────────────────────── 404, of a kind that may be absent
 
-Only the last version is kept here: a sink compares each full list with what it knows. Every wait has a bound: time-outs
-for requests, ``idle`` for silent streams (the server sends bookmarks about once a minute), and a growing pause with
-jitter between tries.
+The loop keeps the last version only: a sink compares each full list with what it knows. Every wait has a bound:
+time-outs for requests, ``idle`` for silent streams (the server sends bookmarks about once a minute), and a growing
+pause with jitter between tries.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Api(Protocol):
     """What a loop needs of a connection (see ``client.ApiConnection``)."""
 
     async def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
-        """The decoded body; raises ApiUnavailable, ApiRefused."""
+        """Return the decoded body. Raises ApiUnavailable, ApiRefused."""
         ...
 
     def stream(
         self, path: str, query: dict[str, str], idle: float
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The body as it arrives; raises ApiUnavailable, ApiRefused."""
+        """Yield the body as it arrives. Raises ApiUnavailable, ApiRefused."""
         ...
 
 
@@ -118,22 +118,22 @@ class ListWatch:
                 _logger.info("listing again", kind=self._kind.plural, reason=str(why))
                 await self._rest(began, 0.0)
             except ApiRefused as refused:
-                self._tell(refused)
+                self._report(refused)
                 await self._pause()
             except ApiUnavailable as error:
-                self._complain(str(error), "it is tried again")
+                self._complain(str(error), "LedgerLB tries again")
                 await self._pause(error.retry_after)
             except BadInput as problem:  # an answer without the names that every object has is not an API server's
                 self._problems(problem)
                 await self._pause()
 
-    def _tell(self, refused: ApiRefused) -> None:
+    def _report(self, refused: ApiRefused) -> None:
         if refused.status == EXPIRED or (refused.status == NOT_FOUND and self._kind.optional):
             return  # the list starts again, or the definition was deleted: the next try finds out
         if refused.status == NOT_FOUND:
             # Every API server serves these kinds, so a 404 means we are not talking to one. Trusting it would delete
             # every fact.
-            self._complain(str(refused), "check what answers at the server's address; what is known stays")
+            self._complain(str(refused), "check what answers at the server's address; LedgerLB keeps what it knows")
         else:
             self._complain(str(refused), "grant the watcher get, list and watch on it")
 
@@ -167,7 +167,7 @@ class ListWatch:
                 self._sink(Batch(self._kind.kind, tuple(facts)))
                 continue
             self._absent = False
-            self._problems.mended(f"API server, {self._kind.plural}")
+            self._problems.resolved(f"API server, {self._kind.plural}")
             listed = Listed(frozenset(names), version=served, at=version_of(page))
             self._sink(Batch(self._kind.kind, tuple(facts), listed=listed))
             return
@@ -242,8 +242,8 @@ class ListWatch:
                 self._hand_over(changed, deleted)
 
     def _hand_over(self, changed: dict[Name, dict[str, Any] | None], deleted: dict[Name, int]) -> None:
-        standing = [obj for obj in changed.values() if obj is not None]
-        facts, silent = seen(self._kind.kind, standing, self._problems)
+        existing = [obj for obj in changed.values() if obj is not None]
+        facts, silent = seen(self._kind.kind, existing, self._problems)
         gone = [(name, deleted[name]) for name, obj in changed.items() if obj is None]
         gone += [(name, 0) for name in silent]
         self._sink(Batch(self._kind.kind, tuple(facts), tuple(gone)))

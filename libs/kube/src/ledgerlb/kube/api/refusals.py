@@ -1,13 +1,12 @@
-"""What the Kubernetes API answers when it refuses, and when it does not answer: leaves of the error tree of
-``core.errors``.
+"""Errors of the Kubernetes API: it refuses, or it does not answer. Leaves of the error tree of ``core.errors``.
 
     ClusterError
     ├── ClusterUnavailable
-    │   └── ApiUnavailable       no answer, a broken answer, 429 or 5xx; ``retry_after`` seconds where the server
-    names them └── ClusterRefused
+    │   └── ApiUnavailable       no answer, a broken answer, 429 or 5xx; ``retry_after`` seconds if the server says
+    └── ClusterRefused
         └── ApiRefused           any other status over 399; ``status`` 404, 409, 410, 422, …
 
-The in-memory cluster raises the same, so that a writer needs one way of handling both.
+The in-memory cluster raises the same errors, so a writer handles both in one way.
 """
 
 from __future__ import annotations
@@ -31,9 +30,7 @@ class ApiUnavailable(ClusterUnavailable):
 
 
 class ApiRefused(ClusterRefused):
-    """A refusal; ``status`` is the HTTP status, ``reason`` Kubernetes' word for it (``NotFound``, ``Conflict``,
-    ``Expired``).
-    """
+    """A refusal. ``status`` is the HTTP status, ``reason`` is Kubernetes' (``NotFound``, ``Conflict``, ``Expired``)."""
 
     def __init__(self, message: str, status: int, reason: str = "") -> None:
         self.status = status

@@ -43,10 +43,10 @@ class ApiSource:
             meta = item.get("metadata") if isinstance(item, dict) else None
             if isinstance(meta, dict) and meta.get("name") == "kube-system" and isinstance(meta.get("uid"), str):
                 return f"cluster:{meta['uid']}"
-        raise ApiUnavailable("the cluster has no Namespace kube-system; see what answers at the server's address")
+        raise ApiUnavailable("the cluster has no Namespace kube-system; check what answers at the server's address")
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
-        """Feed ``sink`` until ``stop``; raises only where a loop has a bug."""
+        """Feed ``sink`` until ``stop``. Raises only if a loop has a bug."""
         discovery = Discovery(self._api)
         loops = [
             ListWatch(

@@ -1,14 +1,14 @@
 """Writes to a Kubernetes API server.
 
     200, 201                     done
-    404; 422 on metadata.uid     the object is not there (any more)
-    422 on ingress, forbidden    the Service ceased to be a LoadBalancer just now: ClusterUnavailable, so that it is
-                                 looked at again
-    422 on finalizers, forbidden the Service began to be deleted just now: the same
-    409 on create                it exists already
-    409 on apply-metadata        the object is not there (any more): we force what is ours, so nothing else conflicts
-    409 on patch                 tried again at once, ``CONFLICT_TRIES`` times, then ClusterUnavailable
-    401                          ClusterUnavailable; the credentials are renewed first
+    404; 422 on metadata.uid     the object does not exist (any more)
+    422 on ingress, forbidden    the Service has just ceased to be a LoadBalancer: ClusterUnavailable, so that the
+                                 publisher looks at it again
+    422 on finalizers, forbidden the deletion of the Service has just begun: the same
+    409 on create                the object exists already
+    409 on apply-metadata        the object does not exist (any more): we force our fields, so nothing else conflicts
+    409 on patch                 we try again soon, ``CONFLICT_TRIES`` times in all, then ClusterUnavailable
+    401                          ClusterUnavailable, after we renewed the credentials
     429, 5xx, no answer          ClusterUnavailable
     anything else                ClusterRefused
 
@@ -30,6 +30,7 @@ from ledgerlb.kube.api.client import authorise
 from ledgerlb.kube.api.refusals import CONFLICT, NOT_FOUND, ApiRefused, ApiUnavailable
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.writer import FIELD_MANAGER, Object, Write
+from ledgerlb.runtime.backoff import doubled
 
 TIMEOUT: Final = 10.0
 """Seconds for one request."""
@@ -58,8 +59,10 @@ Renew = Callable[[], Awaitable[None]]
 
 
 class ApiWriter:
-    """A ClusterWriter on an API server. ``client`` carries host, TLS and credentials; it stays the caller's to
-    close. ``renew`` is called where the server does not know the credentials (any more).
+    """A ClusterWriter on an API server.
+
+    ``client`` carries host, TLS and credentials; the caller closes it. ``renew`` reloads credentials that the server
+    has rejected.
     """
 
     def __init__(self, client: ApiClient, timeout: float = TIMEOUT, renew: Renew | None = None) -> None:
@@ -71,7 +74,7 @@ class ApiWriter:
         """See ClusterWriter."""
         for attempt in range(CONFLICT_TRIES):
             if attempt:
-                await asyncio.sleep(_CONFLICT_WAIT * 2**attempt)
+                await asyncio.sleep(doubled(_CONFLICT_WAIT, TIMEOUT, attempt))
             try:
                 return await self._send(write)
             except ApiRefused as refused:
@@ -79,10 +82,10 @@ class ApiWriter:
                     return None
                 if refused.status != CONFLICT:
                     raise
-        raise ClusterUnavailable(f"{_said(write)}: it was changed by others {CONFLICT_TRIES} times in a row")
+        raise ClusterUnavailable(f"{_text(write)}: other clients changed it {CONFLICT_TRIES} times in a row")
 
     async def close(self) -> None:
-        """The client is the caller's."""
+        """Do nothing: the caller closes the client."""
 
     async def _send(self, write: Write) -> Object:
         # The way to an API server is short: compressing costs both sides more than it saves.
@@ -92,7 +95,7 @@ class ApiWriter:
         await authorise(self._client, headers)
         query = {} if write.verb == "delete" else {"fieldManager": FIELD_MANAGER}
         if write.verb == "apply-metadata":
-            query["force"] = "true"  # what we state is ours to state
+            query["force"] = "true"  # our fields belong to us
         try:
             async with self._client.rest_client.pool_manager.request(
                 _METHODS.get(write.verb, "PATCH"),
@@ -106,11 +109,11 @@ class ApiWriter:
                 raw = await answer.read()
                 status, retry_after = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiUnavailable(f"{_said(write)}: no answer ({type(error).__name__} {error})") from error
+            raise ApiUnavailable(f"{_text(write)}: no answer ({type(error).__name__} {error})") from error
         data = _decoded(write, raw, status)
         if status < _REFUSED:
             return data
-        message = f"{_said(write)}: {data.get('message') or f'status {status}'}"
+        message = f"{_text(write)}: {data.get('message') or f'status {status}'}"
         if status == _UNAUTHORIZED and self._renew is not None:
             await self._renew()
         if status in {_UNAUTHORIZED, _TOO_MANY} or status >= _SERVER_ERROR:
@@ -168,10 +171,10 @@ def _decoded(write: Write, raw: bytes, status: int) -> dict[str, Any]:
     except (msgspec.DecodeError, msgspec.ValidationError):
         pass
     if status < _REFUSED or status >= _SERVER_ERROR:
-        raise ApiUnavailable(f"{_said(write)}: the answer (status {status}) is not JSON")
+        raise ApiUnavailable(f"{_text(write)}: the answer (status {status}) is not JSON")
     return {"message": raw[:200].decode(errors="replace")}
 
 
-def _said(write: Write) -> str:
+def _text(write: Write) -> str:
     place = f"{write.namespace}/{write.name}" if write.namespace else write.name
     return f"{write.verb} of {write.kind} {place}"

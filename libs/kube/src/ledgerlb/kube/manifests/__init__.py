@@ -1,1 +1,1 @@
-"""A folder of manifests that stands for the cluster: reading it within bounds, following it, and its identity."""
+"""A folder of manifests in place of a cluster: read it within bounds, follow it, and identify it."""

@@ -1,7 +1,7 @@
 """Manifest files: bytes in, plain JSON-like objects with their line out.
 
-A file is foreign input: what may be read, and how much of it, is bounded by ``ledgerlb.runtime.files`` and
-``ledgerlb.runtime.yaml_reader``; JSON has the same bounds.
+A file is foreign input. ``ledgerlb.runtime.files`` and ``ledgerlb.runtime.yaml_reader`` limit which files we read, and
+how much of them. JSON has the same limits.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class Document:
 
 
 def read_documents(path: Path, inside: Path | None = None) -> tuple[list[Document], list[InvalidManifest]]:
-    """Return the objects of a file, with ``List`` kinds unfolded, and the problems of single documents. Raises
-    InvalidManifest where the file as a whole cannot be used, or where it leads out of the folder ``inside``.
+    """Return the objects of a file, with ``List`` kinds unfolded, and the problems of single documents.
+
+    Raises InvalidManifest if the file as a whole cannot be used, or if it leads out of the folder ``inside``.
     """
     raw = read_regular(path, inside=inside)
     values = _json(path, raw) if path.suffix == ".json" else _yaml(path, raw)

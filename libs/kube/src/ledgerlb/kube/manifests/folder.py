@@ -1,13 +1,13 @@
-"""A folder of manifests that stands for a cluster: what the files say is applied to a MemoryCluster, and their
-changes are followed.
+"""Follow a folder of manifests in place of a cluster: apply its files to a MemoryCluster, and then their changes.
 
-A file that cannot be read keeps its last good content; an object that cannot be used keeps its last good state;
-each gives one message with file and line, and stops nothing else. An object that no file names any more is deleted,
-finalizers and all. What was broken from the start hides what it once held, so until it is mended (or removed) the
-folder is not complete, and nothing that was known before may be taken for gone. The same goes for a folder that cannot
-be read now: what it held stays.
+A file that cannot be read keeps its last good content, and an object that cannot be used keeps its last good state.
+Each gives one message with file and line, and stops nothing else. An object that no file names any more is deleted,
+whatever its finalizers.
 
-Concurrency: files are read in a worker thread, the cluster is changed on the event loop only.
+We do not know what a file that was broken from the start once held. Until a person fixes or removes it, the folder is
+not complete, and no object that the log knows counts as gone. The same holds for a folder that cannot be read now.
+
+Concurrency: a worker thread reads the files; only the event loop changes the cluster.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class _File:
     signature: Signature
     documents: dict[Key, Document] = field(default_factory=dict)
     whole: bool = False
-    """Whether it was read without a problem at least once."""
+    """Whether we read it without a problem at least once."""
 
 
 MAX_FILES: Final = 50_000
-"""Most files of a folder. Past it the folder counts as unreadable, and what it held stays."""
+"""Most files of a folder. Past it the folder counts as unreadable, and LedgerLB keeps what it held."""
 
 
 class ManifestFolder:
-    """Follows ``root`` (a folder, read recursively, or one file) into ``cluster``, looking every ``poll`` seconds."""
+    """Follow ``root`` (a folder and its subfolders, or one file) into ``cluster``; look every ``poll`` seconds."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class ManifestFolder:
         self.problems = problems or ProblemLog()
         self.poll = poll
         self.on_look: Callable[[], None] = lambda: None
-        """Called after changed files were taken up."""
+        """Called after the folder has taken changed files into account."""
         self.identity = ""
-        """``folder:UUID`` once the folder is known by its identity file; then no other folder counts."""
+        """``folder:UUID`` once the folder has an identity file; no other folder is then accepted."""
         self._guard = guard
         self._foreign = False
         """Whether the last look found another folder, or an empty mount point, in place of this one."""
@@ -77,19 +77,19 @@ class ManifestFolder:
         self._holds_back = False
         """Whether deletions wait for the guard."""
         self._refused: set[Key] = set()
-        """Objects that could not be applied and of which no earlier state stands."""
+        """Objects that could not be applied and have no earlier state in the cluster."""
         self._found = False
         self._unreadable: frozenset[str] = frozenset()
-        """Folders and files of which the last look could not tell whether they changed."""
+        """Folders and files that the last look could not read."""
 
     @property
     def complete(self) -> bool:
-        """Whether everything that the folder means to say is in the cluster."""
+        """Whether every object of the folder is in the cluster."""
         whole = all(entry.whole for entry in self._files.values())
         return self._found and whole and not self._refused and not self._unreadable and not self._foreign
 
     def load(self) -> int:
-        """Look once and apply what changed; returns how many objects were applied or deleted."""
+        """Look once, apply what changed, and return how many objects were applied or deleted."""
         signatures, read = self._look_and_read()
         return 0 if signatures is None else self._take(read, set(signatures))
 
@@ -127,15 +127,16 @@ class ManifestFolder:
             return
         settled = {path: signature for path, signature in second.items() if first.get(path) == signature}
         read = await in_daemon_thread(self._read, settled)
-        # A file that is only now gone, or still being written, is looked at again next time.
+        # Keep a file that has just gone, or that an editor is still writing, until the next look.
         self._take(read, set(second) | (set(first) & set(self._files)))
         self.on_look()
 
     # Looking (worker thread)
 
     def _look(self) -> dict[Path, Signature] | None:
-        """What stands there, or None where the folder itself is missing or cannot be read: that deletes nothing. What
-        is known of a part that cannot be read counts as standing.
+        """Return the files, or None if the folder itself is missing or cannot be read, which deletes nothing.
+
+        Files that we know in a part that cannot be read now count as existing.
         """
         errors: list[OSError] = []
         found: dict[Path, Signature] = {}
@@ -154,7 +155,7 @@ class ManifestFolder:
         return None if missing or self._foreign or str(self.root) in self._unreadable else found
 
     def _is_ours(self) -> bool:
-        """Whether the folder still has the identity that it had at the start; tells where it has not."""
+        """Return whether the folder still has the identity that it had at the start; report if not."""
         if not self.identity.startswith("folder:"):
             return True
         place = str(self.root / FILE)
@@ -164,15 +165,18 @@ class ManifestFolder:
         except ClusterUnavailable as error:
             found, problem = "", str(error)
         if found == self.identity:
-            self.problems.mended(place)
+            self.problems.resolved(place)
             return True
-        remedy = f"mount the volume, or restore the file with {self.identity.partition(':')[2]}; what it held stays"
+        remedy = (
+            f"mount the volume, or restore the file with {self.identity.partition(':')[2]}; LedgerLB keeps what it held"
+        )
         self.problems(InvalidManifest(place, "", problem, remedy))
         return False
 
     def _note_errors(self, errors: list[OSError]) -> bool:
-        """Tell what could not be read, and what can be again; whether the root is missing. Other things that are
-        missing are gone since they were listed.
+        """Report what cannot be read, and return whether the root is missing.
+
+        Other missing files have gone since we listed them.
         """
         root = str(self.root)
         failed = {str(error.filename): error for error in errors if not isinstance(error, FileNotFoundError)}
@@ -180,11 +184,13 @@ class ManifestFolder:
         if missing:
             self.problems(InvalidManifest(root, "", "does not exist", "name a folder of manifests"))
         for place, error in failed.items():
-            said = f"cannot be read ({error.strerror})"
-            self.problems(InvalidManifest(place, "", said, "check the path and its rights; what it held stays"))
+            problem = f"cannot be read ({error.strerror})"
+            self.problems(
+                InvalidManifest(place, "", problem, "check the path and its rights; LedgerLB keeps what it held")
+            )
         for place in {*self._unreadable, root} - failed.keys():
             if not (missing and place == root):
-                self.problems.mended(place)
+                self.problems.resolved(place)
         self._unreadable = frozenset(failed)
         return missing
 
@@ -215,7 +221,7 @@ class ManifestFolder:
         return known != signatures
 
     def _read(self, signatures: dict[Path, Signature]) -> dict[Path, _File]:
-        """The files that changed, with what they hold now (their last good content where they cannot be read)."""
+        """Return the files that changed with their content, or their last good content if they cannot be read."""
         changed: dict[Path, _File] = {}
         for path, signature in signatures.items():
             known = self._files.get(path)
@@ -243,17 +249,17 @@ class ManifestFolder:
         for problem in problems:
             self.problems(problem)
         if not problems:
-            self.problems.mended(str(path))
+            self.problems.resolved(str(path))
             return _File(signature, found, whole=True)
         # Which object a broken document used to be is not known, so while there is one nothing of this file is deleted.
         return _File(signature, {**before.documents, **found}, whole=before.whole)
 
     # Applying (event loop)
 
-    def _take(self, read: dict[Path, _File], standing: set[Path]) -> int:
-        for path in self._files.keys() - standing:
-            self.problems.mended(str(path))
-        self._files = {path: entry for path, entry in {**self._files, **read}.items() if path in standing}
+    def _take(self, read: dict[Path, _File], existing: set[Path]) -> int:
+        for path in self._files.keys() - existing:
+            self.problems.resolved(str(path))
+        self._files = {path: entry for path, entry in {**self._files, **read}.items() if path in existing}
         self._found = True
         wanted = self._wanted()
         changed = 0
@@ -276,8 +282,9 @@ class ManifestFolder:
         return changed
 
     def _may_go(self, gone: list[Key]) -> bool:
-        """Whether everything that the folder no longer names may be deleted now: a mass deletion of Services waits,
-        and with it the networks and endpoints that went in the same change.
+        """Return whether everything that the folder no longer names may be deleted now.
+
+        A mass deletion of Services waits, together with the networks and endpoints that went in the same change.
         """
         if self._guard is None:
             return True
@@ -300,7 +307,7 @@ class ManifestFolder:
         return wanted
 
     def _still_leaving(self, key: Key) -> bool:
-        """Whether the deleted object of this name is held back by a finalizer: the new one must wait for its end."""
+        """Return whether a finalizer still holds back a deleted object of this name. The new one must wait for it."""
         stored = self.cluster.get(*key)
         if stored is None or "deletionTimestamp" not in stored["metadata"]:
             return False
@@ -333,8 +340,9 @@ class ManifestSource:
         self.folder = folder
 
     async def identify(self, known: str, renew: bool) -> str:
-        """Return the folder's identity (see ``folder_identity``), and hold the folder to it from now on. Raises
-        ClusterUnavailable.
+        """Return the folder's identity (see ``identity``), and accept no other folder from now on.
+
+        Raises ClusterUnavailable.
         """
         found = await in_daemon_thread(identity_of, self.folder.root, known, renew=renew)
         self.folder.identity = found

@@ -1,6 +1,6 @@
-"""The identity of a folder of manifests: a file with a UUID, made when the folder is first used.
+"""The identity of a folder of manifests: a file with a UUID that LedgerLB writes at the first use of the folder.
 
-An unmounted volume leaves an empty mount point behind, without that file, so it cannot be taken for the folder.
+An unmounted volume leaves an empty mount point without that file, so we never take it for the folder.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ It keeps the API server's rules that matter to a controller: server-set metadata
 finalizers that hold a deletion back, resource versions that guard patches, defaults of Services, mirroring of
 manual Endpoints.
 
-Concurrency: one event loop; no method waits, so every call is atomic. Stored objects are never changed in place:
-what a caller got stays as it was, and callers must not change it.
+Concurrency: one event loop; no method waits, so every call is atomic. The cluster never changes a stored object in
+place, and callers must not change the objects that they get.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ _SERVER_SET: Final = ("uid", "creationTimestamp", "deletionTimestamp", "resource
 
 
 class Subscription:
-    """Keys that changed since the last ``drain``, each once: whoever falls behind sees the latest state, not every
-    step.
-    """
+    """Keys that changed since the last ``drain``, each once: a slow reader sees the latest state, not every step."""
 
     def __init__(self, cluster: MemoryCluster) -> None:
         self._cluster = cluster
@@ -44,19 +42,19 @@ class Subscription:
         self.on_change: Callable[[], None] | None = None
 
     def note(self, key: Key) -> None:
-        """A key changed; ``on_change`` is called (once until the next ``drain``)."""
+        """Note a changed key, and call ``on_change`` (once until the next ``drain``)."""
         first = not self._changed
         self._changed[key] = None
         if first and self.on_change is not None:
             self.on_change()
 
     def drain(self) -> list[tuple[Key, Object | None]]:
-        """(key, object as it is now, or None where it is gone), in the order of the first change."""
+        """Return (key, the object as it is now, or None if it is gone), in the order of the first change."""
         changed, self._changed = self._changed, {}
         return [(key, self._cluster.get(*key)) for key in changed]
 
     def close(self) -> None:
-        """Stop; idempotent."""
+        """End the subscription; idempotent."""
         self._cluster.forget(self)
 
 
@@ -81,19 +79,19 @@ class MemoryCluster:
         return self._version
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """The object, or None."""
+        """Return the object, or None."""
         return self._objects.get((kind, namespace, name))
 
     def list(self, kind: str) -> list[Object]:
-        """All objects of a kind by namespace and name."""
+        """Return all objects of a kind, sorted by namespace and name."""
         return [self._objects[key] for key in sorted(key for key in self._objects if key[0] == kind)]
 
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of which there are objects, sorted."""
+        """Return the kinds that have objects, sorted."""
         return tuple(sorted({key[0] for key in self._objects}))
 
     def subscribe(self) -> Subscription:
-        """Changes from now on."""
+        """Return a subscription to the changes from now on."""
         subscription = Subscription(self)
         self._subscriptions.append(subscription)
         return subscription
@@ -105,18 +103,18 @@ class MemoryCluster:
     # Writing
 
     def key_of(self, obj: Mapping[str, Any]) -> Key:
-        """The key under which an object stands (namespace ``default`` where a namespaced one names none). Raises
-        BadInput.
-        """
+        """Return the key of an object; a namespaced one without a namespace gets ``default``. Raises BadInput."""
         try:
             return _checked_key(obj)
         except WrongField as wrong:
             raise BadInput(subject_of(obj), wrong.field, wrong.problem, "correct the object") from wrong
 
     def apply(self, obj: Mapping[str, Any], created: datetime | None = None, manager: str = "") -> Object:
-        """Create or update, as an apply does: what the object says replaces what an earlier apply said; labels,
-        annotations, status and finalizers that others set stay. ``created`` is the age of a new object that states
-        none, ``manager`` who is noted in its ``managedFields`` where it states none. Raises BadInput.
+        """Create or update, as an apply does.
+
+        The object replaces what an earlier apply set. Labels, annotations, status and finalizers of other clients
+        stay. ``created`` is the age of a new object that has none, ``manager`` its manager in ``managedFields``.
+        Raises BadInput.
         """
         key = self.key_of(obj)
         try:
@@ -132,7 +130,7 @@ class MemoryCluster:
         annotations = text_map(meta.get("annotations"), "metadata.annotations")
         finalizers = texts(meta.get("finalizers"), "metadata.finalizers")
         status = mapping(obj.get("status"), "status")
-        said = {"labels": labels, "annotations": annotations, "status": status, "finalizers": finalizers}
+        given = {"labels": labels, "annotations": annotations, "status": status, "finalizers": finalizers}
         if before is None:
             meta = self._new_metadata(key, meta, created, manager)
             new_status: Mapping[str, Any] = status
@@ -146,7 +144,7 @@ class MemoryCluster:
             if why := _new_finalizers(old, finalizers):
                 raise WrongField("metadata.finalizers", why)
             meta = {k: v for k, v in old.items() if k not in {"labels", "annotations", "finalizers"}}
-            # A status that a manifest states anew is meant (a Node's addresses); an unchanged one must not undo ours.
+            # A manifest that changes its status means it (a Node's addresses); an unchanged one must not undo ours.
             new_status = status if status != applied["status"] else before.get("status", {})
         meta |= {
             k: v for k, v in (("labels", labels), ("annotations", annotations), ("finalizers", list(finalizers))) if v
@@ -156,7 +154,7 @@ class MemoryCluster:
             body["spec"] = service_spec(mapping(body.get("spec"), "spec"), stored, self._addresses)
             if body["spec"]["type"] != "LoadBalancer":  # as an API server does when the type changes
                 new_status = {field: value for field, value in new_status.items() if field != "loadBalancer"}
-        self._applied[key] = said
+        self._applied[key] = given
         result: Object = {**body, "metadata": meta}
         if new_status:
             result["status"] = dict(new_status)
@@ -184,12 +182,13 @@ class MemoryCluster:
         return result
 
     def create(self, obj: Mapping[str, Any]) -> Object:
-        """Create; raises ApiRefused (409 AlreadyExists) where it stands already, BadInput. What it says was not said by
-        an apply, so no later apply takes it away.
+        """Create an object. No later apply takes away its labels or annotations, since no apply has set them.
+
+        Raises BadInput, and ApiRefused (409 AlreadyExists) if the object exists already.
         """
         key = self.key_of(obj)
         if key in self._objects:
-            raise ApiRefused(f"{_said(key)} exists already", CONFLICT, "AlreadyExists")
+            raise ApiRefused(f"{_text(key)} exists already", CONFLICT, "AlreadyExists")
         created = self.apply(obj)
         self._applied[key] = {"labels": {}, "annotations": {}, "status": {}, "finalizers": ()}
         return created
@@ -215,7 +214,7 @@ class MemoryCluster:
         after = {**before, "status": merge(before.get("status", {}), status)}
         if kind == "Service" and _shows_ingress(after) and before["spec"].get("type") != "LoadBalancer":
             raise ApiRefused(
-                f"{_said((kind, namespace, name))}: status.loadBalancer.ingress may only be used when spec.type is "
+                f"{_text((kind, namespace, name))}: status.loadBalancer.ingress may only be used when spec.type is "
                 "LoadBalancer",
                 INVALID,
                 "Invalid",
@@ -227,7 +226,7 @@ class MemoryCluster:
         meta = after["metadata"]
         if finalizers is not None:
             if why := _new_finalizers(before["metadata"], finalizers):
-                raise ApiRefused(f"{_said(key)}: metadata.finalizers: {why}", INVALID, "Invalid")
+                raise ApiRefused(f"{_text(key)}: metadata.finalizers: {why}", INVALID, "Invalid")
             meta = {**meta, "finalizers": list(finalizers)}
         after = {**after, "metadata": {k: v for k, v in meta.items() if v not in ({}, [])}}
         if _is_finished(meta):
@@ -250,16 +249,17 @@ class MemoryCluster:
     def patch(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
         """Merge into labels, annotations and spec (null removes a key, lists are replaced). Raises ApiRefused (404)."""
         before = self._existing(kind, namespace, name, "")
-        said = body.get("metadata", {})
-        meta = merge(before["metadata"], {field: said[field] for field in ("labels", "annotations") if field in said})
+        given = body.get("metadata", {})
+        meta = merge(before["metadata"], {field: given[field] for field in ("labels", "annotations") if field in given})
         spec = merge(before.get("spec", {}), body.get("spec", {}))
         if spec != before.get("spec", {}):
             meta["generation"] = meta.get("generation", 1) + 1
         return self._store((kind, namespace, name), {**before, "metadata": meta, "spec": spec})
 
     def delete(self, kind: str, namespace: str, name: str) -> bool:
-        """Delete: at once, or by setting ``deletionTimestamp`` where finalizers stand. False where there is nothing
-        to delete.
+        """Delete at once, or set ``deletionTimestamp`` if the object has finalizers.
+
+        Return False if there is nothing to delete.
         """
         key = (kind, namespace, name)
         before = self._objects.get(key)
@@ -279,9 +279,9 @@ class MemoryCluster:
         key = (kind, namespace, name)
         found = self._objects.get(key)
         if found is None:
-            raise ApiRefused(f"{_said(key)} does not exist", NOT_FOUND, "NotFound")
+            raise ApiRefused(f"{_text(key)} does not exist", NOT_FOUND, "NotFound")
         if version and version != found["metadata"]["resourceVersion"]:
-            raise ApiRefused(f"{_said(key)} has changed since version {version}", CONFLICT, "Conflict")
+            raise ApiRefused(f"{_text(key)} has changed since version {version}", CONFLICT, "Conflict")
         return found
 
     def _store(self, key: Key, obj: Object) -> Object:
@@ -353,7 +353,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def _new_finalizers(meta: Mapping[str, Any], finalizers: Sequence[str]) -> str:
-    """Why an object with this metadata may not get these finalizers, empty where it may."""
+    """Return why an object with this metadata may not get these finalizers, empty if it may."""
     new = [entry for entry in finalizers if entry not in meta.get("finalizers", ())]
     if not new or "deletionTimestamp" not in meta:
         return ""
@@ -361,7 +361,7 @@ def _new_finalizers(meta: Mapping[str, Any], finalizers: Sequence[str]) -> str:
 
 
 def _is_finished(meta: Mapping[str, Any]) -> bool:
-    """Whether the object's deletion is complete: it was deleted and its last finalizer is gone."""
+    """Return whether the object is deleted and its last finalizer is gone."""
     return "deletionTimestamp" in meta and not meta.get("finalizers")
 
 
@@ -382,7 +382,7 @@ def _unversioned(obj: Object) -> Object:
     return {field: value for field, value in obj["metadata"].items() if field != "resourceVersion"}
 
 
-def _said(key: Key) -> str:
+def _text(key: Key) -> str:
     kind, namespace, name = key
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 

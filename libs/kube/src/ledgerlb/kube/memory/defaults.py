@@ -1,4 +1,4 @@
-"""What an API server fills into a Service when it takes one: families, cluster addresses, port defaults. Pure."""
+"""Fill in a Service as an API server does: families, cluster addresses, port defaults. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Allocate = Callable[[str], str]
 
 
 def service_spec(spec: Mapping[str, Any], before: Mapping[str, Any], allocate: Allocate) -> dict[str, Any]:
-    """The spec as a dual-stack API server would store it, given the stored one (empty for a new Service).
+    """Return the spec as a dual-stack API server would store it, given the stored one (empty for a new Service).
 
-    Values of the wrong type are left alone: the normaliser names them.
+    Values of the wrong type stay: the normaliser reports them.
     """
     result = dict(spec)
     result.setdefault("type", "ClusterIP")
@@ -99,7 +99,7 @@ class ClusterAddresses:
         }
 
     def __call__(self, family: str) -> str:
-        """The next address of the family."""
+        """Return the next address of the family."""
         value = self._next[family]
         self._next[family] = value + 1
         return to_text(value, 4 if family == "IPv4" else 6)

@@ -1,4 +1,4 @@
-"""EndpointSlices that the API server's mirroring controller makes from manual Endpoints. Pure."""
+"""Make EndpointSlices from manual Endpoints, as the API server's mirroring controller does. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _LEADER: Final = "control-plane.alpha.kubernetes.io/leader"
 
 
 def mirrored_slices(service: Mapping[str, Any] | None, endpoints: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The slices of one Endpoints object: one per subset and family; none where its Service is absent, has a
-    selector, or the object asks not to be mirrored. Values of the wrong type are passed on for the normaliser to
-    name, or count as absent.
+    """Return the slices of one Endpoints object: one per subset and family.
+
+    There are none if its Service is absent or has a selector, or if the object asks not to be mirrored. Values of the
+    wrong type stay for the normaliser to report, or count as absent.
     """
     if service is None or endpoints is None or _dict(_dict(service.get("spec")).get("selector")):
         return []

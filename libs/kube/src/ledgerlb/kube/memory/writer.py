@@ -1,7 +1,7 @@
 """Writes into a cluster in memory: for a folder of manifests, the simulator and tests.
 
-Concurrency: nothing waits, so every write is atomic. Events are kept beside the cluster, the newest ``MAX_EVENTS``
-of them.
+Concurrency: nothing waits, so every write is atomic. The writer keeps the newest ``MAX_EVENTS`` Events beside the
+cluster.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ MAX_EVENTS: Final = 1000
 
 
 class MemoryWriter:
-    """A ClusterWriter on a MemoryCluster. ``record`` is called with every object as it was applied: the whole
-    object, with ``subresource: status`` for a status.
+    """A ClusterWriter on a MemoryCluster.
+
+    It calls ``record`` with every whole object that it has written, with ``subresource: status`` for a status.
     """
 
     def __init__(self, cluster: MemoryCluster, record: Callable[[Object], None] | None = None) -> None:
@@ -44,7 +45,7 @@ class MemoryWriter:
             raise
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
     def _write(self, write: Write) -> Object | None:
         if write.kind == "Event" and write.verb == "create":
@@ -101,13 +102,13 @@ class MemoryWriter:
 
 
 def _applied(current: Object, ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Our finalizers become those given; others, and annotations that are not given, stay."""
+    """Replace our finalizers by those given. Other finalizers and other annotations stay."""
     others = [entry for entry in current["metadata"].get("finalizers", ()) if not entry.startswith(OUR_FINALIZERS)]
     return {"annotations": ours.get("annotations", {}), "finalizers": [*others, *ours.get("finalizers", ())]}
 
 
 def _status(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:
-    """The strategic patch of a status as the plain merge patch that does the same to ``current``."""
+    """Turn the strategic patch of a status into the merge patch that does the same to ``current``."""
     if "conditions" not in patch:
         return dict(patch)
     entries = {entry["type"]: entry for entry in current.get("status", {}).get("conditions", ())}
@@ -120,7 +121,7 @@ def _status(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metadata(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for metadata."""
+    """Turn the strategic patch of metadata into the merge patch that does the same to ``current``."""
     result = {field: value for field, value in patch.items() if field != DELETE_FINALIZERS}
     finalizers = list(current["metadata"].get("finalizers", ()))
     if "finalizers" in patch:

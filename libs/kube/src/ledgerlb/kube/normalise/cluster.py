@@ -46,7 +46,7 @@ _FAMILIES: Final[dict[str, Family]] = {"IPv4": 4, "IPv6": 6}
 
 
 def service(obj: Raw, meta: Meta) -> ServiceFact:
-    """A Service of any type."""
+    """Normalise a Service of any type."""
     spec = mapping(obj.get("spec"), "spec")
     affinity = text(spec.get("sessionAffinity"), "spec.sessionAffinity")
     return ServiceFact(
@@ -75,7 +75,7 @@ def service(obj: Raw, meta: Meta) -> ServiceFact:
 
 
 def _shown_conditions(obj: Raw) -> tuple[Condition, ...]:
-    """The conditions of the types that LedgerLB writes, by type."""
+    """Return the conditions of the types that LedgerLB writes."""
     status = mapping(obj.get("status"), "status")
     found = [
         Condition(
@@ -147,12 +147,12 @@ def _ingress(obj: Raw) -> tuple[str, ...]:
 
 
 def namespace(obj: Raw, meta: Meta) -> NamespaceFact:  # noqa: ARG001 - all normalisers have one shape
-    """A Namespace."""
+    """Normalise a Namespace."""
     return NamespaceFact(**meta.common(), labels=meta.labels)
 
 
 def endpoint_slice(obj: Raw, meta: Meta) -> EndpointSliceFact | None:
-    """An EndpointSlice; None where it belongs to no Service."""
+    """Normalise an EndpointSlice; None if it belongs to no Service."""
     owner = meta.labels.get(SERVICE_NAME_LABEL, "")
     if not owner:
         return None
@@ -191,7 +191,7 @@ def _endpoint(entry: Raw, field: str) -> Endpoint:
 
 
 def endpoints(obj: Raw, meta: Meta) -> EndpointsFact | None:
-    """Raw Endpoints; None where the API server mirrors them into slices."""
+    """Normalise Endpoints; None if the API server mirrors them into slices."""
     if meta.labels.get(SKIP_MIRROR_LABEL) != "true":
         return None
     return EndpointsFact(
@@ -221,7 +221,7 @@ def _raw_endpoints(value: Any, field: str, *, ready: bool) -> list[Endpoint]:
 
 
 def pod(obj: Raw, meta: Meta) -> PodFact:
-    """A Pod, whether or not anybody needs it."""
+    """Normalise a Pod, whether or not a Service needs it."""
     spec = mapping(obj.get("spec"), "spec")
     status = mapping(obj.get("status"), "status")
     return PodFact(
@@ -260,5 +260,5 @@ def node(obj: Raw, meta: Meta) -> NodeFact:
 
 
 def _is_set(label: str | None) -> bool:
-    """Whether a label that counts by its presence is set; ``false`` in any case says that it is not."""
+    """Return whether a label that counts by its presence is set; ``false`` in any spelling unsets it."""
     return label is not None and label.strip().lower() != "false"

@@ -1,8 +1,8 @@
-"""Kubernetes objects (raw JSON of any served version) into facts. Pure; one object at a time.
+"""Turn Kubernetes objects (raw JSON of any served version) into facts. Pure; one object at a time.
 
-A fact is made only from checked values. An object with a value of the wrong type raises BadInput naming object and
-field, and concerns nobody but itself; one that external networks are made of (a CRD without schema lets such values
-through) is a fact all the same, with ``malformed`` saying what was wrong outside its metadata.
+A fact holds checked values only. An object with a value of the wrong type raises BadInput, which names object and
+field, and affects no other object. The kinds behind external networks are an exception, since a CRD without a schema
+lets such values through: they still become facts, and ``malformed`` names what is wrong outside their metadata.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ _NORMALISERS: Final[Mapping[str, Normaliser]] = {
 
 
 def fact_of(obj: Mapping[str, Any], kind: str = "", *, every_pod: bool = False) -> AnyFact | None:
-    """The fact of an object, or None where it concerns nobody: a kind that we do not read, an EndpointSlice of no
-    Service, Endpoints that the API server mirrors, a Pod without secondary interfaces (unless ``every_pod``).
+    """Return the fact of an object, or None if no service needs it.
 
-    ``kind`` names the kind where the object does not (the items of a list leave it out). Raises BadInput.
+    That is a kind that we do not read, an EndpointSlice of no Service, Endpoints that the API server mirrors, or a Pod
+    without secondary interfaces (unless ``every_pod``). ``kind`` names the kind of an item of a list, which leaves it
+    out. Raises BadInput.
     """
     found = _kind_of(obj, kind)
     normaliser = _NORMALISERS.get(found)
@@ -64,8 +65,9 @@ def fact_of(obj: Mapping[str, Any], kind: str = "", *, every_pod: bool = False) 
 
 
 def name_of(obj: Mapping[str, Any], kind: str = "") -> tuple[str, str]:
-    """(namespace, name) of an object; the namespace is empty for cluster-scoped kinds. Raises BadInput where there
-    is no name.
+    """Return (namespace, name) of an object; the namespace of cluster-scoped kinds is empty.
+
+    Raises BadInput if there is no name.
     """
     try:
         meta = mapping(obj.get("metadata"), "metadata")
@@ -88,7 +90,7 @@ def version_of(obj: Mapping[str, Any]) -> int:
 
 
 def subject_of(obj: Mapping[str, Any], kind: str = "") -> str:
-    """``Kind namespace/name`` as far as the object says it."""
+    """Return ``Kind namespace/name`` as far as the object has them."""
     meta = obj.get("metadata")
     if not isinstance(meta, dict):
         meta = {}

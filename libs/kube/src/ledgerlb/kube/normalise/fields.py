@@ -1,4 +1,4 @@
-"""Reading raw JSON: every value is checked where it is taken, and what is wrong is named by its path."""
+"""Read raw JSON: check every value where it is read, and name a wrong one by its path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 class WrongField(Exception):
     """Never leaves this library: the normaliser turns it into BadInput.
 
-    ``field`` is the path in the object, ``problem`` what stands there.
+    ``field`` is the path in the object, ``problem`` what is wrong with its value.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -29,7 +29,7 @@ def _wrong(value: object, field: str, expected: str) -> WrongField:
 
 
 def mapping(value: Any, field: str) -> Raw:
-    """A JSON object; None counts as empty."""
+    """Return a JSON object; None counts as empty."""
     if value is None:
         return _EMPTY
     if isinstance(value, dict):
@@ -38,7 +38,7 @@ def mapping(value: Any, field: str) -> Raw:
 
 
 def text(value: Any, field: str) -> str:
-    """A string; None counts as empty."""
+    """Return a string; None counts as empty."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -47,7 +47,7 @@ def text(value: Any, field: str) -> str:
 
 
 def number(value: Any, field: str, default: int = 0) -> int:
-    """A whole number; None gives the default."""
+    """Return a whole number; None gives the default."""
     if value is None:
         return default
     if isinstance(value, int) and not isinstance(value, bool):
@@ -56,7 +56,7 @@ def number(value: Any, field: str, default: int = 0) -> int:
 
 
 def flag(value: Any, field: str, default: bool) -> bool:
-    """A boolean; None gives the default."""
+    """Return a boolean; None gives the default."""
     if value is None:
         return default
     if isinstance(value, bool):
@@ -65,7 +65,7 @@ def flag(value: Any, field: str, default: bool) -> bool:
 
 
 def items(value: Any, field: str) -> list[Any]:
-    """A list; None counts as empty."""
+    """Return a list; None counts as empty."""
     if value is None:
         return []
     if isinstance(value, list):
@@ -74,7 +74,7 @@ def items(value: Any, field: str) -> list[Any]:
 
 
 def mappings(value: Any, field: str) -> Iterator[tuple[Raw, str]]:
-    """The mappings of a list, each with its path."""
+    """Yield the mappings of a list, each with its path."""
     for position, entry in enumerate(items(value, field)):
         path = f"{field}[{position}]"
         if not isinstance(entry, dict):
@@ -83,12 +83,12 @@ def mappings(value: Any, field: str) -> Iterator[tuple[Raw, str]]:
 
 
 def texts(value: Any, field: str) -> tuple[str, ...]:
-    """The strings of a list."""
+    """Return the strings of a list."""
     return tuple(text(entry, f"{field}[{position}]") for position, entry in enumerate(items(value, field)))
 
 
 def text_map(value: Any, field: str) -> dict[str, str]:
-    """A mapping of strings to strings (labels, annotations), sorted by key; null values count as empty."""
+    """Return a mapping of strings to strings (labels, annotations), sorted by key; null counts as empty."""
     found = mapping(value, field)
     for key, entry in found.items():
         if not isinstance(key, str):
@@ -99,7 +99,7 @@ def text_map(value: Any, field: str) -> dict[str, str]:
 
 
 def port_number(value: Any, field: str) -> int:
-    """A port, 1 to 65535; None gives 0."""
+    """Return a port, 1 to 65535; None gives 0."""
     found = number(value, field)
     if value is not None and not 1 <= found <= 65535:
         raise _wrong(value, field, "a port number (1 to 65535)")
@@ -107,8 +107,10 @@ def port_number(value: Any, field: str) -> int:
 
 
 class Lenient:
-    """Reads on where a value is wrong: notes field and problem in ``wrong``, and takes the default. For kinds of which
-    an API server may let wrong types through, so that what refers to the object can say what is wrong with it.
+    """Note a wrong value (field and problem) in ``wrong``, take the default, and read on.
+
+    For kinds whose wrong types an API server may let through: a Service that refers to such an object can then say
+    what is wrong with it.
     """
 
     def __init__(self) -> None:
@@ -117,7 +119,7 @@ class Lenient:
     def read(
         self, default: _T, reader: Callable[Concatenate[Any, _P], _T], value: Any, *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """What ``reader`` (one of this module's shape) makes of the value, else the default."""
+        """Return what ``reader`` (a function like those of this module) makes of the value, else the default."""
         try:
             return reader(value, *args, **kwargs)
         except WrongField as wrong:

@@ -1,4 +1,4 @@
-"""Metadata that every fact has, and the annotations that are worth keeping."""
+"""Metadata that every fact has, and the annotations that facts keep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUR_FINALIZERS: Final = "ledgerlb.io/"
 
 
 class Common(TypedDict):
-    """What ``Meta.common`` hands to a fact's constructor."""
+    """Arguments of a fact's constructor that ``Meta.common`` provides."""
 
     namespace: str
     name: str
@@ -42,7 +42,7 @@ class Meta:
 
     @staticmethod
     def of(obj: Raw, *, namespaced: bool) -> Meta:
-        """Raises WrongField."""
+        """Read the metadata of an object. Raises WrongField."""
         raw = mapping(obj.get("metadata"), "metadata")
         name = text(raw.get("name"), "metadata.name")
         if not name:
@@ -60,7 +60,7 @@ class Meta:
         )
 
     def common(self) -> Common:
-        """Fields of ``Fact`` without labels: only networks and Namespaces are selected by theirs."""
+        """Return the fields of ``Fact`` without labels: rules select only networks and Namespaces by labels."""
         return {
             "namespace": self.namespace,
             "name": self.name,
@@ -76,7 +76,7 @@ class Meta:
         return any(entry.startswith(OUR_FINALIZERS) for entry in self.finalizers)
 
     def first_spec_manager(self) -> str:
-        """The manager of the earliest ``managedFields`` entry that wrote ``spec``, empty where unknown."""
+        """Return the manager of the earliest ``managedFields`` entry that wrote ``spec``, empty if unknown."""
         entries: Any = self.raw.get("managedFields")
         if not isinstance(entries, list):
             return ""

@@ -1,7 +1,7 @@
 """Facts of the network kinds: NetworkAttachmentDefinition and CN2's own, in any of their versions.
 
 The versions differ in fields that we do not read, so one reader serves them all. A value of the wrong type does not
-hide the object: what external networks are made of keeps it in ``malformed``, and those who need it are told.
+hide the object: the kinds behind external networks note it in ``malformed``, and Services that need it get the reason.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ POD_NAMESPACE_ANNOTATION: Final = "kube-manager.juniper.net/pod-namespace"
 
 
 def network_attachment_definition(obj: Raw, meta: Meta) -> NetworkAttachmentDefinitionFact:
-    """A NAD; its JSON stays raw."""
+    """Normalise a NAD; its JSON stays raw."""
     lenient = Lenient()
     config = lenient.read({}, mapping, obj.get("spec"), "spec").get("config")
     return NetworkAttachmentDefinitionFact(
         **meta.common(),
         labels=meta.labels,
         networks=meta.annotations.get(NETWORKS_ANNOTATION),
-        # JSON written as YAML is a frequent slip; whose network it was to be can still be told from it.
+        # JSON written as YAML is a frequent slip; it still shows which network was meant.
         config=lenient.read(json.dumps(config, default=str), text, config, "spec.config"),
         has_finalizer=meta.has_our_finalizer,
         kept_by_cn2=any(CN2_FINALIZERS in entry for entry in meta.finalizers),
@@ -46,7 +46,7 @@ def network_attachment_definition(obj: Raw, meta: Meta) -> NetworkAttachmentDefi
 
 
 def virtual_network(obj: Raw, meta: Meta) -> VirtualNetworkFact:
-    """A VirtualNetwork."""
+    """Normalise a VirtualNetwork."""
     lenient = Lenient()
     spec = lenient.read({}, mapping, obj.get("spec"), "spec")
     nad = meta.annotations.get(NAD_NAME_ANNOTATION, "")
@@ -80,13 +80,13 @@ def _reference(value: Any, field: str, namespace: str) -> str:
 
 
 def _targets(value: Any, field: str) -> tuple[str, ...]:
-    # NADs write several in one string; the same is taken here.
+    # NADs write several in one string, so we accept that here too.
     listed = value.split(",") if isinstance(value, str) else texts(value, field)
     return tuple(part.strip() for part in listed if part.strip())
 
 
 def subnet(obj: Raw, meta: Meta) -> SubnetFact:
-    """A Subnet; addresses stay as written."""
+    """Normalise a Subnet; addresses stay as written."""
     lenient = Lenient()
     spec = lenient.read({}, mapping, obj.get("spec"), "spec")
     return SubnetFact(
@@ -108,7 +108,7 @@ def _ranges(value: Any, field: str) -> tuple[tuple[str, str], ...]:
 
 
 def kubemanager(obj: Raw, meta: Meta) -> KubemanagerFact:
-    """A Kubemanager; the selectors stay raw."""
+    """Normalise a Kubemanager; the selectors stay raw."""
     lenient = Lenient()
     spec = lenient.read({}, mapping, obj.get("spec"), "spec")
     selectors = lenient.read({}, _selectors, spec.get("externalNetworkSelectors"), "spec.externalNetworkSelectors")
@@ -124,7 +124,7 @@ def _selectors(value: Any, field: str) -> Raw:
 
 
 def virtual_machine_interface(obj: Raw, meta: Meta) -> VirtualMachineInterfaceFact:
-    """A CN2 interface; ``pod`` comes from CN2's annotations."""
+    """Normalise a CN2 interface; ``pod`` comes from CN2's annotations."""
     spec = mapping(obj.get("spec"), "spec")
     pod = meta.annotations.get(POD_NAME_ANNOTATION, "")
     namespace = meta.annotations.get(POD_NAMESPACE_ANNOTATION, "") or meta.namespace
@@ -145,10 +145,10 @@ def _object(obj: Raw, meta: Meta, kind: Any) -> CN2ObjectFact:
 
 
 def instance_ip(obj: Raw, meta: Meta) -> CN2ObjectFact:
-    """An InstanceIP."""
+    """Normalise an InstanceIP."""
     return _object(obj, meta, "InstanceIP")
 
 
 def floating_ip(obj: Raw, meta: Meta) -> CN2ObjectFact:
-    """A FloatingIP."""
+    """Normalise a FloatingIP."""
     return _object(obj, meta, "FloatingIP")

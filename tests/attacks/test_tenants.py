@@ -16,7 +16,7 @@ from tests.builders.objects import (
 from tests.builders.objects import (
     backends as endpoints,
 )
-from tests.support.simulate import apply, run
+from tests.support.simulate import apply, run, run_simulation, simulation_of
 
 MONTH = {"advance": "720h"}
 
@@ -33,6 +33,14 @@ def backends(step, name):
     return {
         address: [backend for hop in hops.values() for backend in hop["backends"]] for address, hops in path_set.items()
     }
+
+
+def conditions(steps, namespace, name):
+    """{type: condition} of a Service as the API server shows it after the steps."""
+    simulation = simulation_of(steps)
+    run_simulation(simulation)
+    shown = simulation.engine._cluster.get("Service", namespace, name)
+    return {condition["type"]: condition for condition in shown["status"]["conditions"]}
 
 
 VICTIM = [
@@ -54,6 +62,8 @@ class TestALiveAddress:
         assert backends(steps[-1], "v/web") == {"10.9.0.4": ["10.1.1.1:8080"]}
         assert steps[-1]["services"]["v/web"]["state"] == "Ready"
         assert backends(steps[-1], "zzz/thief") in ({}, {"10.9.0.4": []})
+        assert steps[-1]["services"]["v/web"]["reason"] is None
+        assert steps[-1]["services"]["zzz/thief"]["reason"] == "AddressInUseElsewhere"
 
     def test_stays_when_the_thief_leaves_and_comes_again(self):
         gone = {"delete": [{"kind": "Service", "namespace": "zzz", "name": "thief"}]}
@@ -69,9 +79,37 @@ class TestALiveAddress:
         assert steps[-1]["services"]["v/web"]["state"] == "Ready"
 
     def test_goes_to_the_next_holder_once_the_first_released_it(self):
-        gone = {"delete": [{"kind": "Service", "namespace": "v", "name": "web"}]}
-        steps = run([apply(*VICTIM), MONTH, apply(*THIEF), gone, {"advance": "10m"}])
+        steps = run([apply(*VICTIM), MONTH, apply(*THIEF), GONE, {"advance": "10m"}])
         assert backends(steps[-1], "zzz/thief") == {"10.9.0.4": ["10.1.1.66:8080"]}
+
+
+GONE = {"delete": [{"kind": "Service", "namespace": "v", "name": "web"}]}
+
+
+class TestTheLaterHolder:
+    """A Service whose address the data path serves for another network says so, for as long as that lasts."""
+
+    def test_shows_which_network_is_served_instead(self):
+        shown = conditions([apply(*VICTIM), MONTH, apply(*THIEF)], "zzz", "thief")
+        programmed = shown["ledgerlb.io/Programmed"]
+        assert (programmed["status"], programmed["reason"]) == ("False", "AddressInUseElsewhere")
+        assert "contrail/main" in programmed["message"]
+        assert "10.9.0.4" in programmed["message"]
+        assert "use another address" in programmed["message"]
+        assert "v/web" not in programmed["message"], "another tenant's Service is not named"
+        assert shown["ledgerlb.io/AddressAllocated"]["reason"] == "AddressAllocated"
+
+    def test_is_the_only_one_to_show_it(self):
+        assert "ledgerlb.io/Programmed" not in conditions([apply(*VICTIM), MONTH, apply(*THIEF)], "v", "web")
+
+    def test_shows_it_no_more_once_the_owner_released_the_address(self):
+        steps = [apply(*VICTIM), MONTH, apply(*THIEF), GONE, {"advance": "10m"}]
+        assert "ledgerlb.io/Programmed" not in conditions(steps, "zzz", "thief")
+        assert run(steps)[-1]["services"]["zzz/thief"]["reason"] is None
+
+    def test_shows_it_also_after_a_restart(self):
+        steps = [apply(*VICTIM), MONTH, apply(*THIEF), {"restart": ["watcher"]}]
+        assert "ledgerlb.io/Programmed" in conditions(steps, "zzz", "thief")
 
 
 @pytest.mark.parametrize(

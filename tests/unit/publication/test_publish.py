@@ -310,3 +310,16 @@ def test_the_order_of_holdings_decides_nothing():
     holdings = [holds(A4, OLD), holds(A6, OLD), holds(B4), holds(B6)]
     forward = say(service(**DUAL), selected(), holdings, table=agents("n1"))
     assert say(service(**DUAL), selected(), holdings[::-1], table=agents("n1")) == forward
+
+
+def test_only_the_address_that_another_network_owns_is_said_to_go_elsewhere() -> None:
+    both = [holds(B4, family=4), holds(B6, family=6)]
+    table = AgentTable()
+    found = publish(
+        service(**DUAL), selected(), both, (), table, NOW, SETTINGS, elsewhere={(NEW, B6): OLD, (OLD, B4): NEW}
+    )
+    (shown,) = [condition for condition in found.conditions if condition.type == "ledgerlb.io/Programmed"]
+    assert (found.state, found.addresses, found.reason) == ("Ready", (B4, B6), "AddressInUseElsewhere")
+    assert B6 in shown.message
+    assert OLD in shown.message
+    assert B4 not in shown.message.replace(B6, "")

@@ -19,6 +19,7 @@ from ledgerlb.core.ledger.fold import Accepted, Holding
 from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.paths.pathset import PathSet
+from ledgerlb.core.paths.plan import owners_elsewhere
 from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
@@ -187,6 +188,7 @@ class LogView:
                 self.settings,
                 wanting=wanting,
                 damaged=self.ledger.damage,
+                elsewhere=owners_elsewhere(self.ledger, holdings),
             )
         path_sets = {
             holding.address: found

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledgerlb.core.cluster.facts import PORTS_ERROR, Condition
-from ledgerlb.core.publication.publish import ADDRESS_ALLOCATED, MENDED, NETWORK_SELECTED, SELECTION_DRIFTED
+from ledgerlb.core.publication.publish import ADDRESS_ALLOCATED, MENDED, NETWORK_SELECTED, PROGRAMMED, SELECTION_DRIFTED
 from ledgerlb.core.reasons import is_warning
 
-_ORDER: Final = (NETWORK_SELECTED, ADDRESS_ALLOCATED, SELECTION_DRIFTED, PORTS_ERROR)
+_ORDER: Final = (NETWORK_SELECTED, ADDRESS_ALLOCATED, PROGRAMMED, SELECTION_DRIFTED, PORTS_ERROR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ledgerlb.core.cluster.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
-from ledgerlb.core.publication.publish import PORTS_SUPPORTED, Publication
+from ledgerlb.core.publication.publish import PORTS_SUPPORTED, PROGRAMMED, Publication
 from ledgerlb.core.reasons import Reason
 from ledgerlb.kube.writer import Write, service_write
 from ledgerlb.watcher.state import PublisherState
@@ -63,11 +63,19 @@ def _of_ours(
     state: PublisherState, fact: ServiceFact, publication: Publication, *, overdue: bool
 ) -> ServicePatch | None:
     conditions = publication.conditions if publication.decided or overdue else ()
+    dropped = _outdated(fact, conditions)
     if publication.addresses:
-        return _patch(fact, publication.addresses, conditions, finalizer=True)
+        return _patch(fact, publication.addresses, conditions, dropped, finalizer=True)
     if not state.known_to_ledger(fact.full_name):
-        return _patch(fact, None, conditions)  # The ledger may still adopt the address that the status shows.
-    return _patch(fact, (), conditions, finalizer=None if _must_stay(state, fact, publication) else False)
+        return _patch(fact, None, conditions, dropped)  # The ledger may still adopt the address that the status shows.
+    return _patch(fact, (), conditions, dropped, finalizer=None if _must_stay(state, fact, publication) else False)
+
+
+def _outdated(fact: ServiceFact, conditions: tuple[Condition, ...]) -> tuple[str, ...]:
+    """Return the type of a shown condition that goes as soon as it is no longer so."""
+    if not conditions or any(condition.type == PROGRAMMED for condition in conditions):
+        return ()
+    return tuple(condition.type for condition in fact.conditions if condition.type == PROGRAMMED)
 
 
 def _of_leaving(state: PublisherState, fact: ServiceFact, publication: Publication) -> ServicePatch | None:

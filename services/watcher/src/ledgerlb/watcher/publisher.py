@@ -25,6 +25,7 @@ import structlog
 
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import ClusterRefused
+from ledgerlb.core.paths.plan import owners_elsewhere
 from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
@@ -160,16 +161,18 @@ class Publisher:
     def _publication(self, fact: ServiceFact) -> Publication:
         name = fact.full_name
         state = self._state
+        holdings = state.fold.holdings_of(name)
         return publish(
             fact,
             state.intents.selections.get(name),
-            state.fold.holdings_of(name),
+            holdings,
             state.fold.refusals_of(name),
             state.agents,
             self._clock(),
             self._settings,
             wanting=state.wanting(name),
             damaged=state.fold.damage,
+            elsewhere=owners_elsewhere(state.fold, holdings),
         )
 
     def _due(self, name: str) -> ServicePatch | None:

@@ -213,6 +213,10 @@ class PublisherState:
             service = getattr(event, "service", None)
             if service is not None:
                 self.changed[service] = None
+            if (address := getattr(event, "address", None)) is not None:
+                # Which network the data path serves may have changed for those who hold the address in others.
+                others = self.fold.holding_elsewhere(address, entry.network)
+                self.changed.update((holding.service, None) for holding in others)
             match event:
                 case AdoptionRefused():
                     text = f"{event.address} is not taken over ({event.reason}): {event.message}"

@@ -172,6 +172,11 @@ class LedgerFold:
             for holding in self.networks[network].holdings_at(address)
         )
 
+    def holding_elsewhere(self, address: str, network: str) -> tuple[Holding, ...]:
+        """Return everyone on the address in other networks than this one."""
+        others = sorted(name for name in self._networks_at.get(address, ()) if name != network)
+        return tuple(holding for name in others for holding in self.networks[name].holdings_at(address))
+
     def gave_but_not_to(self, address: str, service: str) -> bool:
         """Return whether some entry is about the address, and the Service neither holds nor is leaving it."""
         if address not in self._networks_at:

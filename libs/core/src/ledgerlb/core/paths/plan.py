@@ -41,6 +41,11 @@ class Held(Protocol):
         ...
 
     @property
+    def address(self) -> str:
+        """The address that is held."""
+        ...
+
+    @property
     def family(self) -> Family:
         """4 or 6."""
         ...
@@ -128,6 +133,21 @@ def owner_of(holdings: Sequence[Held]) -> str:
     of different chains say nothing about each other, so a fresh chain must not take over a live address.
     """
     return min((held.address_since, held.network) for held in holdings)[1]
+
+
+def owners_elsewhere(ledger: Holdings, holdings: Iterable[Held]) -> dict[tuple[str, str], str]:
+    """Return the network that the data path serves, by (network, address) of each of the holdings that it does not
+    serve.
+
+    A holder of both is left out: it moves between the two networks and keeps the address.
+    """
+    found = {}
+    for held in holdings:
+        everyone = ledger.holding(held.address)
+        owner = owner_of(everyone)
+        if owner != held.network and not any(one.network == owner and one.service == held.service for one in everyone):
+            found[held.network, held.address] = owner
+    return found
 
 
 def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathSet:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final, Literal
 
 from ledgerlb.core.addresses import Family
@@ -37,10 +38,18 @@ NETWORK_SELECTED: Final = f"{OWN_CONDITIONS}{Reason.NETWORK_SELECTED}"
 ADDRESS_ALLOCATED: Final = f"{OWN_CONDITIONS}{Reason.ADDRESS_ALLOCATED}"
 SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}{Reason.SELECTION_DRIFTED}"
 
+PROGRAMMED: Final = f"{OWN_CONDITIONS}Programmed"
+"""Only ever False, for a reason that LedgerLB is sure of; the condition goes once the reason is gone."""
+
 SELECTION_CURRENT: Final = "SelectionCurrent"
 PORTS_SUPPORTED: Final = "PortsSupported"
 MENDED: Final = (SELECTION_CURRENT, PORTS_SUPPORTED)
 """Reasons of conditions that report a return to normal."""
+
+
+Elsewhere = Mapping[tuple[str, str], str]
+"""The network that the data path serves instead, by (network, address) of a holding that it does not serve."""
+NOWHERE: Final[Elsewhere] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +93,14 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     *,
     wanting: bool = False,
     damaged: Mapping[str, Damage] = NO_DAMAGE,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Publication:
     """Return what the Service's status must say at ``now`` (aware UTC).
 
     ``holdings`` and ``refusals`` are those of this Service over all networks; ``wanting`` says whether an intent of it
     still wants addresses, which keeps the finalizer of a Service that is going. ``damaged`` are the networks whose
     ledger is damaged: what is known of their holdings may be out of date, so the status keeps its addresses.
+    ``elsewhere`` are its holdings that the data path does not serve (see ``owners_elsewhere``).
     """
     everything = tuple(holdings)
     held = tuple(holding for holding in everything if holding.state == "held")
@@ -112,11 +123,11 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
         return not agents.programmed(holding.address, now, settings.agent_timeout, allocation=holding.allocation)
 
     placement = _place(service, wanted, held, lags)
-    shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now)
+    shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now, elsewhere)
     found = replace(shown, finalizer=bool(everything) or (damage is not None and service.has_finalizer))
     if damage is None or (placement.complete and wanted not in damaged):
         return found
-    return _keep(service, current, found, placement, damage, now)
+    return _keep(service, current, found, placement, damage, now, elsewhere)
 
 
 def _damage(selection: Selection | None, holdings: Iterable[Holding], damaged: Mapping[str, Damage]) -> Damage | None:
@@ -135,6 +146,7 @@ def _keep(  # noqa: PLR0917 - see publish
     placement: _Placement,
     damage: Damage,
     now: datetime,
+    elsewhere: Elsewhere,
 ) -> Publication:
     """Return the publication of a Service of a damaged network: the addresses its status shows, and why it waits."""
     if found.state == "Ready" and found.addresses == service.ingress:
@@ -147,7 +159,7 @@ def _keep(  # noqa: PLR0917 - see publish
         message=f"waits until the ledger of network {damage.network} is repaired: {damage.text()}",
         decided=True,
     )
-    conditions = _conditions(service, selection, kept, placement.published)
+    conditions = _conditions(service, selection, kept, placement.published, elsewhere)
     return replace(kept, conditions=stamped(conditions, service, now))
 
 
@@ -158,6 +170,7 @@ def _publish_ours(  # noqa: PLR0917 - see publish
     refusal: Refusal | None,
     wanted: str | None,
     now: datetime,
+    elsewhere: Elsewhere,
 ) -> Publication:
     addresses = tuple(holding.address for holding in placement.published)
     complete = placement.complete and not (refusal and _concerns_required(service, refusal))
@@ -178,8 +191,11 @@ def _publish_ours(  # noqa: PLR0917 - see publish
         decided=not outstanding,
         awaiting=placement.awaiting,
     )
-    conditions = _conditions(service, selection, bare, placement.published)
-    return replace(bare, conditions=stamped(conditions, service, now))
+    conditions = stamped(_conditions(service, selection, bare, placement.published, elsewhere), service, now)
+    unserved = _not_programmed(placement.published, elsewhere)
+    if unserved is None or bare.reason is not None:
+        return replace(bare, conditions=conditions)
+    return replace(bare, conditions=conditions, reason=unserved.reason, message=unserved.message)
 
 
 # Which holdings are published
@@ -327,7 +343,11 @@ def _why_ignored(service: ServiceFact, settings: DomainSettings) -> str:
 
 
 def _conditions(
-    service: ServiceFact, selection: Selection | None, publication: Publication, published: Sequence[Holding]
+    service: ServiceFact,
+    selection: Selection | None,
+    publication: Publication,
+    published: Sequence[Holding],
+    elsewhere: Elsewhere,
 ) -> tuple[Condition, ...]:
     """Return our conditions, by type, without generation and times."""
     found = [_network_selected(selection), _address_allocated(publication, published)]
@@ -343,7 +363,25 @@ def _conditions(
         found.append(Condition(type=PORTS_ERROR, status="True", reason=Reason.UNSUPPORTED_PROTOCOL, message=text))
     elif PORTS_ERROR in shown:
         found.append(Condition(type=PORTS_ERROR, status="False", reason=PORTS_SUPPORTED))
+    if unserved := _not_programmed(published, elsewhere):
+        found.append(unserved)
     return tuple(sorted(found, key=lambda condition: condition.type))
+
+
+def _not_programmed(published: Sequence[Holding], elsewhere: Elsewhere) -> Condition | None:
+    """The condition of a Service with addresses that the data path serves for other networks; None where it has none.
+
+    The message names networks only: the other holder may be another tenant's Service.
+    """
+    owners = [(h, owner) for h in published if (owner := elsewhere.get((h.network, h.address)))]
+    texts = [
+        f"network {owner} has held {holding.address} for longer than {holding.network}, and its traffic goes there"
+        for holding, owner in owners
+    ]
+    if not texts:
+        return None
+    text = f"{'; '.join(texts)}: use another address, or give the networks different prefixes"
+    return Condition(type=PROGRAMMED, status="False", reason=Reason.ADDRESS_IN_USE_ELSEWHERE, message=text)
 
 
 def _network_selected(selection: Selection | None) -> Condition:

@@ -27,7 +27,7 @@ def measure() -> dict[str, float]:
             "--manifests",
             str(ROOT / "examples/quickstart"),
             "--log",
-            "sqlite:///l.db",
+            f"sqlite://{name}/ledger.db",
         ]
         process = ServiceProcess("ledgerlb run", command, variables, Path(name))
         process.start()

@@ -86,7 +86,12 @@ def _sides(place: Lab, folder: Path) -> list[tuple[str, str, Start, bool]]:
             lambda _: sides.one_process(place, folder / "one", f"kafka://{place.bootstrap}"),
             False,
         ),
-        (RUN_SQLITE, "run-sqlite", lambda _: sides.one_process(place, folder / "sqlite", "sqlite:///ledger.db"), False),
+        (
+            RUN_SQLITE,
+            "run-sqlite",
+            lambda _: sides.one_process(place, folder / "sqlite", f"sqlite://{folder}/sqlite/ledger.db"),
+            False,
+        ),
         (AFTER, "null-after", null, True),
     ]
 

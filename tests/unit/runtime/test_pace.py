@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, UNHURRIED_BUSY, UNHURRIED_CALM, UNHURRIED_LONGEST, Pace
+from ledgerlb.runtime.pace import BUSY, CALM, LONGEST, LOW_PRIORITY_BUSY, LOW_PRIORITY_CALM, LOW_PRIORITY_LONGEST, Pace
 
 
 def rests(rate: float, seconds: float, batch: int = 1, *, low_priority: bool = False) -> list[float]:
@@ -27,9 +27,9 @@ def test_the_rest_grows_with_the_rate():
 
 
 def test_an_unhurried_loop_rests_where_another_does_not_yet():
-    assert rests(UNHURRIED_BUSY * 1.3, 2.0, low_priority=True)[-1] == UNHURRIED_LONGEST
-    assert set(rests(UNHURRIED_BUSY * 1.3, 2.0)) == {0.0}
-    assert set(rests(UNHURRIED_CALM * 0.8, 5.0, low_priority=True)) == {0.0}
+    assert rests(LOW_PRIORITY_BUSY * 1.3, 2.0, low_priority=True)[-1] == LOW_PRIORITY_LONGEST
+    assert set(rests(LOW_PRIORITY_BUSY * 1.3, 2.0)) == {0.0}
+    assert set(rests(LOW_PRIORITY_CALM * 0.8, 5.0, low_priority=True)) == {0.0}
 
 
 def test_after_a_silence_the_next_record_is_looked_at_at_once():

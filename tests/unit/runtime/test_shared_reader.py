@@ -12,7 +12,7 @@ from ledgerlb.eventlog.port import PositionLost
 from ledgerlb.eventlog.topics import FACTS, INTENTS, PATHS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.loop import Timing, run_processors
-from ledgerlb.runtime.pace import UNHURRIED_LONGEST
+from ledgerlb.runtime.pace import LOW_PRIORITY_LONGEST
 from tests.unit.runtime.parts import FlakyLog, Recorder, new, now, sample, until
 from tests.unit.runtime.virtual import clock, virtual_time
 
@@ -84,8 +84,8 @@ async def test_an_unhurried_processor_lets_records_gather_and_holds_up_nobody() 
         first = [at for at, _ in two.first.settles if at >= began]
         second = [at for at, _ in two.second.settles if at >= began]
         assert len(first) > 50
-        assert len(second) < 3 + 2 * took / UNHURRIED_LONGEST
-        assert two.second.settles[-1][0] - began - took <= UNHURRIED_LONGEST + 0.02
+        assert len(second) < 3 + 2 * took / LOW_PRIORITY_LONGEST
+        assert two.second.settles[-1][0] - began - took <= LOW_PRIORITY_LONGEST + 0.02
 
 
 @virtual_time

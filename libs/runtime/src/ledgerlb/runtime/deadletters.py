@@ -1,14 +1,14 @@
-"""Dead letters: records that a processor could not use, kept with their raw bytes so that nothing is lost unseen.
+"""Dead letters: keep the records that a processor could not use, with their raw bytes, so that no loss goes unseen.
 
 The value of a letter is JSON: ``topic``, ``offset``, ``key`` of the record, ``raw`` (its value in base64; null for a
 tombstone), ``raw_key`` (base64), ``sha256`` of the value, ``truncated`` (value or key were too long to keep whole),
 ``service`` that could not use it, ``error`` (class), ``message``, ``at`` (RFC 3339).
 
-Every start reads the log from its beginning and meets the same bad records again. A letter is therefore written once
-for a processor, topic, offset and content: before writing, the dead letters that already stand in the log are read
-(only once there is something to write, and from where the last reading ended). Their number is bounded twice: by that,
-and by ``HOURLY_LIMIT`` for each processor (and ``MAX_PENDING_BYTES`` while the log does not answer); beyond it bad
-records are counted and logged but not kept, until the hour is over.
+Every start reads the log from its beginning and meets the same bad records again. So a processor writes one letter for
+each topic, offset and content: before it writes, it reads the dead letters that the log already has, from where its
+last reading ended. ``HOURLY_LIMIT`` bounds the letters of a processor, and ``MAX_PENDING_BYTES`` those that wait while
+the log does not answer. Past a limit, the processor counts and logs bad records but does not keep them, until the hour
+is over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KNOWN_LIMIT: Final = 100_000
 """How many letters a processor remembers as written."""
 MAX_RAW_BYTES: Final = 1024 * 1024
 MAX_KEY: Final = MAX_KEY_BYTES // 4
-"""Characters of a key, which may be anybody's: none takes more than four bytes."""
+"""Characters of a key, which may hold any text: a character takes at most four bytes."""
 MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 """Bad records held in memory until they are written."""
 MAX_MESSAGE: Final = 2000
@@ -84,8 +84,9 @@ class DeadLetters:
             self._count("held back")
 
     async def flush(self) -> None:
-        """Write what was noted and does not stand in the log yet. Raises LogUnavailable: what was not written stays
-        noted, and is compared with the log again before the next try.
+        """Write the noted letters that the log does not have yet.
+
+        Raises LogUnavailable. Unwritten letters stay noted, and the next try compares them with the log again.
         """
         if not self._pending:
             return
@@ -157,7 +158,7 @@ def _size(record: Record) -> int:
 
 
 def _identity_of_letter(record: Record) -> Identity | None:
-    """Whose letter it is; None for one that does not decode (a letter is never a reason to stop)."""
+    """Return the identity of a letter; None if it does not decode, since a letter is never a reason to stop."""
     try:
         data: Any = json.loads(record.value or b"")
         return (str(data["service"]), str(data["topic"]), int(data["offset"]), str(data["sha256"]))

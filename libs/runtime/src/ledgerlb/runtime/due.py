@@ -1,4 +1,4 @@
-"""Whether a moment has come, by a clock that may be set back."""
+"""Check whether a moment has come, by a clock that may be set back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from datetime import datetime
 
 
 def is_due(at: datetime, now: datetime, within: float) -> bool:
-    """Whether ``at`` has come, which lay at most ``within`` seconds ahead when it was chosen. Where it lies further
-    ahead, the clock was set back since: whoever waited on would wait for as long again.
+    """Return True once ``at`` has passed, or if it is more than ``within`` seconds away.
+
+    The caller chose ``at`` at most ``within`` seconds ahead, so the clock was set back in the second case, and waiting
+    on would take as long again.
     """
     ahead = (at - now).total_seconds()
     return ahead <= 0 or ahead > within

@@ -1,4 +1,4 @@
-"""Read files that anybody may have put where we look.
+"""Read files that come from elsewhere.
 
 Opening a FIFO waits for a writer, a device such as ``/dev/zero`` never ends, and a symbolic link may lead to a secret.
 So only regular files are read, up to a bound, and with ``inside`` only those that lie in that folder once every link
@@ -27,8 +27,10 @@ def read_regular(
     remedy: str = "check the path and its permissions",
     refusal: type[BadInput] = InvalidManifest,
 ) -> bytes:
-    """Return the bytes of a regular file. Raises ``refusal`` about ``subject`` (the path by default) where the file
-    cannot be read, is larger than ``max_bytes``, is not a regular file, or leads out of ``inside``.
+    """Return the bytes of a regular file.
+
+    Raises ``refusal`` about ``subject`` (the path by default) if the file cannot be read, is larger than
+    ``max_bytes``, is not a regular file, or leads out of ``inside``.
     """
     subject = subject or str(path)
     try:

@@ -4,7 +4,7 @@
 ``/readyz``: every part has read the log to its end and heard from it in the last seconds.
 ``/metrics``: Prometheus.
 
-Concurrency: parts are updated and read by one event loop.
+Concurrency: one event loop updates and reads the parts.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Part:
         self.name = name
         self.caught_up = False
         self.why = "has not read the log to its end yet"
-        """What stands in the way, for people."""
+        """Why the part is not ready, for people."""
         self.trouble: Callable[[], Sequence[str]] = tuple
-        """Returns what an operator must act on; the part is not ready while there is anything."""
+        """Returns the troubles that an operator must act on; the part is not ready while there is one."""
         self._clock = clock
         self.contact_bound = contact_bound
         self.turn_bound = turn_bound
@@ -51,20 +51,20 @@ class Part:
         self._contact_at: float | None = None
 
     def turned(self) -> None:
-        """The loop goes round."""
+        """Note that the loop goes round."""
         self._turned_at = self._clock()
 
     def contact(self) -> None:
-        """The log (or whatever the part depends on) has answered."""
+        """Note that the log (or another thing that the part depends on) has answered."""
         self._contact_at = self._clock()
 
     def not_live(self) -> str:
-        """Why the part is not live; empty if it is."""
+        """Return why the part is not live; empty if it is."""
         silence = self._clock() - self._turned_at
         return f"{self.name}: no turn of its loop for {silence:.0f} s" if silence > self.turn_bound else ""
 
     def not_ready(self) -> str:
-        """Why the part is not ready; empty if it is."""
+        """Return why the part is not ready; empty if it is."""
         if not self.caught_up or self._contact_at is None:
             return f"{self.name}: {self.why}"
         silence = self._clock() - self._contact_at
@@ -89,11 +89,11 @@ class Health:
         return self._parts[name]
 
     def not_live(self) -> list[str]:
-        """A line per part that is not live."""
+        """Return a line for each part that is not live."""
         return [why for part in self._parts.values() if (why := part.not_live())]
 
     def not_ready(self) -> list[str]:
-        """A line per part that is not ready; a process without parts is not ready either."""
+        """Return a line for each part that is not ready; a process without parts is not ready either."""
         if not self._parts:
             return ["starting"]
         return [why for part in self._parts.values() if (why := part.not_ready())]
@@ -118,7 +118,7 @@ class HealthServer:
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return self._server.connections
 
     async def __aenter__(self) -> Self:
@@ -137,7 +137,7 @@ class HealthServer:
         await self._server.close()
 
     def _metrics(self) -> Answer:
-        # The library's default registry holds Python's own figures and those that services count themselves.
+        # The library's default registry holds the figures of Python and of the process.
         registries = dict.fromkeys((self._health.metrics.registry, REGISTRY))
         body = b"".join(generate_latest(registry) for registry in registries)
         return Answer(200, body, CONTENT_TYPE_LATEST)

@@ -17,9 +17,9 @@ import structlog
 from ledgerlb.core.text import printable
 
 _QUIET: Final = ("kubernetes_asyncio", "asyncio", "aiohttp.access")
-"""Libraries whose warnings matter and whose chatter does not."""
+"""Libraries whose warnings matter and whose other lines do not."""
 _SILENT: Final = ("aiokafka",)
-"""Libraries that repeat the same error many times a second while a server is away; the event log tells it itself."""
+"""Libraries that repeat an error many times a second while a server is away; the event log reports it itself."""
 _OF_LINES: Final = ("exception", "stack")
 """Fields whose text has several lines."""
 
@@ -40,7 +40,7 @@ def _console_renderer(*, colours: bool) -> Callable[[Any, str, MutableMapping[st
 
 
 def _escaped(key: str, value: object) -> object:
-    """The value without characters that could steer a terminal; a traceback keeps its lines."""
+    """Return the value without characters that could steer a terminal; a traceback keeps its lines."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else repr(value)
@@ -53,7 +53,7 @@ def configure(
     form: Literal["auto", "json", "console"] = "auto",
     stream: TextIO | None = None,
 ) -> None:
-    """Set logging up for the process; may be called again. ``stream`` defaults to standard error."""
+    """Set up the logging of the process; may be called again. ``stream`` defaults to standard error."""
     out = stream if stream is not None else sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
     shared: list[Any] = [
@@ -67,7 +67,7 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # JSON escapes whatever is not printable ASCII.
+    # JSON escapes everything that is not printable ASCII.
     renderer: Any = (
         _console_renderer(colours=out.isatty() and not os.environ.get("NO_COLOR"))
         if console

@@ -44,7 +44,7 @@ class ServiceLine:
     path_sets: dict[str, PathSet] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The Service as ``services -o json`` and scenarios show it."""
+        """Return the Service as ``services -o json`` and scenarios show it."""
         shown = self.publication
         return {
             "state": shown.state,
@@ -59,7 +59,7 @@ class ServiceLine:
 
 
 def path_set_as_json(path_set: PathSet) -> dict[str, dict[str, Any]]:
-    """Next hops by node."""
+    """Return the next hops by node."""
     shown: dict[str, dict[str, Any]] = {}
     for hop in path_set.next_hops:
         node: dict[str, Any] = {"weight": hop.weight, "backends": list(hop.backends)}
@@ -71,8 +71,10 @@ def path_set_as_json(path_set: PathSet) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class NetworkLine:
-    """One external network as it is now. ``allocated`` counts held and releasing addresses, ``problem`` is a reason
-    word, ``conflict`` names the network it overlaps, and ``exists`` is False where only its addresses are left.
+    """One external network as it is now.
+
+    ``allocated`` counts held and releasing addresses, ``problem`` is a reason, ``conflict`` names the network that it
+    overlaps, and ``exists`` is False if only its addresses are left.
     """
 
     name: str
@@ -91,11 +93,11 @@ class NetworkLine:
 
     @property
     def trouble(self) -> str:
-        """What is wrong, for people; empty where nothing is."""
+        """What is wrong with the network, for people; empty if nothing is."""
         return ": ".join(part for part in (self.problem, self.message) if part)
 
     def as_json(self) -> dict[str, Any]:
-        """The network as ``services -o json`` and scenarios show it."""
+        """Return the network as ``services -o json`` and scenarios show it."""
         return {
             "size": self.size,
             "allocated": self.allocated,
@@ -118,7 +120,7 @@ class LogView:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was folded."""
+        """Forget everything folded so far."""
         self._projection.reset()
         self.cluster = self._projection.cluster
         self.ledger = self._projection.ledger
@@ -158,18 +160,18 @@ class LogView:
             return None
 
     def service_names(self) -> list[str]:
-        """Every Service of type LoadBalancer or with an address, sorted."""
+        """Return every Service of type LoadBalancer or with an address, sorted."""
         names = {fact.full_name for fact in self.cluster.services()}
         names.update(holding.service for holding in self.ledger.holdings())
         return sorted(names)
 
     def services(self, now: datetime) -> Iterator[ServiceLine]:
-        """Every Service, by name."""
+        """Return every Service, by name."""
         for name in self.service_names():
             yield self.service(name, now)
 
     def service(self, name: str, now: datetime) -> ServiceLine:
-        """One Service; one that the log does not have is ``Deleted``."""
+        """Return one Service; one that the log does not have is ``Deleted``."""
         fact = self.cluster.service(name)
         holdings = self.ledger.holdings_of(name)
         selection = self.intents.selections.get(name)
@@ -201,14 +203,14 @@ class LogView:
         return ServiceLine(name, publication, fact, selection, holdings, path_sets)
 
     def networks(self) -> Iterator[NetworkLine]:
-        """Every external network, and those that are gone but still have holders; by name."""
+        """Return every external network by name, also those that are gone but still have holders."""
         holders = {holding.network for holding in self.ledger.holdings()}
         known = networks(self.cluster, self.settings, holders)
         for name in sorted({*known, *holders, *self.ledger.damage}):
             yield self._network(name, known.get(name))
 
     def network(self, name: str) -> NetworkLine | None:
-        """One external network, also one that is gone and is in the ledger; None where the log never had it."""
+        """Return one external network, also a gone one that the ledger has; None if the log never had it."""
         known = networks(self.cluster, self.settings, {holding.network for holding in self.ledger.holdings()}).get(name)
         if known is None and not self.ledger.network(name).seq:
             return None

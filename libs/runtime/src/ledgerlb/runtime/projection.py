@@ -1,4 +1,4 @@
-"""What the log tells, folded once for all processors of a process that share a reader.
+"""Fold the log once for all processors of a process that share a reader.
 
 A processor asks the projection for the change that a record makes. The first processor that asks decodes and folds the
 record; the others get the same answer, or the same error. So each record is decoded once, and no processor keeps a
@@ -63,8 +63,10 @@ class Projection:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything. Every processor that shares the projection may call this: the folds are replaced only
-        where something was folded since the last reset.
+        """Forget everything.
+
+        Every processor that shares the projection may call this: only the first call after a record replaces the
+        folds.
         """
         if self._fresh:
             return
@@ -99,8 +101,9 @@ class Projection:
         return self._once(record, lambda record: decode_path_set(record.key, record.value))
 
     def note(self, intent: IntentRecord, offset: int) -> None:
-        """Fold an intent of this process as soon as it was appended at ``offset``. Other processors are told of the
-        change when the record is read.
+        """Fold an intent of this process as soon as the log has it at ``offset``.
+
+        Other processors get the change when they read the record.
         """
         self._fresh = False
         self._noted[offset] = self.intents.note(intent, offset)

@@ -141,7 +141,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _connect(log: EventLog, settings: ProcessSettings, health: Health, stop: asyncio.Event) -> bool:
-    """Connect and make the topics ready, however long it takes; False when stopped meanwhile."""
+    """Connect and make the topics ready, however long it takes. Return False if stopped meanwhile."""
     part = health.part("log", contact_bound=math.inf)
     backoff = Backoff()
     while not stop.is_set():
@@ -156,7 +156,7 @@ async def _connect(log: EventLog, settings: ProcessSettings, health: Health, sto
         except (LogUnavailable, OSError) as error:
             part.why = str(error)
             wait = backoff.next()
-            _logger.warning("the log cannot be reached; trying again", error=str(error), seconds=round(wait, 2))
+            _logger.warning("cannot reach the log; trying again", error=str(error), seconds=round(wait, 2))
             await sleep_or_stop(stop, wait)
         else:
             part.contact()
@@ -176,7 +176,7 @@ async def _prepare(log: EventLog, settings: ProcessSettings, health: Health) -> 
 
 
 async def _check(log: EventLog, health: Health) -> None:
-    """An alarm, not a stop: what is in the log can still be read, and people decide about settings."""
+    """Report wrong topics without stopping: the log is still readable, and an operator decides about settings."""
     problems = await log.check()
     health.metrics.log_problems.set(len(problems))
     for problem in problems:
@@ -184,7 +184,7 @@ async def _check(log: EventLog, health: Health) -> None:
 
 
 async def _look_after(log: EventLog, health: Health, stop: asyncio.Event) -> None:
-    """Check the topics every hour, and let the log drop the records that it need not keep."""
+    """Every hour, check the topics and let the log drop the records that it need not keep."""
     while not stop.is_set():
         await sleep_or_stop(stop, CHECK_INTERVAL)
         if stop.is_set():
@@ -193,7 +193,7 @@ async def _look_after(log: EventLog, health: Health, stop: asyncio.Event) -> Non
             await _check(log, health)
             _logger.info("log maintained", removed=await log.maintain())
         except (LogUnavailable, OSError) as error:
-            _logger.warning("the topics could not be checked", error=str(error))
+            _logger.warning("cannot check the topics", error=str(error))
 
 
 async def _run_parts(
@@ -229,7 +229,7 @@ async def _run_parts(
 
 
 def _any_failed(done: Iterable[asyncio.Future[Any]], names: Mapping[asyncio.Future[Any], str]) -> bool:
-    """Whether some part failed; tells every one that did."""
+    """Report every part that failed, and return whether one did."""
     failures = [name for task, name in names.items() if task in done and _failed(task, name)]
     return bool(failures)
 

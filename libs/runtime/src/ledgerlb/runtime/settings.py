@@ -1,11 +1,11 @@
 """Settings of a process: where its log is, where it serves health, how it logs; and the domain's settings.
 
-Everything is set by environment variables beginning with ``LEDGERLB_``. The domain's settings may also stand in a YAML
+Environment variables beginning with ``LEDGERLB_`` set everything. The domain's settings may also come from a YAML
 file (``LEDGERLB_SETTINGS``), with the keys of ``DomainSettings`` (``contrailNamespace``, ``defaults: {quarantine:
 5m}``); their variables are the same names in capitals (``LEDGERLB_CONTRAIL_NAMESPACE``), with two underscores before a
 nested key (``LEDGERLB_DEFAULTS__QUARANTINE``) and JSON for mappings (``LEDGERLB_EXTERNAL_NETWORK_SELECTORS``). The
 environment wins over the file. A variable with this prefix that no part of the process reads changes nothing;
-``unread_variables`` finds those, so that a misspelt name is noticed.
+``unread_variables`` finds those, so that the process reports a misspelt name.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class ProcessSettings(BaseSettings):
     log_insecure: bool = False
     """Whether Kafka on other hosts may be used without TLS."""
     log_provision: bool = True
-    """Whether missing topics are made, and wrong settings mended, at start."""
+    """Whether the process makes missing topics and corrects wrong settings of topics at start."""
     log_new_ledger: bool = False
-    """Whether to begin a new ledger where the log has lost the one it had: every address may be given out again."""
+    """Whether to begin a new ledger if the log has lost the one it had. Any address may then be given out again."""
     log_replication: int = Field(default=1, ge=1, le=9)
     """Copies of each topic that is made (Kafka)."""
     http_host: str = "127.0.0.1"
@@ -94,7 +94,7 @@ class ProcessSettings(BaseSettings):
 
     @property
     def log_security(self) -> LogSecurity:
-        """The settings of the connection to Kafka; raises InvalidSetting for a combination that cannot work."""
+        """Return the settings of the connection to Kafka. Raises InvalidSetting for a combination that cannot work."""
         return LogSecurity(
             self.log_tls_ca,
             self.log_tls_cert,
@@ -107,7 +107,7 @@ class ProcessSettings(BaseSettings):
 
 
 def process_settings(**overrides: Any) -> ProcessSettings:
-    """The settings from the environment, with ``overrides`` (by field name) above it; raises InvalidSetting."""
+    """Return the settings from the environment; ``overrides`` (by field name) win. Raises InvalidSetting."""
     try:
         return ProcessSettings(**overrides)
     except ValidationError as error:
@@ -143,7 +143,7 @@ def unread_variables(environ: Mapping[str, str], models: Iterable[type[BaseModel
 
 
 def refused_variable(error: ValidationError, variable: str = "") -> InvalidSetting:
-    """The first thing that is wrong as an error that names the variable (by default that of the field)."""
+    """Turn the first error into one that names the variable (by default that of the field)."""
     named = variable or f"{PREFIX}{str(error.errors()[0]['loc'][0]).upper()}"
     return InvalidSetting("environment", named, _problem(error), "correct or unset it")
 
@@ -154,7 +154,7 @@ def _problem(error: ValidationError) -> str:
 
 
 def domain_settings(process: ProcessSettings, environ: Mapping[str, str] | None = None) -> DomainSettings:
-    """The domain's settings from file and environment; raises InvalidSetting naming the key and where it stands."""
+    """Return the domain's settings from file and environment. Raises InvalidSetting with the key and its origin."""
     found = _from_file(process.settings) if process.settings is not None else {}
     origin: dict[tuple[str, ...], str] = {}
     for path, variable, value in _from_environment(os.environ if environ is None else environ):
@@ -255,7 +255,7 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def _invalid(error: ValidationError, origin: Mapping[tuple[str, ...], str], file: Path | None) -> InvalidSetting:
     first = error.errors()[0]
-    # pydantic tells union members and the like as further parts of the place: only the keys are of interest.
+    # pydantic adds union members and the like to the place: keep only the keys.
     path = tuple(str(part) for part in first["loc"])
     for length in range(len(path), 0, -1):
         if (variable := origin.get(path[:length])) is not None:

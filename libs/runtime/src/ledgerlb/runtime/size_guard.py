@@ -1,7 +1,7 @@
-"""Records over their topic's limit, left out before they are appended.
+"""Leave out records over their topic's limit before an append.
 
-The log refuses an append with one such record as a whole, so one absurd object would hold up all others; and it would
-refuse it again at every try. What stood under the key before, stays.
+The log refuses the whole append if one record is too large, and refuses it again at every try. So one absurd object
+would hold up all others. The record that the key had before stays.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import structlog
 
 from ledgerlb.eventlog.topics import Topic
 
-MAX_TOLD: Final = 1000
+MAX_REPORTED: Final = 1000
 
 _logger = structlog.get_logger(__name__)
 
 
 class SizeGuard:
-    """Tells whether a record fits its topic; says so once, until it does again."""
+    """Check whether a record fits its topic, and report each key that does not once, until it fits again."""
 
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
-        self._told: dict[str, None] = {}
+        self._reported: dict[str, None] = {}
 
     def fits(self, key: str, value: bytes | None) -> bool:
-        """Whether the topic takes the record."""
+        """Return whether the topic takes the record."""
         size = len(value or b"")
         if size <= self._topic.max_bytes:
-            self._told.pop(key, None)
+            self._reported.pop(key, None)
             return True
-        if key not in self._told and len(self._told) < MAX_TOLD:
-            self._told[key] = None
+        if key not in self._reported and len(self._reported) < MAX_REPORTED:
+            self._reported[key] = None
             _logger.error(
-                "a record is too large and is left out; make the objects that it is made from smaller",
+                "left out a record that is too large; make the objects that it comes from smaller",
                 topic=self._topic.name, key=key, bytes=size, most=self._topic.max_bytes,
             )  # fmt: skip
         return False

@@ -13,5 +13,5 @@ async def _serve() -> int:
 
 
 def main() -> None:
-    """Run until stopped; the exit status tells whether it ended well."""
+    """Run until stopped. The exit status is 0 if it ended well."""
     raise SystemExit(run(_serve()))

@@ -1,4 +1,4 @@
-"""Which Events follow from a change of what a Service's status says: one for each change of state."""
+"""Decide which Events follow from a change of a Service's conditions: one for each change of state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDER: Final = (NETWORK_SELECTED, ADDRESS_ALLOCATED, PROGRAMMED, SELECTION_DRIF
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """An Event to be: a stable reason word, a sentence, and whether it is a warning."""
+    """An Event to write: a stable reason, a sentence, and whether it is a warning."""
 
     reason: str
     message: str
@@ -23,7 +23,7 @@ class Announcement:
 
 
 def announcements(shown: Iterable[Condition], now: Iterable[Condition]) -> tuple[Announcement, ...]:
-    """What to say when the conditions ``shown`` become ``now``; each reason once, waiting is not worth saying."""
+    """Return the Events for the change from ``shown`` to ``now``: one for each reason, none for waiting."""
     before = {condition.type: condition for condition in shown}
     # A Service may show conditions of types that only another version of LedgerLB knows.
     known = [condition for condition in now if condition.type in _ORDER]
@@ -31,11 +31,11 @@ def announcements(shown: Iterable[Condition], now: Iterable[Condition]) -> tuple
     for condition in sorted(known, key=lambda c: _ORDER.index(c.type)):
         if condition.status == "Unknown" or condition.reason in MENDED:
             continue
-        if _says(before.get(condition.type)) != _says(condition):
-            said = Announcement(condition.reason, condition.message, is_warning(condition.reason))
-            found.setdefault(condition.reason, said)
+        if _shown_by(before.get(condition.type)) != _shown_by(condition):
+            event = Announcement(condition.reason, condition.message, is_warning(condition.reason))
+            found.setdefault(condition.reason, event)
     return tuple(found.values())
 
 
-def _says(condition: Condition | None) -> tuple[str, str, str] | None:
+def _shown_by(condition: Condition | None) -> tuple[str, str, str] | None:
     return (condition.status, condition.reason, condition.message) if condition else None

@@ -27,11 +27,11 @@ from ledgerlb.watcher.work import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherPorts(Ports):
-    """``source`` tells of the cluster's objects, ``writer`` changes them; the parts close the writer.
+    """``source`` reads the cluster's objects, ``writer`` changes them; the parts close the writer.
 
-    ``identify`` tells which cluster or folder the source is (None: any is right), and ``guard`` judges mass deletions.
-    ``limits`` bounds the writes of each part in place of what the settings say; ``problems`` gets what is wrong with
-    objects, in place of the process's log.
+    ``identify`` returns which cluster or folder the source is (None: any is right), and ``guard`` judges mass
+    deletions. ``limits`` replaces the limits of the settings for the writes of each part. ``problems`` gets the
+    problems of objects instead of the process's log.
     """
 
     source: ObjectSource
@@ -55,7 +55,7 @@ class WatcherParts(Parts):
 
 
 def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPorts) -> WatcherParts:
-    """Return the parts of the watcher. Closing them finishes what is being written."""
+    """Return the parts of the watcher. Closing them finishes the writes under way."""
     guard = ports.guard or DeletionGuard(settings.deletion_grace, time.monotonic)
     source = GuardedSource(ports.source, guard, ports.clock, identify=ports.identify, adopt=settings.adopt_log)
     writer = AdmittedWriter(ports.writer, source.admitted)

@@ -29,7 +29,7 @@ class Cluster(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def open_cluster(settings: WatcherSettings) -> AsyncIterator[Cluster]:
-    """Connect to the API server, or read the folder that stands for one.
+    """Connect to the API server, or read the folder that replaces one.
 
     Raises InvalidSetting: a bad kubeconfig, or an API server that is too old.
     """
@@ -39,7 +39,7 @@ async def open_cluster(settings: WatcherSettings) -> AsyncIterator[Cluster]:
         source = ManifestSource(ManifestFolder(settings.manifests, cluster, guard=guard))
         yield Cluster(source, MemoryWriter(cluster), source.identify, guard)
         return
-    # The Kubernetes client takes a second to import: only those who talk to an API server wait for it.
+    # The Kubernetes client takes a second to import, so import it only to talk to an API server.
     from ledgerlb.kube.api.client import ApiConnection  # noqa: PLC0415
     from ledgerlb.kube.api.server_version import check_version  # noqa: PLC0415
     from ledgerlb.kube.api.source import ApiSource  # noqa: PLC0415

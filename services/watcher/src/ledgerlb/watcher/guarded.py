@@ -53,8 +53,8 @@ _LIST: Final = "list"
 _logger = structlog.get_logger(__name__)
 
 Identify = Callable[[str, bool], Awaitable[str]]
-"""Return the identity of the source, given the one that the log knows and whether it may be made anew (see
-``folder_identity.identity_of``). Raises ClusterError."""
+"""Return the identity of the source, given the one that the log knows and whether to make a new one (see
+``manifests.identity.identity_of``). Raises ClusterError."""
 Known = Callable[[str], Mapping[str, bytes]]
 """Return what the observer holds of one kind: the encoded fact by record key."""
 
@@ -106,7 +106,7 @@ class GuardedSource:
     # Identity
 
     async def _claim(self, stop: asyncio.Event) -> SourceFact | None:
-        """Return what is to be recorded, None where the log says it already. Raises WrongSource."""
+        """Return the fact to record, None if the log has it already. Raises WrongSource."""
         if self._identify is None:
             return None
         value = self.known("Source").get(fact_key("Source", "", "identity"))
@@ -120,7 +120,7 @@ class GuardedSource:
                 found = await self._identify(known, self._adopt)
             except (ClusterError, BadInput) as error:
                 wait = backoff.next()
-                _logger.warning("the source cannot be identified; trying again", error=str(error), seconds=wait)
+                _logger.warning("cannot identify the source; trying again", error=str(error), seconds=wait)
                 await sleep_or_stop(stop, wait)
                 continue
             return self._compared(known, found)
@@ -192,7 +192,7 @@ class GuardedSource:
         return self._guard.judge(_LIST, balanced, held)
 
     def _let_go(self) -> None:
-        """Tell the observer that everything that was held back is gone."""
+        """Report everything that was held back as gone to the observer."""
         self._let_go_at = None
         held, self._held = self._held, {}
         for kind, names in held.items():
@@ -200,7 +200,7 @@ class GuardedSource:
                 self._sink(Batch(kind, gone=tuple((name, 0) for name in sorted(names))))
 
     def look(self) -> None:
-        """Let go of what may go by now."""
+        """Release the deletions that may go by now."""
         if self._incident:
             stay = self._judge_services(self._held.get("Service", set()))
             if stay or self._incident:

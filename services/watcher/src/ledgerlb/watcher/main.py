@@ -10,7 +10,7 @@ from ledgerlb.watcher.settings import watcher_settings
 
 
 def main() -> None:
-    """Run until stopped; the exit status tells whether it ended well."""
+    """Run until stopped. The exit status is 0 if it ended well."""
     raise SystemExit(run(_serve()))
 
 

@@ -1,6 +1,6 @@
-"""The observer keeps the facts topic equal to what a source of objects tells.
+"""The observer keeps the facts topic equal to the objects of a source.
 
-It has one row for each record key: what the log says, and what it should say. Batches from the source change the
+It has one row for each record key: what the log has, and what it should have. Batches from the source change the
 second, and a flush appends the difference: the oldest change first, up to ``MAX_RECORDS`` in one call, and Synced
 markers behind the objects that they cover. So the observer only ever writes differences. A restart over an unchanged
 cluster appends nothing, and objects that were deleted meanwhile become tombstones when the first full list ends.
@@ -46,20 +46,22 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Row:
-    """What the log says of one key and what it should say, as encoded facts; None: nothing.
+    """What the log has under one key and what it should have, as encoded facts; None: nothing.
 
-    ``told``: the source has told of the object, so its word outranks what the log says.
+    ``from_source``: the source has reported the object, which outranks what the log has.
     """
 
     logged: bytes | None = None
     wanted: bytes | None = None
-    told: bool = False
+    from_source: bool = False
 
 
 @dataclass(slots=True)
 class _Kind:
-    """The rows of one kind. ``listed``: a list of it ended since the start; ``complete``: a full one did, so what the
-    source does not tell of is gone; ``uncovered``: something was appended since the last marker.
+    """The rows of one kind.
+
+    ``listed``: a list of it has ended since the start. ``complete``: a full list has, so objects that the source does
+    not report are gone. ``uncovered``: the observer has appended a fact since the last marker.
     """
 
     rows: dict[str, _Row] = field(default_factory=dict)
@@ -104,13 +106,13 @@ class Observer:
         return not self.pending and all(self._kind(kind).listed for kind in KINDS)
 
     def held(self, kind: str) -> Mapping[str, bytes]:
-        """Return what is known of one kind: the encoded fact by record key."""
+        """Return the encoded facts of one kind by record key."""
         return {key: row.wanted for key, row in self._kind(kind).rows.items() if row.wanted is not None}
 
     # From the source
 
     def take(self, batch: Batch) -> None:
-        """Note what a batch of the source tells (see ``ledgerlb.kube.source``)."""
+        """Note the changes of a batch of the source (see ``ledgerlb.kube.source``)."""
         for passed in self._pods.pass_on(batch):
             for entry in passed.upserts:
                 self._put(entry.fact)
@@ -122,7 +124,7 @@ class Observer:
             self._woken.set()
 
     def recheck(self) -> None:
-        """Compare with the log soon: it may not be the log that was written to."""
+        """Compare with the log soon: it may be another log than the one we wrote to."""
         self._recheck_at = self._clock()
         self._woken.set()
 
@@ -135,7 +137,7 @@ class Observer:
             return
         if len(value) > FACTS.max_bytes:
             problem = f"is larger than {FACTS.max_bytes} bytes as a fact"
-            self._problems(BadInput(key, "", problem, "make the object smaller; its last good state stays"))
+            self._problems(BadInput(key, "", problem, "make the object smaller; LedgerLB keeps its last good state"))
             return
         self._want(key, value)
 
@@ -166,12 +168,12 @@ class Observer:
 
     def _want(self, key: str, value: bytes | None) -> None:
         row = self._row(key)
-        row.told = True
+        row.from_source = True
         row.wanted = row.logged if value == row.logged else value  # Equal bytes are kept once.
         self._compare(key, row)
 
     def _compare(self, key: str, row: _Row) -> None:
-        """Note whether the row differs from the log; a row that says nothing is dropped."""
+        """Note whether the row differs from the log, and drop a row without a fact."""
         if row.logged != row.wanted:
             self._differing.setdefault(key)
             return
@@ -182,13 +184,14 @@ class Observer:
     # To the log
 
     async def start(self, log: EventLog) -> None:
-        """Read what the log says, and count it as wanted until a full list of its kind says otherwise. Raises
-        LogUnavailable.
+        """Read the log, and count its facts as wanted until a full list of their kind lacks them.
+
+        Raises LogUnavailable.
         """
         await self._read(log)
 
     async def recover(self, log: EventLog) -> None:
-        """Read what the log says now, and take the difference again. Raises LogUnavailable."""
+        """Read the log again and compare again. Raises LogUnavailable."""
         await self._read(log)
         for name in sorted(self._kinds):
             if self._kinds[name].complete and self._kinds[name].uncovered:
@@ -203,7 +206,7 @@ class Observer:
                 continue
             row = self._row(key)
             row.logged = record.value
-            if not row.told and not self._kind(_kind_of(key)).complete:
+            if not row.from_source and not self._kind(_kind_of(key)).complete:
                 row.wanted = record.value
         for key, row in list(self._rows()):
             self._compare(key, row)

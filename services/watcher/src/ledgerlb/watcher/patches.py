@@ -52,7 +52,7 @@ def due_patch(
 ) -> ServicePatch | None:
     """Return the next patch of the Service, None where it shows what it should.
 
-    ``overdue`` tells that a verdict has been outstanding for so long that the conditions have to say so.
+    ``overdue`` is True once a verdict is outstanding for so long that the conditions must say so.
     """
     if publication.state in {"Ignored", "Deleted"}:
         return _of_leaving(state, fact, publication) if state.owned(fact) else None

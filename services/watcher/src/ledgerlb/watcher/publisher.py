@@ -3,10 +3,10 @@
 It brings each Service to its state with one patch (see ``ledgerlb.watcher.patches``): our finalizer appears with the
 first address and disappears with the last. Events follow when there is time. It never writes ``spec``.
 
-It decides every patch afresh from the folded state when the Service's turn comes, so a restart, a foreign change and a
-lost write all lead to the same: it writes what differs. After a write it takes the fact to show what was written until
-the next fact tells what the Service really shows. Another processor makes InstanceIPs and FloatingIPs; the finalizer
-stays until those of the Service are gone.
+When a Service's turn comes, the publisher decides its patch from the folded state and writes what differs. So it
+recovers from a restart, a foreign change and a lost write in the same way. After a write it assumes that the Service
+shows what was written, until the next fact shows the Service as it is. Another processor makes InstanceIPs and
+FloatingIPs; the finalizer stays until those of the Service are gone.
 
 Concurrency: ``take`` and ``settle`` never wait for the cluster. ``settle`` hands the names of Services to a
 ``WorkQueue``, whose tasks read the state between their own waits, on the same event loop.
@@ -44,8 +44,8 @@ MOVE_CHECK: Final = 5.0
 VERDICT_GRACE: Final = 10.0
 """Seconds for which a verdict may be outstanding before the Service's conditions say so."""
 RETRY: Final = 60.0
-"""Seconds after which a write that was refused is tried again although nothing changed: permissions and admission rules
-change without a word to us."""
+"""Seconds after which the publisher repeats a refused write although nothing changed: no record shows a change of
+permissions or admission rules."""
 MAX_STEPS: Final = 8
 """Writes for one Service in a row before others get their turn."""
 
@@ -56,8 +56,9 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A patch that the server refused for the Service as it was at ``version``, and with which words. It is not sent
-    again before ``until`` unless something changes.
+    """A patch that the server refused for the Service as it was at ``version``, and the server's message.
+
+    The publisher does not send it again before ``until`` unless something changes.
     """
 
     version: int
@@ -135,15 +136,15 @@ class Publisher:
         return MOVE_CHECK if waits else None
 
     async def idle(self, within: float) -> bool:
-        """Wait until every write is done, at most ``within`` seconds; whether that is so."""
+        """Wait until every write is done, at most ``within`` seconds; return whether it is."""
         return await self.queue.idle(within)
 
     async def close(self) -> None:
-        """Finish what is being written (bounded), begin nothing more."""
+        """Finish the writes under way within a bound, and begin no others."""
         await self.queue.close()
 
     def publication(self, name: str) -> Publication | None:
-        """What the Service's status is to say now; None for an unknown one."""
+        """Return what the Service's status must show now; None for an unknown Service."""
         fact = self._state.services.get(name)
         return None if fact is None else self._publication(fact)
 
@@ -232,7 +233,7 @@ class Publisher:
             self._announcer.event(about(fact), Reason.STATUS_REFUSED, message, warning=True, identity=patch.step)
 
     def _watch_over(self, name: str, publication: Publication) -> None:
-        """Remember what must be looked at again without a record."""
+        """Remember to look at the Service again although no record comes."""
         self._state.awaiting.assign(name, publication.awaiting)
         waits = publication.state in {"Pending", "Moving"} and not publication.decided
         if waits:
@@ -251,6 +252,6 @@ class Publisher:
 
 
 def _is_last_sight(obj: Object) -> bool:
-    """Whether the object went with this write: its last finalizer did."""
+    """Return whether this write removed the last finalizer of a deleted object, and so the object."""
     meta = obj.get("metadata", {})
     return bool(meta.get("deletionTimestamp")) and not meta.get("finalizers")

@@ -1,4 +1,4 @@
-"""Which kinds the cluster serves, and the processors that run only where it serves theirs."""
+"""Note which kinds the cluster serves, and make the processors that run only if it serves theirs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ServedKinds:
         self._served: set[str] = set()
 
     def serves(self, *kinds: str) -> bool:
-        """Whether all of these were listed."""
+        """Return whether all of these were listed."""
         return self._served.issuperset(kinds)
 
     def asking(self, kinds: Iterable[str]) -> Callable[[], bool]:
@@ -36,7 +36,7 @@ class ServedKinds:
         return partial(self.serves, *kinds)
 
     def noting(self, sink: Sink) -> Sink:
-        """Return a sink that notes what each batch says is served and passes the batch on."""
+        """Return a sink that notes whether the kind of each batch is served, and passes the batch on."""
 
         def note(batch: Batch) -> None:
             if batch.listed is not None:
@@ -58,7 +58,7 @@ def object_processors(
     *,
     limits: Limits | None = None,
 ) -> tuple[ObjectProcessor, ...]:
-    """Return the processors that make objects in the cluster; ``limits`` stand in place of the settings'."""
+    """Return the processors that make objects in the cluster; ``limits`` replace those of the settings."""
     # Addresses in the status of Services come first: objects get a share of the connections.
     limits = limits or Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
     cn2, nads = settings.cn2_objects != "off", settings.nad_objects != "off"

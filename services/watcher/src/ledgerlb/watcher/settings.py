@@ -23,7 +23,7 @@ class WatcherSettings(BaseSettings):
     kubeconfig: Path | None = None
     """Which cluster; unset: the pod's own service account where there is one, else the file that kubectl would use."""
     manifests: Path | None = None
-    """A folder of manifests that stands for the cluster, in place of an API server."""
+    """A folder of manifests to use in place of an API server."""
     write_concurrency: int = Field(default=32, ge=1, le=256)
     """Most writes to the API server at a time."""
     write_timeout: float = Field(default=10.0, gt=0, le=120)
@@ -34,10 +34,10 @@ class WatcherSettings(BaseSettings):
     earlier run made are removed)."""
     nad_objects: Switch = "auto"
     """VirtualNetworks and Subnets of NetworkAttachmentDefinitions: made where the cluster serves them, or ``off``:
-    CN2 or somebody else makes them."""
+    CN2 or a person makes them."""
 
     adopt_log: bool = False
-    """Whether a log that is about another cluster or folder is taken over; the log records who did it."""
+    """Whether to take over a log that is about another cluster or folder; the log records who did."""
     deletion_grace: float = Field(default=600.0, ge=0, le=7 * 86400)
     """Seconds, or a duration such as ``10m``, for which a mass deletion is held back (more than 20 % of the Services
     and at least 5 in one list or folder change)."""
@@ -54,7 +54,7 @@ class WatcherSettings(BaseSettings):
 
 
 def watcher_settings(**overrides: Any) -> WatcherSettings:
-    """The settings from the environment, with ``overrides`` (by field name) above it; raises InvalidSetting."""
+    """Return the settings from the environment; ``overrides`` (by field name) win. Raises InvalidSetting."""
     try:
         settings = WatcherSettings(**overrides)
     except ValidationError as error:
@@ -64,6 +64,6 @@ def watcher_settings(**overrides: Any) -> WatcherSettings:
             "environment",
             f"{PREFIX}MANIFESTS",
             f"is set, and so is {PREFIX}KUBECONFIG",
-            "set one of them: a cluster or a folder that stands for one",
+            "set one of them: a cluster, or a folder in its place",
         )
     return settings

@@ -36,7 +36,7 @@ _READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/", "I
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the ledger said that no state keeps, for an Event: about a Service (uid given) or a network."""
+    """An event of the ledger that no state keeps, about a Service (with a uid) or a network; it becomes an Event."""
 
     network: str
     seq: int
@@ -48,11 +48,9 @@ class Notice:
 
 
 class PublisherState:
-    """See module. ``changed`` collects the Services, ``offered`` the networks and ``notices`` what was said, until
-    taken.
+    """See module. ``changed`` collects Services, ``offered`` networks and ``notices`` events, until taken.
 
-    Concurrency: changed by ``take`` and by the publisher's own writes, on one event loop, never in the midst of a
-    decision.
+    Concurrency: ``take`` and the publisher's own writes change it, on one event loop, never during a decision.
     """
 
     def __init__(self, settings: DomainSettings, projection: Projection) -> None:
@@ -63,11 +61,11 @@ class PublisherState:
         self.agents = projection.agents
         self.services: dict[str, ServiceFact] = {}
         self.versions: dict[str, int] = {}
-        """Which fact of each Service came last, by a number that no other fact ever has: whether one came while a write
-        was under way, also of an object that was made anew meanwhile."""
+        """The number of the latest fact of each Service, unique among all facts. It shows whether a fact came during a
+        write, even one about a new object of the same name."""
         self._facts = 0
         self.problem_at: dict[str, datetime] = {}
-        """When the log first told of the problem that each network has."""
+        """When the log first had the problem that each network has."""
         self.objects: dict[tuple[str, str], str] = {}
         """uid of each NetworkAttachmentDefinition and VirtualNetwork, by (kind, full name)."""
         self.awaiting: Dependencies[str, str] = Dependencies()
@@ -82,11 +80,11 @@ class PublisherState:
         """uid of each Service that a write found gone, until the facts say so too."""
 
     def wanting(self, service: str) -> bool:
-        """Whether an intent of the Service still wants addresses."""
+        """Return whether an intent of the Service still wants addresses."""
         return self.intents.wants(service)
 
     def has_objects(self, service: str) -> bool:
-        """Whether an InstanceIP or FloatingIP of ours still stands for the Service."""
+        """Return whether an InstanceIP or FloatingIP of ours still exists for the Service."""
         return bool(self._made_for.dependents_on(service))
 
     def known_to_ledger(self, service: str) -> bool:
@@ -238,27 +236,27 @@ class PublisherState:
                         Notice(entry.network, entry.seq, entry.decided_at, Reason.PREFIX_CHANGE_REFUSED, text)
                     )
                 case NetworkDefined() | NetworkGone():
-                    # What was refused no longer stands, and the object may be another one by now.
+                    # The refused request is gone, and the object may be another one by now.
                     self.notices = [one for one in self.notices if one.service or one.network != entry.network]
                 case _:
                     pass
 
     def take_changed(self) -> Iterable[str]:
-        """The Services concerned since the last call, in the order in which they first were."""
+        """Return the Services concerned since the last call, in the order in which they first were."""
         changed, self.changed = self.changed, {}
         return changed
 
     def take_offered(self) -> Iterable[str]:
-        """The networks whose offer or object changed since the last call."""
+        """Return the networks whose offer or object changed since the last call."""
         offered, self.offered = self.offered, {}
         return offered
 
     def take_notices(self) -> Iterable[Notice]:
-        """What was said since the last call."""
+        """Return the notices since the last call."""
         notices, self.notices = self.notices, []
         return notices
 
 
 def problem_of(offer: NetworkOffer) -> tuple[object, ...]:
-    """What is wrong with the network, and since which revision: equal for as long as the same problem lasts."""
+    """Return what is wrong with the network, and since which revision: equal while the same problem lasts."""
     return (offer.problem, offer.message, offer.problem_since, offer.carrier)

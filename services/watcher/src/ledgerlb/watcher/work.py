@@ -1,16 +1,16 @@
-"""A queue of work on names, done by a bounded number of tasks: how the publisher writes without holding up the fold.
+"""A queue of work on names for a bounded number of tasks: the publisher writes without holding up the fold.
 
-``add`` asks for a name to be worked on. At most one task works on a name at a time; asked again meanwhile, it is
-worked on once more afterwards, so the work function always sees the latest state and nothing is queued twice.
+``add`` queues a name. At most one task works on a name at a time. A name that is added meanwhile gets one more turn
+afterwards, so the work function always sees the latest state and no name is queued twice.
 
 *Background tasks* come after all names: they run when the queue has been quiet for ``quiet`` seconds, or have waited
 ``patience`` seconds. One runs at a time and then rests for as long as it took, so that they never take more than half
 of one connection. At most ``max_background`` wait; beyond that the oldest is dropped and counted.
 
-ClusterUnavailable from a piece of work: the name is tried again after a pause that doubles up to ``longest`` seconds.
-After ``OUTAGE`` failures in a row one name at a time is tried; the first success lets all others go on at once. Names
-that have failed come after those that have not: what some cannot have (an admission webhook that does not answer for
-them) does not hold up the others.
+After ClusterUnavailable the queue tries the name again, after a pause that doubles up to ``longest`` seconds. After
+``OUTAGE`` failures in a row it tries one name at a time; the first success lets all others continue at once. Names
+that have failed come after those that have not: names that fail for their own reason (an admission webhook that does
+not answer for them) do not hold up the others.
 
 Concurrency: everything happens on one event loop; only ``work`` and background tasks wait.
 """
@@ -66,7 +66,7 @@ class WorkQueue:
         self._limits = limits or Limits()
         self._pending: dict[str, None] = {}
         self._failed_before: dict[str, None] = {}
-        """What is pending too, but failed the last time."""
+        """Names that are pending too, but failed the last time."""
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._backoff = KeyedBackoff(self._limits.first, self._limits.longest)
@@ -81,7 +81,7 @@ class WorkQueue:
         self._changed = asyncio.Event()
         self._closed = False
 
-    # Asking
+    # For callers
 
     def add(self, name: str) -> None:
         """Work on the name as soon as possible (a pause after a failure goes on)."""
@@ -95,7 +95,7 @@ class WorkQueue:
         (self._failed_before if name in self._backoff else self._pending)[name] = None
 
     def add_background(self, task: BackgroundTask) -> None:
-        """Do this when there is time."""
+        """Run the task when there is time."""
         if len(self._background) >= self._limits.max_background:
             self._background.popleft()
             self.counts["dropped"] += 1
@@ -103,7 +103,7 @@ class WorkQueue:
         self._start()
 
     def clear(self) -> None:
-        """Forget what waits; what runs is finished."""
+        """Forget what waits; finish what runs."""
         self._pending.clear()
         self._failed_before.clear()
         self._again.clear()
@@ -114,17 +114,17 @@ class WorkQueue:
         self._background.clear()
 
     def waiting(self) -> int:
-        """How many names and background tasks are not done yet."""
+        """Return how many names and background tasks are not done yet."""
         return (
             len(self._pending) + len(self._failed_before) + len(self._running) + len(self._delayed) + self.background()
         )
 
     def background(self) -> int:
-        """How many background tasks are not done yet."""
+        """Return how many background tasks are not done yet."""
         return len(self._background) + int(self._background_runs)
 
     async def idle(self, within: float) -> bool:
-        """Wait until nothing waits or runs, at most ``within`` seconds; whether that is so."""
+        """Wait until nothing waits or runs, at most ``within`` seconds; return whether that is so."""
         try:
             async with asyncio.timeout(within):
                 while self.waiting():
@@ -135,7 +135,7 @@ class WorkQueue:
         return True
 
     async def close(self, within: float = 5.0) -> None:
-        """Start nothing more, give what runs ``within`` seconds, then end it."""
+        """Start nothing more, and cancel what still runs after ``within`` seconds."""
         self._closed = True
         self.clear()
         if self._timer is not None:
@@ -146,7 +146,7 @@ class WorkQueue:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    # Doing
+    # The tasks
 
     def _start(self) -> None:
         if self._closed:

@@ -1,7 +1,7 @@
 """What both processors of objects have: a view, a table, a reconciler, and a queue of owners to look after.
 
-An *owner* is the Service or the NAD for which objects stand. Each of its turns does one write after the other, every
-one decided afresh from the folded state, so that restarts, foreign changes and lost writes all come to the same.
+An *owner* is the Service or the NAD that objects belong to. Each of its turns does one write after the other, and
+decides every one from the folded state. So restarts, foreign changes and lost writes all lead to the same result.
 
 Concurrency: ``take`` and ``settle`` never wait for the cluster; ``settle`` hands owners to a ``WorkQueue``, whose tasks
 read the state between their own waits, on the same event loop.
@@ -84,15 +84,15 @@ class ObjectProcessor(ABC):
 
     @abstractmethod
     def owners_of(self, fact: AnyFact) -> tuple[str, ...]:
-        """Those for whom an object stands."""
+        """Return the owners of an object."""
 
     @abstractmethod
     def about(self, owner: str) -> About | None:
-        """What Events concerning the owner are about, None where there is no such object."""
+        """Return the object that Events of the owner are about, None if there is none."""
 
     @abstractmethod
     async def step(self, owner: str) -> bool:
-        """Do the first write that is due for the owner; whether there was one. Raises ClusterUnavailable."""
+        """Do the first write that is due for the owner; return whether there was one. Raises ClusterUnavailable."""
 
     async def settle(self, log: EventLog) -> float | None:  # noqa: ARG002 - objects are written to the cluster only
         """See Processor. Returns without waiting for the writes."""
@@ -107,15 +107,15 @@ class ObjectProcessor(ABC):
         return LOOK if waits else None
 
     def ready(self) -> bool:
-        """Whether every kind that decisions need was listed, and what is written is served."""
+        """Return whether every kind that decisions need was listed, and the kinds to write are served."""
         return all(kind in self._markers and self._markers[kind].present for kind in self.needs)
 
     async def idle(self, within: float) -> bool:
-        """Wait until every write is done, at most ``within`` seconds; whether that is so."""
+        """Wait until every write is done, at most ``within`` seconds; return whether it is."""
         return await self.queue.idle(within)
 
     async def close(self) -> None:
-        """Finish what is being written (bounded), begin nothing more."""
+        """Finish the writes under way within a bound, and begin no others."""
         await self.queue.close()
 
     # For subclasses
@@ -131,8 +131,8 @@ class ObjectProcessor(ABC):
             self._note(self._table.owners())
 
     def _take_object(self, fact: FactRecord) -> None:
-        """Note an object of a kind that is written. Somebody else's names no owner, but somebody may wait for it."""
-        assert not isinstance(fact, Synced), "markers are no objects"
+        """Note an object of a kind that we write. A foreign object names no owner, but an owner may wait for it."""
+        assert not isinstance(fact, Synced), "a marker is not an object"
         gone, key = isinstance(fact, Gone), (fact.kind, fact.full_name)
         self._note(self._table.take(key, None if gone else fact))  # type: ignore[arg-type]
         self._note(self._reconciler.waiting_for(key))

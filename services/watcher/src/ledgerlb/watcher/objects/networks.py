@@ -100,7 +100,7 @@ class NetworkObjectReconciler(ObjectProcessor):
         return nad.kept_by_cn2 or bool(made_by_others)
 
     def _clash(self, nad: NetworkAttachmentDefinitionFact) -> str:
-        """Why the NAD's VirtualNetwork cannot be made, empty where it can."""
+        """Return why the NAD's VirtualNetwork cannot be made, empty if it can."""
         network = self._table.current(("VirtualNetwork", nad.full_name))
         if network is None or is_ours(network):
             return ""
@@ -109,19 +109,19 @@ class NetworkObjectReconciler(ObjectProcessor):
     async def _build(self, nad: NetworkAttachmentDefinitionFact, found: NadObjects) -> bool:
         if not nad.has_finalizer:
             return await self._annotate(nad, nad.annotations.get(STATUS_ANNOTATION, ""), finalizer=True)
-        wanted = {one.key: one for one in found.objects if not self._is_somebody_elses(one.key)}
+        wanted = {one.key: one for one in found.objects if not self._is_foreign(one.key)}
         if await self._bring(nad.full_name, wanted):
             return True
         if any(self._table.current(key) is None for key in wanted):
-            return False  # refused, or in the hands of others for now: the annotation must not say otherwise
-        # What is no longer wanted goes once nothing refers to it any more.
+            return False  # refused, or changed by others for now: the annotation must not claim otherwise
+        # Remove unwanted objects once nothing refers to them any more.
         extra = [key for key in self._objects(nad.full_name) if key not in wanted]
         if await self._bring(nad.full_name, dict.fromkeys(extra)):
             return True
         return await self._annotate(nad, found.status, finalizer=True)
 
-    def _is_somebody_elses(self, key: Key) -> bool:
-        """A Subnet that somebody made by hand for the NAD is used as it is."""
+    def _is_foreign(self, key: Key) -> bool:
+        """Return whether a person made the Subnet for the NAD by hand; LedgerLB uses it as it is."""
         current = self._table.current(key)
         return key[0] == "Subnet" and current is not None and not is_ours(current)
 
@@ -137,7 +137,7 @@ class NetworkObjectReconciler(ObjectProcessor):
         return False
 
     def _objects(self, owner: str) -> list[Key]:
-        """Our objects that stand for the NAD."""
+        """Return our objects that belong to the NAD."""
         return [
             key
             for key in self._table.of_owner(owner)

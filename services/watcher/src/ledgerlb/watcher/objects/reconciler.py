@@ -1,15 +1,15 @@
-"""Brings one object after the other to what is wanted of it, and never touches what is somebody else's.
+"""Bring one object after the other to its wanted state, and never touch foreign objects.
 
-| stands | wanted | so |
+| exists | wanted | then the reconciler |
 |---|---|---|
-| nothing | yes | created; where somebody else's has that name, it is left alone and that is told |
-| ours, as wanted | yes | nothing |
-| ours, different | yes | patched; where it was as wanted before, somebody changed it, and that is told |
-| ours | no | deleted |
-| somebody else's | any | left alone |
+| nothing | yes | creates it; if a foreign object has the name, it leaves that alone and reports it |
+| ours, as wanted | yes | does nothing |
+| ours, different | yes | patches it; if the object was as wanted before, it reports a foreign change |
+| ours | no | deletes it |
+| foreign | any | leaves it alone |
 
-What the server refuses, and what is somebody else's, is looked at again when something changes, and every ``RETRY``
-seconds. Whoever changes an object again and again waits longer for each revert, up to ``RETRY`` seconds.
+It looks at refused writes and foreign objects again when something changes, and every ``RETRY`` seconds. If another
+client changes an object again and again, each revert waits longer, up to ``RETRY`` seconds.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from ledgerlb.watcher.objects.table import Key, ObjectTable
 
 RETRY: Final = 60.0
 _ECHO: Final = 2.0
-"""Seconds in which the fact of an object that stands already should come, if it is ours."""
+"""Seconds in which the fact of an existing object should come, if the object is ours."""
 _FREE_REVERTS: Final = 3
 """Reverts of one object before the next ones wait."""
 _CALM: Final = 600.0
-"""Seconds without a revert after which they are counted anew."""
+"""Seconds without a revert after which the count starts again."""
 _OPTIONAL_SPEC: Final = {
     "VirtualNetwork": (
         "v4SubnetReference",
@@ -51,20 +51,20 @@ _OPTIONAL_SPEC: Final = {
         "fabricSNAT",
     ),
 }
-"""Fields of a spec that are ours also when they are not wanted: they are then removed."""
+"""Fields of a spec that belong to us: an unwanted one is removed."""
 
 _logger = structlog.get_logger(__name__)
 
 Say = Callable[[str, str, str], None]
-"""(reason, message, identity) → an Event on whoever the object is for."""
+"""Called with (reason, message, identity): writes an Event on the owner of the object."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stopped:
-    """Not to be written again before ``until``, unless what is wanted or what stands changes."""
+    """Do not write the object again before ``until``, unless it or its wanted state changes."""
 
     wanted: Wanted | None
-    standing: AnyFact | None
+    existing: AnyFact | None
     until: datetime
 
 
@@ -79,39 +79,40 @@ class ObjectReconciler:
         counts: Counter[str] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self._for_whom: Index[Key, str, None] = Index()
-        """On whose behalf objects wait to be looked at again."""
+        self._waiting_owners: Index[Key, str, None] = Index()
+        """The owners of each object that waits for another look."""
         self._table = table
         self._writer = writer
         self._clock = clock
         self._in_step: dict[Key, Wanted] = {}
-        """What each object was last seen to show."""
+        """The wanted state that each object last had."""
         self._stopped: dict[Key, _Stopped] = {}
         self._reverts: dict[Key, tuple[int, datetime]] = {}
         self._accepted: dict[Key, tuple[Wanted, AnyFact]] = {}
-        """What the server made of a write of ours, where it keeps less than we said: no reason to write again."""
+        """What the server stored of our write. If that is less than we wrote, we must not write it again."""
         self._taken: dict[Key, None] = {}
         self.versions: dict[str, str] = {}
         """The API version that the cluster serves, by kind."""
 
     async def bring(self, key: Key, wanted: Wanted | None, say: Say, owner: str) -> bool:
-        """Write what is due for one object, once, on behalf of an owner; whether something was written. Raises
-        ClusterUnavailable.
+        """Do the write that is due for one object of an owner, and return whether there was one.
+
+        Raises ClusterUnavailable.
         """
         written = await self._bring(key, wanted, say)
         if key in self._stopped:
-            self._for_whom.add(key, owner)
+            self._waiting_owners.add(key, owner)
         return written
 
-    def is_stopped(self, key: Key, standing: AnyFact | None, wanted: Wanted | None = None) -> bool:
-        """Whether the object is not to be written now, since that was refused and nothing has changed."""
+    def is_stopped(self, key: Key, existing: AnyFact | None, wanted: Wanted | None = None) -> bool:
+        """Return whether a refusal forbids to write the object now, because nothing has changed since."""
         stopped = self._stopped.get(key)
         if stopped is None:
             return False
-        if (stopped.wanted, stopped.standing) == (wanted, standing) and not is_due(stopped.until, self._clock(), RETRY):
+        if (stopped.wanted, stopped.existing) == (wanted, existing) and not is_due(stopped.until, self._clock(), RETRY):
             return True
         del self._stopped[key]
-        self._for_whom.pop(key)
+        self._waiting_owners.pop(key)
         return False
 
     async def _bring(self, key: Key, wanted: Wanted | None, say: Say) -> bool:
@@ -135,41 +136,45 @@ class ObjectReconciler:
         return await self._write(key, wanted, write, say)
 
     def waits(self) -> bool:
-        """Whether some object is to be looked at again although nothing may change."""
+        """Return whether an object needs another look even if nothing changes."""
         return bool(self._stopped)
 
     def waiting_for(self, key: Key) -> tuple[str, ...]:
-        """On whose behalf the object waits to be looked at again."""
-        return tuple(self._for_whom.of(key))
+        """Return the owners of an object that waits for another look."""
+        return tuple(self._waiting_owners.of(key))
 
     def take_due(self) -> tuple[str, ...]:
-        """Forget what has been stopped for long enough; returns on whose behalf it is to be looked at again."""
+        """Release the objects that were stopped for long enough, and return their owners."""
         now = self._clock()
         found: dict[str, None] = {}
         for key in [key for key, stopped in self._stopped.items() if is_due(stopped.until, now, RETRY)]:
             del self._stopped[key]
-            found.update(self._for_whom.pop(key))
+            found.update(self._waiting_owners.pop(key))
         return tuple(found)
 
     def _is_in_step(self, key: Key, current: AnyFact, wanted: Wanted) -> bool:
         shown = fact_of(wanted.body())
-        assert shown is not None, f"{wanted.kind} was to be a kind that is read"
+        assert shown is not None, f"{wanted.kind} must be a kind that the normaliser reads"
         if not covers(current, shown) and self._accepted.get(key) != (wanted, current):
             return False
         self._in_step[key] = wanted
         return True
 
     def _may_revert(self, key: Key, wanted: Wanted, current: AnyFact | None, say: Say) -> bool:
-        """Somebody changed or deleted what was as wanted: tell, and whether it may be put right at once."""
+        """Report that another client changed or deleted the object; return whether to restore it at once."""
         now = self._clock()
         count, last = self._reverts.get(key, (0, now))
         count = 1 if (now - last).total_seconds() > _CALM else count + 1
         self._reverts[key] = (count, now)
         self.counts["reverted"] += 1
-        what = "was deleted by somebody else and is made again" if current is None else "was changed by somebody else"
-        text = f"{_text(key)} {what}" + ("" if current is None else "; the change is reverted")
+        what = (
+            "was deleted by another client; LedgerLB makes it again"
+            if current is None
+            else "was changed by another client"
+        )
+        text = f"{_text(key)} {what}" + ("" if current is None else "; LedgerLB reverts the change")
         say(Reason.FOREIGN_CHANGE_REVERTED, text, f"{_text(key)} {now.isoformat()}")
-        del self._in_step[key]  # told once
+        del self._in_step[key]  # report it once
         if count <= _FREE_REVERTS:
             return True
         self._stop(key, wanted, current, doubled(1.0, RETRY, count - _FREE_REVERTS))
@@ -187,7 +192,7 @@ class ObjectReconciler:
         if made is None:
             if key in self._taken:
                 self._leave(key, wanted, None, say)
-            else:  # if it is ours, its fact is under way
+            else:  # if the object is ours, its fact is under way
                 self._taken[key] = None
                 self._stop(key, wanted, None, _ECHO)
             return False
@@ -216,11 +221,11 @@ class ObjectReconciler:
         if result is None:
             self._table.wrote(key, None)
         elif write.verb == "delete":
-            assert current is not None, "only what stands is deleted"
+            assert current is not None, "only an existing object is deleted"
             self.counts["delete"] += 1
             self._table.wrote(key, current.model_copy(update={"deleting": True}))
         else:
-            assert wanted is not None, "what is patched is wanted"
+            assert wanted is not None, "only a wanted object is patched"
             self._done(key, write.verb, wanted, result)
         return True
 
@@ -233,15 +238,14 @@ class ObjectReconciler:
 
     def _leave(self, key: Key, wanted: Wanted, current: AnyFact | None, say: Say) -> None:
         self._stop(key, wanted, current, RETRY)
-        text = (
-            f"{_text(key)} exists already and has no label {MANAGED_BY_LABEL}={MANAGED_BY}: it is left alone; remove it"
-        )
+        label = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+        text = f"{_text(key)} exists already without the label {label}, so LedgerLB does not touch it; remove it"
         say(Reason.OBJECT_NOT_OURS, text, _text(key))
 
     def refused(self, key: Key, current: AnyFact, refused: ClusterRefused, say: Say, owner: str) -> None:
-        """A write that the caller made itself was refused: tell, and stop until something changes."""
+        """Report the refusal of a write that the caller made, and stop until something changes."""
         self._refused(key, None, current, refused, say)
-        self._for_whom.add(key, owner)
+        self._waiting_owners.add(key, owner)
 
     def _refused(
         self, key: Key, wanted: Wanted | None, current: AnyFact | None, refused: ClusterRefused, say: Say
@@ -256,7 +260,7 @@ class ObjectReconciler:
 
 
 def is_ours(fact: AnyFact) -> bool:
-    """Whether LedgerLB made the object."""
+    """Return whether LedgerLB made the object."""
     if isinstance(fact, CN2ObjectFact | SubnetFact):
         return fact.ours
     if isinstance(fact, VirtualNetworkFact):
@@ -265,7 +269,7 @@ def is_ours(fact: AnyFact) -> bool:
 
 
 def _patch(wanted: Wanted, current: AnyFact) -> dict[str, Any]:
-    """The merge patch that makes the object what is wanted, and leaves alone what nobody asked about."""
+    """Return the merge patch that brings the object to its wanted state and touches nothing else."""
     body = wanted.body()
     carried = current.annotations.get(CARRIED_ANNOTATION, "")
     dropped = {label: None for label in carried.split(",") if label and label not in wanted.labels}

@@ -1,9 +1,9 @@
 """InstanceIPs and FloatingIPs of Services: made when an address is held, kept in step with endpoints, gone before the
 Service's finalizer is.
 
-Which objects are ours is told by their label and by the Service that their annotation names, so what a crash left
-behind is found at the next start. A Service of another load balancer class is another instance's, with its objects,
-unless it was ours and is not yet cleaned up.
+Their label and the Service that their annotation names show which objects are ours, so the next start finds what a
+crash left behind. A Service of another load balancer class belongs to another instance, with its objects, unless it
+was ours and is not cleaned up yet.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class ServiceObjectReconciler(ObjectProcessor):
         super()._forget()
         self._view = ObjectsView()
         self._fold = LedgerFold()
-        self._spoken: set[str] = set()
-        """Services of which the ledger has ever said anything."""
+        self._known_to_ledger: set[str] = set()
+        """Services that the ledger has ever named."""
         self._handovers = Handovers(self._settings)
         self._made_from: Dependencies[str, str] = Dependencies()
-        self._told: dict[str, tuple[Note, ...]] = {}
+        self._announced: dict[str, tuple[Note, ...]] = {}
 
     def take(self, record: Record) -> None:
         """See Processor."""
@@ -50,7 +50,7 @@ class ServiceObjectReconciler(ObjectProcessor):
             taken = self._fold.take(record.key, record.value, record.offset)
             if isinstance(taken, Accepted):
                 services = [getattr(event, "service", None) for event in taken.entry.events]
-                self._spoken.update(found := [service for service in services if service])
+                self._known_to_ledger.update(found := [service for service in services if service])
                 self._note(found)
             return
         self._take_fact(record.key, decode_fact(record.key, record.value))
@@ -108,15 +108,15 @@ class ServiceObjectReconciler(ObjectProcessor):
         service = self._view.cluster.service(owner)
         if service is None or service.load_balancer_class == self._settings.load_balancer_class:
             return False
-        return owner not in self._spoken or self._handovers.done(service)
+        return owner not in self._known_to_ledger or self._handovers.done(service)
 
     def _wanted(self, owner: str) -> dict[Key, Wanted]:
-        """What the Service needs now, parents first."""
+        """Return the objects that the Service needs now, parents first."""
         service = self._view.cluster.service(owner)
         holdings = self._fold.holdings_of(owner)
         if service is None or not holdings or not self._enabled:
             self._made_from.assign(owner, frozenset())
-            self._told.pop(owner, None)
+            self._announced.pop(owner, None)
             return {}
         looked = TrackedLookups(self._view)
         version = self._reconciler.versions.get("InstanceIP") or DEFAULT_VERSION
@@ -126,7 +126,7 @@ class ServiceObjectReconciler(ObjectProcessor):
         return {wanted.key: wanted for wanted in found.objects}
 
     def _wanted_by_others(self, owner: str, key: Key) -> Wanted | None:
-        """What a shared object is to be without this Service."""
+        """Return what a shared object must be without this Service."""
         current = self._table.current(key)
         for other in self.owners_of(current) if current is not None else ():
             if other != owner and not self._is_others(other) and key in (found := self._wanted(other)):
@@ -139,8 +139,8 @@ class ServiceObjectReconciler(ObjectProcessor):
         return tuple(holding.service for holding in holdings if holding.state == "held")
 
     def _tell(self, owner: str, notes: tuple[Note, ...]) -> None:
-        if self._told.get(owner, ()) == notes:
+        if self._announced.get(owner, ()) == notes:
             return
-        self._told[owner] = notes
+        self._announced[owner] = notes
         for note in notes:
             self._say(owner)(note.reason, note.message, "")

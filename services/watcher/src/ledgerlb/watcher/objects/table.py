@@ -1,7 +1,7 @@
-"""Objects as they stand: what the facts say, and for a while what our own writes made of them.
+"""The current objects: as the facts have them, and for a while as our own writes left them.
 
-A fact needs a moment from the cluster through the log. Until it comes, the object is taken to be what the write
-returned; facts that were on their way before the write do not count against that. An assumption that nothing confirms
+A fact needs a moment from the cluster through the log. Until it comes, the table assumes that the object is what the
+write returned. Facts that were on their way before the write do not change that. An assumption that no fact confirms
 ends after ``TRUST`` seconds.
 """
 
@@ -17,7 +17,7 @@ from ledgerlb.core.index import Dependencies
 from ledgerlb.runtime.due import is_due
 
 TRUST: Final = 30.0
-"""Seconds for which a write is believed without a fact that confirms it."""
+"""Seconds for which the table trusts a write without a fact that confirms it."""
 _MAX_BEFORE: Final = 8
 
 Key = tuple[str, str]
@@ -32,7 +32,7 @@ class _Assumed:
 
 
 class ObjectTable:
-    """See module. ``owners`` names those on whose behalf an object stands; ``clock`` gives aware UTC."""
+    """See module. ``owners`` returns the owners of an object; ``clock`` gives aware UTC."""
 
     def __init__(self, owners: Callable[[AnyFact], tuple[str, ...]], clock: Callable[[], datetime]) -> None:
         self._owners = owners
@@ -42,7 +42,7 @@ class ObjectTable:
         self._filed: Dependencies[Key, str] = Dependencies()
 
     def take(self, key: Key, fact: AnyFact | None) -> tuple[str, ...]:
-        """Note a fact (None: the object is gone); returns the owners that it concerns."""
+        """Note a fact (None: the object is gone), and return the owners that it concerns."""
         if fact is None:
             self._facts.pop(key, None)
         else:
@@ -53,7 +53,7 @@ class ObjectTable:
         return self._file(key)
 
     def wrote(self, key: Key, fact: AnyFact | None) -> None:
-        """Note what a write made of the object."""
+        """Note the object as a write left it."""
         earlier = self._assumed.get(key)
         before = (*earlier.before, earlier.fact) if earlier is not None else ()
         before = (*before, self._facts.get(key))[-_MAX_BEFORE:]
@@ -61,22 +61,22 @@ class ObjectTable:
         self._file(key)
 
     def current(self, key: Key) -> AnyFact | None:
-        """The object as it stands, as far as that is known."""
+        """Return the object as it is now, as far as we know."""
         assumed = self._assumed.get(key)
         if assumed is not None and not is_due(assumed.until, self._clock(), TRUST):
             return assumed.fact
         return self._facts.get(key)
 
     def of_owner(self, owner: str) -> tuple[Key, ...]:
-        """Keys of the objects that stand, or lately stood, on the owner's behalf."""
+        """Return the keys of the objects that belong, or lately belonged, to the owner."""
         return tuple(sorted(self._filed.dependents_on(owner)))
 
     def owners(self) -> tuple[str, ...]:
-        """Everybody who has objects."""
+        """Return every owner that has objects."""
         return tuple(sorted(self._filed.keys()))
 
     def doubtful(self) -> tuple[str, ...]:
-        """Forget assumptions that have lasted too long; returns the owners of those objects."""
+        """Forget assumptions that have lasted too long, and return the owners of those objects."""
         now = self._clock()
         late = [key for key, assumed in self._assumed.items() if is_due(assumed.until, now, TRUST)]
         found: dict[str, None] = {}
@@ -87,11 +87,11 @@ class ObjectTable:
         return tuple(found)
 
     def assumes(self) -> bool:
-        """Whether some write still waits to be confirmed."""
+        """Return whether a write still waits for its fact."""
         return bool(self._assumed)
 
     def _file(self, key: Key) -> tuple[str, ...]:
-        """Keep the index by owner; returns the owners before and after."""
+        """Keep the index by owner, and return the owners before and after."""
         assumed = self._assumed.get(key)
         states = (self._facts.get(key), assumed.fact if assumed is not None else None)
         after = dict.fromkeys(owner for state in states if state is not None for owner in self._owners(state))

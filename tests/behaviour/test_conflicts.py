@@ -123,7 +123,7 @@ CASES = [
         world(*pair(nad("net/o", WIDE), nad("net/y", WIDE)), on("net/y"), on("net/o", "a/t")),
         apply(nad("net/o", WIDE, **targets(["t:1"])), nad("net/y", WIDE, **targets(["t:2"]))),
         ready("a/t", "198.51.100.2", network="net/o"),
-        ready("a/s", "198.51.100.2", network="net/y"),
+        ready("a/s", "198.51.100.2", network="net/y", reason="AddressInUseElsewhere"),
     ),
     case(
         "a-holder-keeps-its-address-when-its-network-comes-to-conflict",

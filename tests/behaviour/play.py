@@ -26,7 +26,7 @@ HARMLESS: Final[tuple[Object, ...]] = ({"restart": "all"}, {"redeliver": 1000})
 
 @dataclass(frozen=True)
 class Moment:
-    """A step that was just run: its JSON object, and the simulation as it stands."""
+    """A step that was just run: its JSON object, and the simulation after it."""
 
     step: Mapping[str, Any]
     simulation: Simulation
@@ -220,8 +220,8 @@ def told(*reasons: str, about: str = "") -> Look:
 
 
 def _about(write: Mapping[str, Any]) -> str:
-    said = write["involvedObject"]
-    return f"{said['kind']} {said['namespace']}/{said['name']}"
+    involved = write["involvedObject"]
+    return f"{involved['kind']} {involved['namespace']}/{involved['name']}"
 
 
 def condition(name: str, kind: str, **values: str) -> Look:

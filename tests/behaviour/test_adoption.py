@@ -1,4 +1,4 @@
-"""Addresses that a Service showed before anybody held one for it."""
+"""Adoption: addresses that a Service's status showed before the ledger held one for it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ CASES = [
         ingress("a/s", "2001:db8::99"),
     ),
     case(
-        "a-status-that-somebody-writes-later-is-not-adopted-but-put-right",
+        "a-status-that-another-client-writes-later-is-not-adopted-but-put-right",
         world(service("a/s")),
         apply(shown(service("a/s"), "192.0.2.99")),
         happened(),

@@ -1,4 +1,4 @@
-"""Releases wait for the agents; nothing else does."""
+"""Releases wait for the agents; no other decision does."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ ORDER = [
         ready("a/x", "192.0.2.9"),
     ),
     case(
-        "free-addresses-go-before-those-leased-to-somebody-else",
+        "free-addresses-go-before-those-leased-to-another-service",
         world(*FILLED, default=FIVE),
         *free(3),
         apply(ext("192.0.2.0/29", quarantine="0s", lease="0s")),
@@ -273,7 +273,7 @@ WAITING = [
         ready("b/s", "192.0.2.2"),
     ),
     case(
-        "a-holder-that-loses-its-wish-to-a-refusal-keeps-its-address",
+        "a-holder-that-loses-its-request-to-a-refusal-keeps-its-address",
         world(service("a/s"), service("a/t")),
         apply(asks("a/s", "192.0.2.3")),
         moving("a/s", "192.0.2.2", reason="RequestedAddressInUse"),

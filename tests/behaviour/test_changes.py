@@ -1,4 +1,4 @@
-"""What becomes of a holder when something changes: who moves, how, and who stays."""
+"""Changes while Services hold addresses: which Services move, how, and which stay."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ OWN_CHANGES = [
         ready("a/s", "192.0.2.2", rung="service-annotation:externalNetwork"),
     ),
     case(
-        "an-annotation-of-somebody-else-changes-nothing",
+        "a-foreign-annotation-changes-nothing",
         world(service("a/s")),
         apply(service("a/s", {"example.com/note": "hello"})),
         happened(),
@@ -416,7 +416,7 @@ NETWORKS_GO = [
         ready("a/s", "192.0.2.2", "2001:db8::2"),
     ),
     case(
-        "a-lost-family-that-is-only-preferred-moves-nobody",
+        "a-lost-family-that-is-only-preferred-moves-no-service",
         world(nad("net/two", "198.51.100.0/24", "2001:db8:2::/64", labels=DEFAULT_LABELS), dual("a/s", "PreferDualStack"), default=aged(nad("net/ext", "192.0.2.0/24", "2001:db8::/64", labels=DEFAULT_LABELS), "01")),
         apply(aged(nad("net/ext", "192.0.2.0/24", labels=DEFAULT_LABELS), "01")),
         happened(),

@@ -1,4 +1,4 @@
-"""A scenario's writes list CN2's objects as whole objects, and none outlives its owner."""
+"""A scenario's writes list CN2's objects as whole objects, and each object goes with its owner."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def written(step: dict[str, Any], kind: str) -> list[Object]:
 
 
 def left(simulation: Any) -> list[str]:
-    """Names of CN2's objects that stand in the end."""
+    """Return the names of CN2's objects that exist in the end."""
     cluster = simulation.engine._cluster
     return [f"{kind} {obj['metadata']['name']}" for kind in KINDS for obj in cluster.list(kind)]
 

@@ -1,4 +1,4 @@
-"""Killed after any append or write, and started again, every part comes to the same outcome."""
+"""Kill a part after any append or write and start it again: the outcome is the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What went wrong in earlier systems, each as a case."""
+"""Failures of earlier systems, each as a case."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VIP = "192.0.2.2"
 
 
 def while_down(change: Callable[[Any], None]) -> tuple[Callable[[Moment], None], Object]:
-    """The cluster changes while nobody watches; then everything starts again."""
+    """Change the cluster while every part is down; then start all parts."""
     return (lambda moment: change(moment.cluster)), {"restart": "all"}
 
 

@@ -64,20 +64,20 @@ managers = st.dictionaries(st.sampled_from(("default-external", "one", "two")), 
 )
 spaces = st.builds(namespace, st.sampled_from(PLACES), labels, chosen)
 nads = st.builds(
-    lambda name, v4, v6, age, found, said, both: aged(
-        nad(name, v4, v6, labels=found, annotations=said, routeTargetList=both), age
+    lambda name, v4, v6, age, found, terms, both: aged(
+        nad(name, v4, v6, labels=found, annotations=terms, routeTargetList=both), age
     ),
     st.sampled_from(NETWORKS), st.sampled_from(CIDRS), st.sampled_from(CIDRS6), st.sampled_from(AGES), labels, terms, targets,
 )  # fmt: skip
 vns = st.builds(
-    lambda name, v4, age, found, said: [aged(obj, age) for obj in by_vn(name, v4, labels=found, annotations=said)],
+    lambda name, v4, age, found, terms: [aged(obj, age) for obj in by_vn(name, v4, labels=found, annotations=terms)],
     st.sampled_from(NETWORKS), st.sampled_from(CIDRS), st.sampled_from(AGES), labels, terms,
 )  # fmt: skip
 
 
 services = st.builds(
-    lambda name, said, wish, policy, *, age, number: aged(
-        service(name, {**said, **wish}, number, ipFamilyPolicy=policy), age
+    lambda name, given, own, policy, *, age, number: aged(
+        service(name, {**given, **own}, number, ipFamilyPolicy=policy), age
     ),
     st.builds("{}/s{}".format, st.sampled_from(PLACES), st.integers(1, 4)),
     chosen,
@@ -99,7 +99,7 @@ crowd = st.lists(services, min_size=2, max_size=7).map(distinct)
 
 
 def last(steps: list[Object]) -> tuple[Any, Any]:
-    """Services and networks after the last step; nobody shares who must not, and the ledger verifies."""
+    """Return Services and networks after the last step; check that only allowed Services share, and the ledger."""
     simulation = simulation_of(steps)
     *_, step = run_simulation(simulation)
     assert_sound(simulation, step)
@@ -152,8 +152,9 @@ def test_networks_and_selectors_that_come_one_by_one_end_as_if_they_had_come_at_
 
 
 def unexpected(writes: list[Object]) -> list[Object]:
-    """What a restart wrote, but for Events on networks: they are named after the revision of the offer, so one that was
-    said at an earlier revision is said once more.
+    """Return the writes of a restart, except Events on networks.
+
+    The name of such an Event holds the revision of the offer, so a restart at a later revision writes it once more.
     """
     return [one for one in writes if one["kind"] != "Event" or one["involvedObject"]["kind"] == "Service"]
 

@@ -1,4 +1,4 @@
-"""Networks, and families of networks, that go and come again with other prefixes while Services hold addresses."""
+"""Networks, or their families, deleted and created again with other prefixes while Services hold addresses."""
 
 from __future__ import annotations
 

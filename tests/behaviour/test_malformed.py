@@ -1,4 +1,4 @@
-"""Objects of CustomResourceDefinitions with values of wrong types: whoever needs one hears which field, all else serves."""
+"""Custom resources with values of wrong types: Services that need one get the field's name, all others are served."""
 
 from __future__ import annotations
 
@@ -362,7 +362,7 @@ BROKEN += [
         ready("a/s", "198.51.100.2"),
     ),
     case(
-        "a-virtual-network-of-ours-that-somebody-breaks-is-put-right",
+        "a-virtual-network-of-ours-that-another-client-breaks-is-put-right",
         world(NAD, on("net/x")),
         lambda moment: broken_by_hand(moment, {"routeTargetList": 5}),
         apply(on("net/x", "a/t")),

@@ -1,4 +1,4 @@
-"""What an external network is, what it may give out, and how broken ones are refused."""
+"""External networks: which objects define one, what it gives out, and how LedgerLB refuses broken ones."""
 
 from __future__ import annotations
 
@@ -196,24 +196,24 @@ BROKEN += [
         ready("a/s", "198.51.100.2"),
     ),
     case(
-        "an-annotation-of-a-virtual-network-that-does-not-parse-is-told-there",
+        "an-annotation-of-a-virtual-network-that-does-not-parse-is-reported-there",
         world(*by_vn("net/x", OTHER, annotations={QUOTA: "x"}), on("net/x")),
         told("InvalidAnnotation", about="VirtualNetwork net/x"),
         pending("a/s", "InvalidAnnotation"),
     ),
     case(
-        "an-annotation-that-does-not-parse-is-told-on-the-virtual-network-also-where-a-nad-made-it",
+        "an-annotation-that-does-not-parse-is-reported-on-the-virtual-network-also-where-a-nad-made-it",
         world(nad("net/x", OTHER), *by_vn("net/x", OTHER, annotations={FORCE: "everything"}), on("net/x")),
         told("InvalidAnnotation", about="VirtualNetwork net/x"),
         pending("a/s", "InvalidAnnotation"),
     ),
     case(
-        "a-problem-of-the-nad-is-told-there-also-where-a-virtual-network-stands",
+        "a-problem-of-the-nad-is-reported-there-also-beside-a-virtual-network",
         world(nad("net/x", OTHER, annotations={QUOTA: "x"}), *by_vn("net/x", OTHER), on("net/x")),
         told("InvalidAnnotation", about="NetworkAttachmentDefinition net/x"),
     ),
     case(
-        "a-problem-of-a-virtual-network-stays-told-there-when-a-nad-comes",
+        "a-problem-of-a-virtual-network-stays-reported-there-when-a-nad-comes",
         world(*by_vn("net/x", OTHER, annotations={QUOTA: "x"})),
         apply(nad("net/x", OTHER)),
         network("net/x", problem="InvalidAnnotation"),
@@ -307,7 +307,7 @@ EXCLUSIONS = [
     case("an-excluded-address-cannot-be-requested", world(nad("net/x", OTHER, annotations={EXCLUDE: "198.51.100.7"}), wants("net/x", "198.51.100.7")), pending("a/s", "RequestedAddressReserved")),
     case("exclusions-of-ipv6", world(nad("net/x", None, "2001:db8::/64", annotations={EXCLUDE: "2001:db8::/120"}), on("net/x", ipFamilies=["IPv6"])), ready("a/s", "2001:db8::100")),
     case("a-network-all-of-which-is-excluded-is-full", world(nad("net/x", OTHER, annotations={EXCLUDE: OTHER}), on("net/x")), pending("a/s", "NetworkFull"), network("net/x", size=0)),
-    case("exclusions-may-stand-on-the-virtual-network", world(*by_vn("net/x", OTHER, annotations={EXCLUDE: "198.51.100.2"}), on("net/x")), ready("a/s", "198.51.100.3")),
+    case("exclusions-may-be-on-the-virtual-network", world(*by_vn("net/x", OTHER, annotations={EXCLUDE: "198.51.100.2"}), on("net/x")), ready("a/s", "198.51.100.3")),
     case(
         "a-held-address-that-is-excluded-later-is-kept",
         world(nad("net/x", OTHER), on("net/x")),
@@ -329,9 +329,9 @@ EXCLUSIONS = [
 def sized(prefix: str, size: int, first: str, *, gateway: str = "") -> Case:
     ipv6 = ":" in prefix
     made = by_vn("net/x", *(("", prefix) if ipv6 else (prefix, "")), **({"gateway": gateway} if gateway else {}))
-    said = f"-with-gateway-{gateway}" if gateway else ""
+    suffix = f"-with-gateway-{gateway}" if gateway else ""
     return case(
-        f"a-{prefix}{said}-has-{size}-addresses",
+        f"a-{prefix}{suffix}-has-{size}-addresses",
         world(*made, on("net/x", ipFamilies=["IPv6" if ipv6 else "IPv4"])),
         ready("a/s", first),
         network("net/x", size=size, allocated=1),

@@ -162,7 +162,7 @@ SLICES = [
 ]  # fmt: skip
 
 
-def spoken(*ports: Object, **more: Any) -> Object:
+def with_ports(*ports: Object, **more: Any) -> Object:
     return service("a/s", ports=list(ports), **more)
 
 
@@ -182,7 +182,7 @@ def frontends(*pairs: tuple[str, int]) -> Any:
 PORTS = [
     case(
         "a-pod-with-two-ports-counts-once",
-        world(spoken(port(80, name="http"), port(443, name="https")), slice_of("a/s", endpoint("10.1.0.1", of="a/p"), ports=offered(("http", "TCP", 8080), ("https", "TCP", 8443)))),
+        world(with_ports(port(80, name="http"), port(443, name="https")), slice_of("a/s", endpoint("10.1.0.1", of="a/p"), ports=offered(("http", "TCP", 8080), ("https", "TCP", 8443)))),
         set_to(n1=hop("10.1.0.1:8080", "10.1.0.1:8443", weight=1)),
     ),
     case(
@@ -190,27 +190,27 @@ PORTS = [
         world(service("a/s", ports=[port(80, target="web", name="http")]), slice_of("a/s", endpoint("10.1.0.1")), slice_of("a/s", endpoint("10.1.0.2"), number=2, ports=offered(("http", "TCP", 9090)))),
         set_to(n1=hop("10.1.0.1:8080", "10.1.0.2:9090")),
     ),
-    case("tcp-udp-and-sctp-in-one-service", world(spoken(port(53, "TCP"), port(53, "UDP"), port(99, "SCTP"))), frontends(("SCTP", 99), ("TCP", 53), ("UDP", 53))),
+    case("tcp-udp-and-sctp-in-one-service", world(with_ports(port(53, "TCP"), port(53, "UDP"), port(99, "SCTP"))), frontends(("SCTP", 99), ("TCP", 53), ("UDP", 53))),
     case(
         "sctp-stays-sctp",
-        world(spoken(port(99, "SCTP", name="s")), slice_of("a/s", endpoint("10.1.0.1"), ports=offered(("s", "SCTP", 9999)))),
+        world(with_ports(port(99, "SCTP", name="s")), slice_of("a/s", endpoint("10.1.0.1"), ports=offered(("s", "SCTP", 9999)))),
         frontends(("SCTP", 99)),
         set_to(n1=hop("10.1.0.1:9999")),
         ready("a/s", VIP),
     ),
-    case("an-endpoint-port-of-another-protocol-is-not-taken", world(spoken(port(99, "SCTP", name="s")), slice_of("a/s", endpoint("10.1.0.1"), ports=offered(("s", "UDP", 9999)))), set_to()),
+    case("an-endpoint-port-of-another-protocol-is-not-taken", world(with_ports(port(99, "SCTP", name="s")), slice_of("a/s", endpoint("10.1.0.1"), ports=offered(("s", "UDP", 9999)))), set_to()),
     case(
         "a-protocol-that-is-not-supported-is-refused-for-that-port",
-        world(spoken(port(80, name="http"), port(81, "DCCP")), slice_of("a/s", endpoint("10.1.0.1"))),
+        world(with_ports(port(80, name="http"), port(81, "DCCP")), slice_of("a/s", endpoint("10.1.0.1"))),
         ready("a/s", VIP, reason="UnsupportedProtocol"),
         says("a/s", "DCCP/81"),
         frontends(("TCP", 80)),
         condition("a/s", "LoadBalancerPortsError", status="True", reason="UnsupportedProtocol"),
-        apply(spoken(port(80, name="http"))),
+        apply(with_ports(port(80, name="http"))),
         ready("a/s", VIP),
         condition("a/s", "LoadBalancerPortsError", status="False"),
     ),
-    case("a-port-taken-away-is-forwarded-no-more", world(spoken(port(80), port(443))), frontends(("TCP", 80), ("TCP", 443)), apply(spoken(port(443))), frontends(("TCP", 443))),
+    case("a-port-taken-away-is-forwarded-no-more", world(with_ports(port(80), port(443))), frontends(("TCP", 80), ("TCP", 443)), apply(with_ports(port(443))), frontends(("TCP", 443))),
     case(
         "services-that-share-an-address-have-all-their-ports-and-backends-there",
         world(service("a/s", {SHARING: "k"}), service("a/t", {SHARING: "k"}, port=443), slice_of("a/s", endpoint("10.1.0.1")), slice_of("a/t", endpoint("10.1.0.2"))),
@@ -240,7 +240,7 @@ POLICIES = [
     case("the-field-goes-before-the-legacy-annotation", world(service("a/s", {LEGACY: "10.0.0.0/8"}, loadBalancerSourceRanges=["203.0.113.0/24"])), forwards(VIP, source_ranges=("203.0.113.0/24",))),
     *(
         case(
-            f"an-invalid-source-range-admits-nobody-and-says-so-{name}",
+            f"an-invalid-source-range-admits-no-client-and-says-so-{name}",
             world(service("a/s", annotations, **spec)),
             ready("a/s", VIP, reason="InvalidSourceRange"),
             says("a/s", f"{field}: 'nonsense'"),
@@ -257,7 +257,7 @@ POLICIES = [
     ),
     case("an-address-without-a-length-is-an-invalid-source-range", world(service("a/s", loadBalancerSourceRanges=["10.0.0.1"])), ready("a/s", VIP, reason="InvalidSourceRange"), forwards(VIP, source_ranges=())),
     case(
-        "source-ranges-of-one-family-admit-nobody-of-the-other",
+        "source-ranges-of-one-family-admit-no-client-of-the-other",
         world(dual("a/s", "RequireDualStack", loadBalancerSourceRanges=["10.0.0.0/8"]), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)),
         forwards(VIP, source_ranges=("10.0.0.0/8",)),
         forwards("2001:db8::2", source_ranges=()),

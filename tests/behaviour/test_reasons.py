@@ -1,4 +1,4 @@
-"""Every reason for which a Service waits: on its condition and Events; who needs nothing of it is served all the while."""
+"""Every reason for which a Service waits: condition and Events show it, and unconcerned Services are served meanwhile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FREE: Final = service("b/t", {NETWORK: "net/ext"})
 
 
 def waits(reason: str, kind: str, *objects: Object, steps: tuple[Object, ...] = (), **how: Any) -> Case:
-    """``a/s`` waits for this reason, told by a condition of this type; ``b/t`` and a newcomer are served."""
+    """``a/s`` waits for this reason, shown by a condition of this type; ``b/t`` and a newcomer are served."""
     made = world(*objects, *([] if steps else [FREE]), kubemanagers=how.pop("kubemanagers", None))
     return case(
         reason,
@@ -82,7 +82,7 @@ WAITING = [
     ),
 ]  # fmt: skip
 HELD: Final = {"InvalidSourceRange", "UnsupportedProtocol"}
-"""Told while the address is held; their cases stand with the paths."""
+"""Reasons of Services that hold an address; ``test_paths`` has their cases."""
 
 
 @table(WAITING)

@@ -1,4 +1,4 @@
-"""Addresses that a Service asks for, and why it does not get them: never silently another one."""
+"""Requested addresses: a Service gets the one it requests, or a reason, and never silently another one."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ CASES = [
         pending("a/s", "RequestedAddressOutsideNetwork"),
     ),
     case(
-        "a-request-edited-into-another-that-is-refused-alike-is-told-of-itself",
+        "a-request-edited-into-another-that-is-refused-alike-gets-a-message-of-its-own",
         world(asks("a/s", "10.0.0.1")),
         says("a/s", "10.0.0.1"),
         apply(asks("a/s", "10.0.0.2")),

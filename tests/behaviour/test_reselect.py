@@ -1,4 +1,4 @@
-"""``ledgerlb.io/reselect``: a Service that keeps its network against a fresh choice moves when it is told to."""
+"""``ledgerlb.io/reselect``: the annotation moves a Service whose network differs from a fresh choice."""
 
 from __future__ import annotations
 

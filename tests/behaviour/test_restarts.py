@@ -1,4 +1,4 @@
-"""The longer cases of every table again, with everything restarted after each of their steps: nothing may come of it.
+"""Repeat the longer cases of every table with a restart of all parts after each step: the outcome is the same.
 Every case ends so anyhow (see ``play``).
 """
 

@@ -1,4 +1,4 @@
-"""What a scenario may say, what each step does, and what is shown of it."""
+"""The scenario format: what a file may contain, what each step does, and what the output shows."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ def test_what_is_known_beside_a_setting_that_is_not_is_said(tmp_path: Path) -> N
 
 
 def test_every_setting_may_be_said(tmp_path: Path) -> None:
-    said = {
+    settings = {
         "contrailNamespace": "c", "kubemanager": {"namespace": "c", "name": "k"}, "externalNetworkSelectors": {},
         "loadBalancerClass": "x/y", "multus": True, "defaults": {"quarantine": "1m", "lease": "1h"},
         "agentTimeout": "1m", "serviceNetwork": "c/s",
     }  # fmt: skip
-    found = load_scenario(written(tmp_path, document([{"apply": []}], said))).settings
+    found = load_scenario(written(tmp_path, document([{"apply": []}], settings))).settings
     assert (found.contrail_namespace, found.agent_timeout, found.defaults.lease) == ("c", 60.0, 3600.0)
 
 

@@ -1,4 +1,4 @@
-"""Small scenarios through the real processors: what a Service gets, and what becomes of it over time."""
+"""Small scenarios through the real processors: what a Service gets, and how that changes over time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestAllocation:
         assert addresses(step, "a/b") == ["192.0.2.3"]
 
     @pytest.mark.parametrize(
-        ("wish", "reason"),
+        ("request", "reason"),
         [
             ("192.0.2.0", "RequestedAddressReserved"),
             ("192.0.2.1", "RequestedAddressReserved"),
@@ -56,8 +56,8 @@ class TestAllocation:
             ("192.0.2.7,192.0.2.8", "InvalidAnnotation"),
         ],
     )
-    def test_never_gives_another_address_than_the_requested_one(self, wish: str, reason: str) -> None:
-        (step,) = run([apply(*base(service("a/a", {ADDRESSES: "192.0.2.9"}), service("a/b", {ADDRESSES: wish})))])
+    def test_never_gives_another_address_than_the_requested_one(self, request: str, reason: str) -> None:
+        (step,) = run([apply(*base(service("a/a", {ADDRESSES: "192.0.2.9"}), service("a/b", {ADDRESSES: request})))])
         assert addresses(step, "a/a") == ["192.0.2.9"]
         found = step["services"]["a/b"]
         assert (found["state"], found["reason"], found["addresses"]) == ("Pending", reason, [])

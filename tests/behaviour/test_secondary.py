@@ -1,4 +1,4 @@
-"""Services without a selector, over pods' secondary interfaces: from manual Endpoints to path sets, whatever came first."""
+"""Services without a selector, over pods' secondary interfaces: manual Endpoints lead to path sets in any order."""
 
 from __future__ import annotations
 

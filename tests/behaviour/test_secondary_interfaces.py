@@ -167,7 +167,7 @@ CASES = [
         set_to(n2=["172.16.23.0:8080"]),
     ),
     case(
-        "a-network-status-that-does-not-parse-stops-nobody",
+        "a-network-status-that-does-not-parse-stops-no-service",
         small(with_nets("p1", "10.1.0.1", pod_subnet="172.16.23.0"), {**pod("my-lb/p2", "10.2.0.1"), "metadata": meta("my-lb/p2", annotations={"k8s.v1.cni.cncf.io/network-status": "{"})}, manual("172.16.23.0", "172.16.24.0")),
         set_to(n1=["172.16.23.0:8080"]),
     ),

@@ -47,13 +47,13 @@ def rungs(*present: int, values: dict[int, str] | None = None, selectors: dict[s
     """The world in which these rungs (1 to 7) are present, each choosing a network of its own (10.<rung>.0.0/24);
     ``values`` replaces what a rung's annotation says.
     """
-    said = values or {}
+    given = values or {}
     annotations: dict[str, dict[str, str]] = {"service": {}, "namespace": {}, "contrail": {}}
     for rung in present:
         place = ("service", "service", "namespace", "namespace", "contrail", "contrail", "")[rung - 1]
         if place:
             key, usual = (NETWORK, NETWORKS[rung - 1]) if rung % 2 else (SELECTOR, f"chooses-r{rung}")
-            annotations[place][key] = said.get(rung, usual)
+            annotations[place][key] = given.get(rung, usual)
     known = {f"chooses-r{rung}": matching({"rung": f"r{rung}"}, {}) for rung in (2, 4, 6)}
     if 7 in present:
         known["default-external"] = matching({"rung": "r7"}, {})
@@ -83,13 +83,13 @@ LADDER = [
 NO_FALL_THROUGH = [
     *(
         case(
-            f"no-fall-through-rung-{rung}-{reason}-{said or 'empty'}",
-            rungs(rung, 7, values={rung: said}),
+            f"no-fall-through-rung-{rung}-{reason}-{value or 'empty'}",
+            rungs(rung, 7, values={rung: value}),
             pending("a/s", reason, rung=SEVEN[rung - 1]),
             told(reason, about="Service a/s"),
         )
         for rung in (1, 3, 5)
-        for said, reason in (
+        for value, reason in (
             ("net/none", "NetworkNotFound"),
             ("", "InvalidAnnotation"),
             ("a/b/c", "InvalidAnnotation"),
@@ -100,11 +100,11 @@ NO_FALL_THROUGH = [
     *(
         case(
             f"no-fall-through-rung-{rung}-{reason}",
-            rungs(rung, 7, values={rung: said}, selectors={"empty": matching({"no": "such"}, {}), "broken": {"networkSelector": {"matchLabels": 5}}}),
+            rungs(rung, 7, values={rung: value}, selectors={"empty": matching({"no": "such"}, {}), "broken": {"networkSelector": {"matchLabels": 5}}}),
             pending("a/s", reason, rung=SEVEN[rung - 1]),
         )
         for rung in (2, 4, 6)
-        for said, reason in (("none", "SelectorNotFound"), ("empty", "NoNetworkMatches"), ("broken", "InvalidAnnotation"))
+        for value, reason in (("none", "SelectorNotFound"), ("empty", "NoNetworkMatches"), ("broken", "InvalidAnnotation"))
     ),
     case(
         "no-fall-through-a-defined-default-that-matches-nothing",

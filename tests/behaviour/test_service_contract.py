@@ -84,7 +84,7 @@ def vanishes(moment: Moment) -> None:
 
 
 def nothing_of_ours(moment: Moment) -> None:
-    """Neither address, nor condition, nor finalizer of ours; the finalizer of somebody else keeps the Service."""
+    """Neither address, nor condition, nor finalizer of ours; another controller's finalizer keeps the Service."""
     assert stored(moment)["metadata"]["finalizers"] == ["example.com/theirs"]
     status = stored(moment).get("status", {})
     assert not status.get("loadBalancer", {}).get("ingress")
@@ -123,7 +123,7 @@ def without_conditions(moment: Moment) -> None:
 
 
 def no_objects(moment: Moment) -> None:
-    """No InstanceIP and no FloatingIP stands for anybody."""
+    """No InstanceIP and no FloatingIP exists."""
     assert moment.cluster.list("InstanceIP") == moment.cluster.list("FloatingIP") == []
 
 
@@ -271,7 +271,7 @@ FINALIZERS = [
         lambda moment: _finalizers(moment, ["example.com/theirs"]),
     ),
     case("the-finalizer-goes-when-the-type-changes", world(S), apply(service("a/s", type="ClusterIP")), has_finalizer("s", here=False), ignored("a/s")),
-    case("a-finalizer-that-somebody-removes-is-put-back", world(S), lambda moment: moment.cluster.patch_metadata("Service", "a", "s", {"finalizers": []}) and None, {"advance": "1s"}, has_finalizer("s", here=True), happened(), GOT),
+    case("a-finalizer-that-another-client-removes-is-put-back", world(S), lambda moment: moment.cluster.patch_metadata("Service", "a", "s", {"finalizers": []}) and None, {"advance": "1s"}, has_finalizer("s", here=True), happened(), GOT),
     case(
         "a-service-that-is-deleted-before-it-was-seen-gets-nothing",
         world({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/theirs"]}}, kubemanagers=[]),
@@ -307,8 +307,8 @@ def foreign_condition(moment: Moment) -> None:
 STATUS = [
     case("one-ingress-per-family-in-the-order-of-the-families", world(dual("a/s", "RequireDualStack", ipFamilies=["IPv6", "IPv4"]), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)), ingress("a/s", "2001:db8::2", "192.0.2.2")),
     case("a-status-is-written-only-if-it-changes", world(S), apply(S), nothing_written, {"advance": "1h"}, nothing_written, apply(service("a/t")), untouched("s")),
-    case("a-status-that-somebody-changes-is-put-right", world(S), foreign_status("203.0.113.1"), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
-    case("a-status-that-somebody-clears-is-put-right", world(S), foreign_status(), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
+    case("a-status-that-another-client-changes-is-put-right", world(S), foreign_status("203.0.113.1"), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
+    case("a-status-that-another-client-clears-is-put-right", world(S), foreign_status(), {"advance": "1s"}, ingress("a/s", "192.0.2.2"), happened()),
     case("a-service-that-waits-shows-no-address", world(service("a/s", {NETWORK: "net/none"})), ingress("a/s")),
     case("the-status-is-cleared-when-the-address-is-lost", world(S), apply(service("a/s", type="ClusterIP")), ingress("a/s")),
     case("the-status-of-a-service-of-another-class-is-not-ours", world(service("a/s", loadBalancerClass=CLASS)), foreign_status("203.0.113.1"), {"advance": "1s"}, untouched()),
@@ -336,7 +336,7 @@ STATUS = [
 EVENTS = [
     case("events-of-who-is-served", world(S), told("NetworkSelected", "AddressAllocated", about="Service a/s")),
     case("an-event-per-change-of-state-and-none-without", world(service("a/s", {NETWORK: "net/none"})), told("NetworkNotFound", about="Service a/s"), {"advance": "1h"}, nothing_written, apply(nad("net/none", "10.0.0.0/24")), told("NetworkSelected", "AddressAllocated", about="Service a/s")),
-    case("the-network-of-a-moving-service-is-told", world(nad("net/two", "198.51.100.0/24"), S), SILENT, apply(service("a/s", {NETWORK: "net/two"})), told("NetworkSelected", about="Service a/s"), moving("a/s", "192.0.2.2")),
+    case("the-network-of-a-moving-service-is-reported", world(nad("net/two", "198.51.100.0/24"), S), SILENT, apply(service("a/s", {NETWORK: "net/two"})), told("NetworkSelected", about="Service a/s"), moving("a/s", "192.0.2.2")),
     case("an-unsupported-port-is-an-event", world(service("a/s", ports=[port(80, "DCCP")])), told("UnsupportedProtocol", about="Service a/s"), ready("a/s", "192.0.2.2", reason="UnsupportedProtocol")),
     case("an-invalid-source-range-is-an-event", world(service("a/s", loadBalancerSourceRanges=["x"])), told("InvalidSourceRange", about="Service a/s")),
 ]  # fmt: skip
@@ -373,7 +373,7 @@ LIFE = [
         GOT,
     ),
     case("made-again-after-the-lease-it-is-like-any-other", world(S, service("a/t")), delete("Service", "a/s"), {"advance": "25h"}, apply(S), ready("a/s", "192.0.2.4")),
-    case("made-again-with-other-wishes-it-gets-what-it-wishes-now", world(S), delete("Service", "a/s"), apply(service("a/s", {ADDRESSES: "192.0.2.9"})), ready("a/s", "192.0.2.9")),
+    case("made-again-with-other-requests-it-gets-what-it-requests-now", world(S), delete("Service", "a/s"), apply(service("a/s", {ADDRESSES: "192.0.2.9"})), ready("a/s", "192.0.2.9")),
     case("deleted-and-made-again-many-times-it-keeps-its-address", world(S), *(step for _ in range(4) for step in (delete("Service", "a/s"), apply(S), GOT)), network("net/ext", allocated=1, quarantined=0)),
     case("a-namespace-that-goes-first-does-not-hold-a-service-up", world(S), delete("Namespace", "a"), delete("Service", "a/s"), absent("a/s"), network("net/ext", allocated=0), apply(namespace("a"), S), GOT),
     case("families-of-an-ipv6-service", world(service("a/s", ipFamilies=["IPv6"]), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)), ready("a/s", "2001:db8::2")),

@@ -82,7 +82,7 @@ CASES = [
     ),
     case("sharing-in-both-families", world(dual("a/s", "RequireDualStack", {SHARING: "k"}), dual("a/t", "RequireDualStack", {SHARING: "k"}, port=443), default=ext(v6="2001:db8::/64")), ready("a/s", "192.0.2.2", "2001:db8::2"), ready("a/t", "192.0.2.2", "2001:db8::2"), network("net/ext", allocated=2)),
     case(
-        "an-address-excluded-since-is-joined-by-nobody",
+        "an-address-excluded-since-is-not-joined",
         world(sharing("a/s")),
         apply(ext(exclude="192.0.2.2")),
         apply(sharing("a/t", number=443)),
@@ -92,14 +92,14 @@ CASES = [
         ready("a/u", "192.0.2.3"),
     ),
     case(
-        "an-address-that-a-refused-shrink-would-cut-off-is-joined-by-nobody",
+        "an-address-that-a-refused-shrink-would-cut-off-is-not-joined",
         world(sharing("a/s", "k", 80, "192.0.2.200")),
         apply(ext("192.0.2.0/25")),
         apply(sharing("a/t", number=443)),
         ready("a/t", "192.0.2.2"),
     ),
     case(
-        "a-stranded-address-is-joined-by-nobody",
+        "a-stranded-address-is-not-joined",
         world(sharing("a/s", "k", 80, "192.0.2.200")),
         apply(nad("net/ext", "192.0.2.0/25", labels=DEFAULT_LABELS, annotations={FORCE: "192.0.2.0/25"})),
         apply(sharing("a/t", number=443)),
@@ -115,7 +115,7 @@ CASES = [
         network("net/ext", allocated=1, quarantined=1),
     ),
     case(
-        "a-shared-address-whose-release-began-is-joined-by-nobody",
+        "a-shared-address-whose-release-began-is-not-joined",
         world(sharing("a/s")),
         SILENT,
         delete("Service", "a/s"),

@@ -1,4 +1,4 @@
-"""Odd spellings and extreme values of what people write into networks: read, or refused with the reason; never guessed."""
+"""Odd spellings and extreme values in networks: LedgerLB reads them or refuses them with a reason, and never guesses."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ NAMES = [
             f"a-network-name-{how}-is-refused-on-the-{place}",
             world(
                 nad("net/x", OTHER),
-                namespace("a", annotations={NETWORK: said} if place == "namespace" else {}),
-                service("a/s", {NETWORK: said} if place == "service" else {}),
+                namespace("a", annotations={NETWORK: text} if place == "namespace" else {}),
+                service("a/s", {NETWORK: text} if place == "service" else {}),
                 service("b/t"),
             ),
             pending("a/s", "InvalidAnnotation"),
@@ -54,7 +54,7 @@ NAMES = [
             ready("b/t", "192.0.2.2"),
         )
         for place in ("service", "namespace")
-        for how, said in {
+        for how, text in {
             "with-a-blank-before": " net/x",
             "with-a-blank-after": "net/x ",
             "with-a-line-end": "net/x\n",
@@ -72,12 +72,12 @@ NAMES = [
     *(
         case(
             f"a-selector-name-{how}-is-refused",
-            world(nad("a/x", OTHER, labels={"tier": "gold"}), service("a/s", {SELECTOR: said}), service("a/t"),
+            world(nad("a/x", OTHER, labels={"tier": "gold"}), service("a/s", {SELECTOR: text}), service("a/t"),
                   kubemanagers=[kubemanager({"gold": matching({"tier": "gold"}), "default-external": matching({NETWORK: "default-external"})})]),
             pending("a/s", reason),
             ready("a/t", "192.0.2.2"),
         )
-        for how, said, reason in (
+        for how, text, reason in (
             ("with-a-blank-after", "gold ", "InvalidAnnotation"),
             ("with-a-line-end", "gold\n", "InvalidAnnotation"),
             ("empty", "", "InvalidAnnotation"),

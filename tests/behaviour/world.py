@@ -1,4 +1,4 @@
-"""The small cluster in which the rules are put to the test.
+"""The small cluster of the behaviour tests.
 
 Namespaces ``contrail``, ``net`` (whose networks are admitted), ``a``, ``b``; a Kubemanager with the selector ``default-external``; the network
 ``net/ext`` (192.0.2.0/24) that it chooses; one Node. Everything is a plain Kubernetes object.

@@ -1,1 +1,1 @@
-"""What several kinds of tests share; nothing here imports ledgerlb."""
+"""Helpers that several kinds of tests share."""

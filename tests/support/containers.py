@@ -30,7 +30,7 @@ _REQUEST_SECONDS = 10.0
 
 
 class KafkaBroker:
-    """One Kafka node (broker and controller), reached at `bootstrap`, an address that outlives stop and start.
+    """One Kafka node (broker and controller), reached at `bootstrap`, an address that stays over stop and start.
 
     `properties` are further lines of server.properties, as {"message.max.bytes": "1000000"}.
     A `{bootstrap}` in a value becomes the address. `files` are copied into the container, by path; `ports` are further

@@ -197,7 +197,7 @@ def _owner_of(pid: int) -> str:
 
 @functools.cache
 def _remove_orphans() -> None:
-    """Remove, once per process, the containers of processes on this machine that are no more."""
+    """Remove, once per process, the containers of processes on this machine that have ended."""
     own = _owner().split("/")
     if own[1] == "unknown":
         return

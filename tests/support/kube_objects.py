@@ -95,7 +95,7 @@ def nad(
     labels: Mapping[str, str] = DEFAULT_LABELS,
     raw: str = "",
 ) -> Object:
-    """A NetworkAttachmentDefinition; `raw` stands in the place of the JSON of its annotation."""
+    """Make a NetworkAttachmentDefinition; `raw` replaces the JSON of its annotation."""
     networks: Object = {"fabricSNAT": False, "podNetwork": None}
     if prefix:
         networks["ipamV4Subnet"] = prefix
@@ -231,7 +231,7 @@ class Cluster:
         self._idle.put((time.monotonic(), connection))
 
     def _idle_connection(self) -> http.client.HTTPSConnection | None:
-        """An open connection; none that was idle for so long that the server may just be closing it."""
+        """Return an open connection, but none that has idled so long that the server may be closing it."""
         while True:
             try:
                 since, connection = self._idle.get_nowait()
@@ -259,7 +259,7 @@ class Cluster:
         return stored
 
     def apply(self, obj: Object) -> Object:
-        """Create it, or replace what stands there."""
+        """Create it, or replace the object of that name."""
         metadata = obj["metadata"]
         standing = self.get(obj["kind"], metadata.get("namespace", ""), metadata["name"])
         if standing is None:
@@ -334,7 +334,7 @@ class Cluster:
             eventually(functools.partial(self._lists, kind), f"{kind} is served")
 
     def remove_definitions(self) -> None:
-        """Take back what examples/crds defines, and wait until it is gone."""
+        """Delete what examples/crds defines, and wait until it is gone."""
         names = [yaml.safe_load(file.read_text("utf-8"))["metadata"]["name"] for file in sorted(CRDS.glob("*.yaml"))]
         for name in names:
             self.delete("CustomResourceDefinition", "", name)
@@ -361,7 +361,7 @@ class Cluster:
                 self.patch("Namespace", "", name, {"metadata": {**obj["metadata"], "name": name}})
 
     def wipe(self) -> None:
-        """Remove what tests made, finalizers and all. Namespaces stay: nobody here would finish their deletion."""
+        """Remove what tests made, with finalizers. Namespaces stay: no controller here would finish their deletion."""
         for kind in _OF_TESTS:
             found = [obj for obj in self.objects(kind) if obj["metadata"]["name"] != "kubernetes"]
             self.each(functools.partial(self._remove, kind), found)

@@ -88,7 +88,7 @@ class Office:
         return refusals[0].reason if refusals else None
 
     def refold(self) -> LedgerFold:
-        """The same ledger, read from the beginning by somebody else."""
+        """Return the same ledger, read from the beginning by another reader."""
         fold = LedgerFold()
         for raw in self.raw:
             fold.take(NETWORK, raw)

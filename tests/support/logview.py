@@ -1,4 +1,4 @@
-"""What stands in an event log, read afresh at each call, and raw records put into it. Every call blocks."""
+"""Read an event log afresh at each call, and put raw records into it. Every call blocks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LogView:
         self.url = url
 
     def records(self, *topics: Topic) -> list[Record]:
-        """Every record that stands in the topics now."""
+        """Return every record that the topics hold now."""
         return _run(self._read(topics))
 
     async def _read(self, topics: tuple[Topic, ...]) -> list[Record]:
@@ -84,7 +84,7 @@ class LogView:
         return LedgerView(fold, tuple(entries))
 
     def path_sets(self) -> dict[str, PathSet]:
-        """The path set that stands under each address."""
+        """Return the current path set of each address."""
         found: dict[str, PathSet] = {}
         for record in self.records(PATHS):
             path_set = decode_path_set(record.key, record.value)
@@ -95,7 +95,7 @@ class LogView:
         return found
 
     def reports(self) -> list[ReportRecord]:
-        """Everything that agents ever said, in order."""
+        """Return every report and heartbeat of the agents, in order."""
         decoded = (decode_report(record.key, record.value) for record in self.records(REPORTS))
         return [report for report in decoded if report is not None]
 
@@ -126,7 +126,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def empty_log(bootstrap: str) -> LogView:
-    """Drop every topic of LedgerLB that a broker has; whoever starts next makes them anew."""
+    """Drop every topic of LedgerLB that a broker has; the next start creates them again."""
     asyncio.run(_drop_topics(bootstrap))
     return LogView(f"kafka://{bootstrap}")
 

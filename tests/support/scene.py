@@ -60,13 +60,13 @@ def wait_served(cluster: Cluster, names: Iterable[str], seconds: float = 30.0) -
 
 
 def serve_one(cluster: Cluster, name: str, seconds: float = 30.0) -> str:
-    """Create one more Service and wait until it is served: whatever was said before it has been seen by then."""
+    """Create one more Service and wait until it is served: by then the services have read every earlier change."""
     cluster.create_all(shop_service(name))
     return wait_served(cluster, [name], seconds)[name]
 
 
 def wait_programmed(log: LogView, addresses: Iterable[str], seconds: float = 30.0, agent: str = "fabric") -> None:
-    """Wait until the agent's last word on every address is `programmed`, with the weights of `ONE_AND_TWO`."""
+    """Wait until the agent's last report of every address is `programmed`, with the weights of `ONE_AND_TWO`."""
     wanted = set(addresses)
 
     def all_programmed() -> bool:

@@ -21,9 +21,9 @@ def eventually(look: Callable[[], T], what: str, seconds: float = 30.0, every: f
             found = look()
             if found:
                 return found
-            said = f"last seen: {found!r}"
+            seen = f"last seen: {found!r}"
         except NOT_YET as error:
-            said = f"last seen: {type(error).__name__} {error}"
+            seen = f"last seen: {type(error).__name__} {error}"
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}; {said}")
+            raise AssertionError(f"not within {seconds:g} s: {what}; {seen}")
         time.sleep(every)

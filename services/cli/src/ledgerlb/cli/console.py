@@ -128,7 +128,7 @@ def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader of our output (head, less) has left. That is no failure, and nothing more can be written.
+            # The reader of our output (head, less) has ended. That is not a failure, and further output has no reader.
             _discard_output()
             raise typer.Exit(OK) from None
         except OSError as error:

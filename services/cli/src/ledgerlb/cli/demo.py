@@ -69,7 +69,7 @@ AFTER: Final = {"node-1": 1, "node-2": 2, "node-3": 2}
 
 @dataclass
 class _Demo:
-    """The script and its findings. ``wrong`` lists what is not as expected."""
+    """The script and its findings. ``wrong`` lists every difference from the expectations."""
 
     folder: Path
     follower: Follower

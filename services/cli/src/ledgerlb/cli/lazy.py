@@ -51,7 +51,7 @@ COMMANDS: Final = (
 
 
 class LazyCommand(TyperCommand):
-    """Stands for a command in help, completion and suggestions, and loads it when it is used."""
+    """Represents a command in help, completion and suggestions, and loads it when it is used."""
 
     def __init__(self, entry: Entry) -> None:
         super().__init__(entry.name, help=entry.summary, rich_markup_mode=None)
@@ -112,5 +112,5 @@ def spare_pydantic(parameters: Iterable[Any]) -> None:
         plain = is_choice or kind in {str, Path} or (kind is bool and not parameter.envvar)
         if plain and not parameter.multiple and parameter.nargs == 1:
             choices = ", ".join(map(repr, map(str, kind))) if is_choice else ""
-            # Private to typer: test_cli_start fails where this no longer spares pydantic.
+            # This attribute is private to typer: test_cli_start fails if a new version loads pydantic after all.
             parameter._runtime_param = _PlainValue(kind, choices)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""All services in one process: what ``run`` and the demo start."""
+"""Assemble all services in one process, for ``run`` and the demo."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BackendName(StrEnum):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The parts of every service. ``follower`` sees what they do, once ``serve`` runs it with them."""
+    """The parts of every service. ``serve`` runs them, together with ``follower``, which watches their records."""
 
     parts: tuple[Parts, ...]
     follower: Follower
@@ -55,7 +55,7 @@ class Pipeline:
         health: Health | None = None,
         stop: asyncio.Event | None = None,
     ) -> int:
-        """Run everything until stopped; returns the exit status."""
+        """Run all parts until stopped; return the exit status."""
         prepare_log(process.log)
         parts = [*self.parts, Parts(processors=(self.follower,), tasks=(self.follower.run, *more))]
         return await serve(NAME, parts, process, health=health, stop=stop)
@@ -72,9 +72,9 @@ async def open_pipeline(
     log: str = "memory:",
     share_log: bool = False,
 ) -> AsyncIterator[Pipeline]:
-    """Put the pipeline together, on a folder of manifests or on an API server; raises InvalidSetting.
+    """Assemble the pipeline, on a folder of manifests or on an API server; raises InvalidSetting.
 
-    ``adopt_log``: whether a log that is about another cluster or folder is taken over. Holds ``log`` meanwhile; where
+    ``adopt_log``: take over a log that is about another cluster or folder. The pipeline holds ``log`` meanwhile. Where
     another process holds it and ``share_log`` is set, the agent gets a name of its own.
     """
     if manifests is not None:
@@ -105,7 +105,7 @@ class _Listening:
         self._listed: set[str] = set()
 
     def heard_everything(self) -> bool:
-        """Whether every kind that decisions need was listed since the start, as far as it can be read."""
+        """Whether the source has listed every kind that decisions need and that it can read."""
         return self._listed.issuperset(KINDS)
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
@@ -125,9 +125,9 @@ def assembled(
     programming: ProgrammerSettings,
     ports: watcher.WatcherPorts,
 ) -> Pipeline:
-    """Put together the parts of every service on one cluster."""
+    """Assemble the parts of every service on one cluster."""
     listening = _Listening(ports.source)
-    # All parts share a reader, so that they share what it tells.
+    # All parts share one reader, and so one projection of its records.
     log = Projection(ports.clock)
     watched = watcher.assemble(domain, watching, replace(ports, source=listening, projection=log))
     observer = watched.observer

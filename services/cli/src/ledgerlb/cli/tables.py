@@ -2,7 +2,7 @@
 
 The rule, in this order:
 
-1. Output that is no terminal gets every column, and one line a row however long.
+1. Output to a file or pipe gets every column, and one line per row, however long.
 2. A terminal of fewer than ``NARROW`` columns gets no ``roomy`` column.
 3. While the table does not fit, the column with the lowest ``drop`` leaves (0: never).
 4. A last column of sentences is wrapped between words. Where its longest word does not fit beside the other columns,

@@ -1,4 +1,4 @@
-"""``ledgerlb restore``: put a backup in the place of an embedded log."""
+"""``ledgerlb restore``: replace an embedded log with a backup."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ async def services(  # noqa: PLR0917 - options of the command line, always given
 
 
 def _checked(option: str, given: Sequence[str], known: Iterable[str]) -> frozenset[str]:
-    """Return the words as they are spelled in ``known``, whatever their case; raises BadInput."""
+    """Return the values in the spelling of ``known``, ignoring case; raises BadInput."""
     spelled = {word.lower(): word for word in known}
     for word in given:
         if word.lower() not in spelled:

@@ -45,7 +45,7 @@ class TestAllocation:
         assert addresses(step, "a/b") == ["192.0.2.3"]
 
     @pytest.mark.parametrize(
-        ("request", "reason"),
+        ("requested", "reason"),
         [
             ("192.0.2.0", "RequestedAddressReserved"),
             ("192.0.2.1", "RequestedAddressReserved"),
@@ -56,8 +56,8 @@ class TestAllocation:
             ("192.0.2.7,192.0.2.8", "InvalidAnnotation"),
         ],
     )
-    def test_never_gives_another_address_than_the_requested_one(self, request: str, reason: str) -> None:
-        (step,) = run([apply(*base(service("a/a", {ADDRESSES: "192.0.2.9"}), service("a/b", {ADDRESSES: request})))])
+    def test_never_gives_another_address_than_the_requested_one(self, requested: str, reason: str) -> None:
+        (step,) = run([apply(*base(service("a/a", {ADDRESSES: "192.0.2.9"}), service("a/b", {ADDRESSES: requested})))])
         assert addresses(step, "a/a") == ["192.0.2.9"]
         found = step["services"]["a/b"]
         assert (found["state"], found["reason"], found["addresses"]) == ("Pending", reason, [])

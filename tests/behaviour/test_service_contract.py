@@ -288,7 +288,7 @@ def _finalizers(moment: Moment, wanted: list[str]) -> None:
 
 
 def foreign_status(*addresses: str) -> Callable[[Moment], None]:
-    """Somebody else writes the status."""
+    """Another client writes the status."""
 
     def look(moment: Moment) -> None:
         entries = [{"ip": address} for address in addresses]
@@ -298,7 +298,7 @@ def foreign_status(*addresses: str) -> Callable[[Moment], None]:
 
 
 def foreign_condition(moment: Moment) -> None:
-    """Somebody else adds a condition to the status."""
+    """Another client adds a condition to the status."""
     mine = stored(moment)["status"]["conditions"]
     theirs = {"type": "example.com/Theirs", "status": "True", "reason": "X", "message": ""}
     moment.cluster.patch_status("Service", "a", "s", {"conditions": [*mine, theirs]})

@@ -16,7 +16,7 @@ from ledgerlb.core.cluster.facts import PodFact, VirtualMachineInterfaceFact
 from ledgerlb.core.text import load_json
 
 PRIMARY: Final = ""
-"""Stands for the pods' primary network, whose name differs between clusters. Every network reaches it."""
+"""The marker of the pods' primary network, whose name differs between clusters. Every network reaches it."""
 
 
 @dataclass(frozen=True, slots=True)

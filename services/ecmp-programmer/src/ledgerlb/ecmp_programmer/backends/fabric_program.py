@@ -69,8 +69,8 @@ class FabricProgram:
 
     async def program(self, wanted: Wanted) -> dict[str, Outcome]:
         """Program these addresses, and return the outcome of each."""
-        strange = {address: Outcome("failed", {}, _NOT_CANONICAL) for address in wanted if not is_canonical(address)}
-        goals = [_Goal(address) for address in wanted if address not in strange]
+        invalid = {address: Outcome("failed", {}, _NOT_CANONICAL) for address in wanted if not is_canonical(address)}
+        goals = [_Goal(address) for address in wanted if address not in invalid]
         hops = (hop for path_set in wanted.values() if forwards(path_set) and path_set for hop in path_set.next_hops)
         vias = sorted({hop.via for hop in hops if hop.weight > 0 and hop.via})
         await self._find_gateways(vias)
@@ -79,7 +79,7 @@ class FabricProgram:
             self._choose_members(goal, wanted[goal.address])
         await self._set_groups([goal for goal in goals if goal.members])
         await self._remove_routes([goal for goal in goals if not goal.members])
-        return strange | {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
+        return invalid | {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
 
     async def remove(self, addresses: Iterable[str]) -> dict[str, Outcome]:
         """Remove the routes of these addresses; return outcomes only for those that could not be removed."""

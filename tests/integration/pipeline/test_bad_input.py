@@ -27,6 +27,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.integration
 
 GARBAGE = b'\xff\x00{"this is": no record'
+GARBAGE_NETWORK = "ecmp-project/other"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,16 @@ def standing(
             scene.set_up(cluster)
             yield Standing(cluster, log, pipeline)
             assert pipeline.pids() == pids
-        assert log.verify()["clean"]
+        only_the_garbage_is_wrong(log)
+
+
+def only_the_garbage_is_wrong(log: LogView) -> None:
+    """``verify`` names each undecodable record that a test appended to the ledger, and nothing else."""
+    appended = [record.offset for record in log.records(LEDGER) if record.value == GARBAGE]
+    report = log.verify()
+    assert report["clean"] is (not appended), report
+    findings = [(finding["rule"], finding["network"]) for finding in report["findings"]]
+    assert findings == [("Undecodable", GARBAGE_NETWORK)] * len(appended), report
 
 
 def wait_refused(cluster: Cluster, name: str, reason: str) -> str:
@@ -122,7 +132,7 @@ def test_a_network_with_broken_json_gives_out_nothing_until_it_is_mended(standin
     [
         (FACTS, "Service/shop/not-a-fact", {"network-selector", "planner", "publisher"}),
         (INTENTS, "ecmp-project/ecmp-default|shop/not-an-intent", {"ipam", "network-selector", "publisher"}),
-        (LEDGER, "ecmp-project/other", {"ipam", "network-selector", "planner", "publisher"}),
+        (LEDGER, GARBAGE_NETWORK, {"ipam", "network-selector", "planner", "publisher"}),
         (PATHS, "192.0.2.1", {"agent/fabric"}),
         (REPORTS, "192.0.2.1/ghost", {"ipam", "publisher"}),
     ],

@@ -216,6 +216,21 @@ class TestOverlaps:
         assert [step["networks"][f"contrail/{name}"]["conflict"] for name in "abc"] == [None, "contrail/a", None]
 
 
+def test_a_service_may_move_between_two_contexts_and_keep_its_address():
+    nets = [nad("contrail/one", "10.9.0.0/28", ["64512:1"]), nad("contrail/two", "10.9.0.0/28", ["64512:2"])]
+    spaces = [namespace("contrail"), namespace("v"), node("n1"), *nets, endpoints("v/web", n1=["10.1.1.1"])]
+    steps = run(
+        [
+            apply(*spaces, service("v/web", {NETWORK: "contrail/one", ADDRESSES: "10.9.0.4"})),
+            apply(service("v/web", {NETWORK: "contrail/two", ADDRESSES: "10.9.0.4"})),
+            {"advance": "10m"},
+        ]
+    )
+    found = steps[-1]["services"]["v/web"]
+    assert (found["state"], found["network"], found["addresses"]) == ("Ready", "contrail/two", ["10.9.0.4"])
+    assert backends(steps[-1], "v/web") == {"10.9.0.4": ["10.1.1.1:8080"]}
+
+
 class TestSettingsOfTheAdministrator:
     def test_restricted_networks_serve_admitted_namespaces_only(self):
         spaces = [namespace("contrail"), namespace("t"), nad("t/x", "10.7.0.0/24"), nad("contrail/y", "10.8.0.0/24")]

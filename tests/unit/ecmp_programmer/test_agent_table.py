@@ -30,19 +30,19 @@ def said(*allocations: str, address: str = ADDRESS) -> Report:
 
 def test_a_report_from_an_earlier_holding_is_not_one_for_this() -> None:
     earlier = table(said("a/b#1"))
-    assert earlier.programmed(ADDRESS, START, 60, allocation="a/b#1")
-    assert not earlier.programmed(ADDRESS, START, 60, allocation="a/b#7")
+    assert earlier.programmed(ADDRESS, START, 60, allocations=("a/b#1",))
+    assert not earlier.programmed(ADDRESS, START, 60, allocations=("a/b#7",))
     assert earlier.programmed(ADDRESS, START, 60), "without an allocation the address alone counts"
 
 
 def test_every_sharer_of_the_path_set_is_programmed_with_it() -> None:
     shared = table(said("a/b#1", "a/b#7"))
-    assert shared.programmed(ADDRESS, START, 60, allocation="a/b#7")
-    assert not shared.programmed(ADDRESS, START, 60, allocation="a/b#9")
+    assert shared.programmed(ADDRESS, START, 60, allocations=("a/b#7",))
+    assert not shared.programmed(ADDRESS, START, 60, allocations=("a/b#9",))
 
 
 def test_a_report_that_names_no_allocation_counts_as_before() -> None:
-    assert table(said()).programmed(ADDRESS, START, 60, allocation="a/b#7")
+    assert table(said()).programmed(ADDRESS, START, 60, allocations=("a/b#7",))
 
 
 def test_a_changed_request_keeps_the_old_address_until_this_allocation_is_programmed() -> None:
@@ -107,6 +107,6 @@ async def test_an_address_that_comes_back_is_reported_under_its_new_allocation()
     await pipeline.decide(given("a/two"))
     await pipeline.turn()
     (old,) = reading.reports()
-    assert not table(old).programmed(ADDRESS, START, 60, allocation="contrail/external#4")
+    assert not table(old).programmed(ADDRESS, START, 60, allocations=("contrail/external#4",))
     await reading.turn()
-    assert table(reading.reports()[-1]).programmed(ADDRESS, START, 60, allocation="contrail/external#4")
+    assert table(reading.reports()[-1]).programmed(ADDRESS, START, 60, allocations=("contrail/external#4",))

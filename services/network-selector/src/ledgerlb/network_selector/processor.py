@@ -32,6 +32,7 @@ from ledgerlb.core.intents.model import (
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
 from ledgerlb.core.ledger.fold import Accepted
+from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import OrphanedAddress, orphaned_addresses
 from ledgerlb.core.paths.pathset import Heartbeat, Report
 from ledgerlb.core.reasons import Reason
@@ -298,6 +299,12 @@ class NetworkSelector:
 
     def _service_context(self, name: str, service: ServiceFact | None, now: datetime) -> ServiceContext:
         timeout = self._settings.agent_timeout
+        holdings = self.fold.holdings_of(name)
+
+        def programmed(holding: Holding) -> bool:
+            # Of a Service that holds one address of two networks, the data path serves the older holding.
+            own = [other.allocation for other in holdings if other.address == holding.address]
+            return self.agents.programmed(holding.address, now, timeout, allocations=own)
 
         def revision(network: str) -> int:
             state = self.fold.networks.get(network)
@@ -308,10 +315,10 @@ class NetworkSelector:
             service=name,
             intents=self.intents.intents_of(name),
             selection=self.intents.selections.get(name),
-            holdings=self.fold.holdings_of(name),
+            holdings=holdings,
             refusals=self.fold.refusals_of(name),
             revision=revision,
-            programmed=lambda held: self.agents.programmed(held.address, now, timeout, allocation=held.allocation),
+            programmed=programmed,
             namespace_labels=self.view.namespace_labels(name.partition("/")[0]),
             facts=self._facts(f"Service/{name}"),
             new_to_ledger=service is not None and self._owned.get(name) != service.uid,

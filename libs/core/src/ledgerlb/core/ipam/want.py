@@ -248,7 +248,7 @@ def _has_successor(
         return False
     given = next(holder.seq for holder in kept.holders if holder.service == intent.service)
     return _satisfied(state, kept, intent, record.family) and terms.agents.programmed(
-        kept.address, terms.now, terms.agent_timeout, allocation=f"{state.network}#{given}"
+        kept.address, terms.now, terms.agent_timeout, allocations=(f"{state.network}#{given}",)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from ledgerlb.core.index import Index
@@ -53,17 +54,17 @@ class AgentTable:
         found = self._reports.of(address)
         return tuple(found[name] for name in sorted(found))
 
-    def programmed(self, address: str, now: datetime, timeout: float, *, allocation: str = "") -> bool:
+    def programmed(self, address: str, now: datetime, timeout: float, *, allocations: Collection[str] = ()) -> bool:
         """Return whether every live agent forwards the address; true where no agent lives.
 
-        With an ``allocation`` (``network#seq``), only forwarding for the holder of that allocation counts. A report
+        With ``allocations`` (``network#seq`` each), only forwarding for the holder of one of them counts. A report
         without any allocation comes from an older agent, and counts too.
         """
         done = {
             report.agent
             for report in self.reports(address)
             if report.state == "programmed"
-            and (not allocation or not report.allocations or allocation in report.allocations)
+            and (not allocations or not report.allocations or any(one in report.allocations for one in allocations))
         }
         return all(agent in done for agent in self.alive(now, timeout))
 

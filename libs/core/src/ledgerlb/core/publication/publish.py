@@ -120,7 +120,9 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     wanted = current.network if current else _network_of(held)
 
     def lags(holding: Holding) -> bool:
-        return not agents.programmed(holding.address, now, settings.agent_timeout, allocation=holding.allocation)
+        # Of a Service that holds one address of two networks, the data path serves the older holding until its release.
+        own = [other.allocation for other in held if other.address == holding.address]
+        return not agents.programmed(holding.address, now, settings.agent_timeout, allocations=own)
 
     placement = _place(service, wanted, held, lags)
     shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now, elsewhere)

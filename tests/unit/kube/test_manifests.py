@@ -300,7 +300,7 @@ async def test_a_source_of_manifests_follows_files_and_writes(folder, cluster):
 
     def sink(batch: Batch) -> None:
         for entry in batch.upserts:
-            seen[entry.fact.full_name] = entry.fact
+            seen[entry.full_name] = entry
 
     stop = asyncio.Event()
     task = asyncio.create_task(ManifestSource(folder).run(sink, stop))

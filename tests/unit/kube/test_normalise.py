@@ -9,7 +9,7 @@ import pytest
 from ledgerlb.core.cluster.facts import FINALIZER, decode_fact, encode_fact, key_of
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.kinds import BY_KIND, WATCHED, newest_first
-from ledgerlb.kube.normalise.dispatch import fact_of, version_of
+from ledgerlb.kube.normalise.dispatch import fact_of
 
 
 def obj(kind: str, namespace: str = "a", **body: Any) -> dict[str, Any]:
@@ -395,11 +395,6 @@ def test_equal_objects_have_equal_bytes_whatever_the_order_of_their_keys():
 
 def test_the_kind_may_come_from_outside():
     assert fact_of({"metadata": {"name": "x"}}, "Namespace").full_name == "x"
-
-
-@pytest.mark.parametrize(("version", "expected"), [("12", 12), ("x1", 0), (None, 0), (12, 0), ("²", 0)])
-def test_versions(version, expected):
-    assert version_of({"metadata": {"resourceVersion": version}}) == expected
 
 
 def test_newest_version_first():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledgerlb.core.cluster.facts import (
+    AnyFact,
     Endpoint,
     EndpointsFact,
     EndpointSliceFact,
@@ -15,29 +16,29 @@ from ledgerlb.core.cluster.facts import (
     ServiceFact,
 )
 from ledgerlb.kube.pods import PodFilter
-from ledgerlb.kube.source import Batch, Listed, Seen
+from ledgerlb.kube.source import Batch, Listed
 
 NAMES = ("p", "q", "r")
 SERVICES = ("x", "y")
 
 
-def pod(name: str, network_status: str = "", *ips: str) -> Seen:
-    return Seen(PodFact(namespace="a", name=name, network_status=network_status, ips=ips))
+def pod(name: str, network_status: str = "", *ips: str) -> AnyFact:
+    return PodFact(namespace="a", name=name, network_status=network_status, ips=ips)
 
 
-def service(name: str, kind: str = "LoadBalancer") -> Seen:
-    return Seen(ServiceFact(namespace="a", name=name, type=kind))
+def service(name: str, kind: str = "LoadBalancer") -> AnyFact:
+    return ServiceFact(namespace="a", name=name, type=kind)
 
 
-def slice_of(service: str, pods: tuple[str, ...], name: str = "") -> Seen:
+def slice_of(service: str, pods: tuple[str, ...], name: str = "") -> AnyFact:
     endpoints = tuple(Endpoint(addresses=("10.0.0.1",), target_kind="Pod", target_name=pod) for pod in pods)
-    return Seen(EndpointSliceFact(namespace="a", name=name or f"{service}-1", service=service, endpoints=endpoints))
+    return EndpointSliceFact(namespace="a", name=name or f"{service}-1", service=service, endpoints=endpoints)
 
 
-def by_hand(service: str, *addresses: str) -> Seen:
+def by_hand(service: str, *addresses: str) -> AnyFact:
     """Endpoints that no slice mirrors, with bare addresses."""
     endpoints = tuple(Endpoint(addresses=(address,)) for address in addresses)
-    return Seen(EndpointsFact(namespace="a", name=service, subsets=(EndpointsSubset(endpoints=endpoints),)))
+    return EndpointsFact(namespace="a", name=service, subsets=(EndpointsSubset(endpoints=endpoints),))
 
 
 def listed(*names: str) -> Listed:
@@ -55,15 +56,15 @@ class World:
             if passed.kind != "Pod":
                 assert passed is batch
                 continue
-            self.pods |= {entry.fact.name for entry in passed.upserts}
-            self.pods -= {name for (_, name), _ in passed.gone}
+            self.pods |= {entry.name for entry in passed.upserts}
+            self.pods -= {name for _, name in passed.gone}
             if passed.listed is not None:
                 self.lists.append(passed.listed)
                 assert {name for _, name in passed.listed.names} == self.pods
 
 
 def test_other_kinds_pass():
-    batch = Batch("Node", (Seen(NodeFact(name="n")),))
+    batch = Batch("Node", (NodeFact(name="n"),))
     assert PodFilter().pass_on(batch) == (batch,)
 
 
@@ -145,19 +146,19 @@ def test_exactly_the_needed_pods_pass(told):
                 world.tell(Batch("Pod", (pod(name, status),)))
             case ("no pod", name):
                 pods.pop(name, None)
-                world.tell(Batch("Pod", gone=((("a", name), 0),)))
+                world.tell(Batch("Pod", gone=(("a", name),)))
             case ("service", name, kind):
                 services[name] = kind
                 world.tell(Batch("Service", (service(name, kind),)))
             case ("no service", name):
                 services.pop(name, None)
-                world.tell(Batch("Service", gone=((("a", name), 0),)))
+                world.tell(Batch("Service", gone=(("a", name),)))
             case ("slice", name, owner, behind):
                 slices[name] = (owner, behind)
                 world.tell(Batch("EndpointSlice", (slice_of(owner, tuple(sorted(behind)), name),)))
             case ("no slice", name):
                 slices.pop(name, None)
-                world.tell(Batch("EndpointSlice", gone=((("a", name), 0),)))
+                world.tell(Batch("EndpointSlice", gone=(("a", name),)))
             case ("list", kind):
                 standing = {"Service": services, "EndpointSlice": slices, "Pod": pods}[kind]
                 world.tell(Batch(kind, listed=listed(*standing)))

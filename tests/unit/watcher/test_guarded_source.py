@@ -11,7 +11,7 @@ import pytest
 from ledgerlb.core.cluster.facts import NodeFact, ServiceFact, SourceFact, encode_fact, key_of
 from ledgerlb.core.errors import ClusterUnavailable
 from ledgerlb.kube.deletion_guard import DeletionGuard
-from ledgerlb.kube.source import Batch, Listed, Name, Seen
+from ledgerlb.kube.source import Batch, Listed, Name
 from ledgerlb.kube.writer import Write
 from ledgerlb.watcher.guarded import RELIST_SECONDS, AdmittedWriter, GuardedSource, WrongSource
 
@@ -31,8 +31,8 @@ class Observed:
 
     def take(self, batch: Batch) -> None:
         for entry in batch.upserts:
-            self.facts[key_of(entry.fact)] = entry.fact
-        for (namespace, name), _ in batch.gone:
+            self.facts[key_of(entry)] = entry
+        for namespace, name in batch.gone:
             self.facts.pop(f"{batch.kind}/{namespace}/{name}", None)
         if batch.listed is not None and batch.listed.complete:
             for key, fact in list(self.facts.items()):
@@ -88,7 +88,7 @@ class Rig:
 
     def list(self, kind: str, *facts: Any, complete: bool = True) -> None:
         names: frozenset[Name] = frozenset((fact.namespace, fact.name) for fact in facts)
-        self.source.tell(Batch(kind, tuple(map(Seen, facts)), listed=Listed(names, complete=complete)))
+        self.source.tell(Batch(kind, tuple(facts), listed=Listed(names, complete=complete)))
 
 
 def known(identity: str) -> SourceFact:
@@ -205,7 +205,7 @@ async def test_services_that_come_back_one_by_one_end_the_incident():
     await rig.begin()
     rig.list("Service")
     for fact in SERVICES[:8]:
-        rig.source.tell(Batch("Service", (Seen(fact),)))
+        rig.source.tell(Batch("Service", (fact,)))
     rig.guarded.look()
     assert rig.guard.withheld is None
     rig.now = RELIST_SECONDS
@@ -221,7 +221,7 @@ async def test_single_deletions_and_small_lists_pass():
     rig.list("Service", *SERVICES[2:])
     assert rig.observed.names("Node") == ["n0", "n1"]
     assert len(rig.observed.names("Service")) == 8
-    rig.source.tell(Batch("Service", gone=((("a", "s5"), 0),)))
+    rig.source.tell(Batch("Service", gone=(("a", "s5"),)))
     assert len(rig.observed.names("Service")) == 7
     rig.list("Node", *NODES[:1])
     assert rig.observed.names("Node") == ["n0"]

@@ -16,14 +16,14 @@ from ledgerlb.eventlog.embedded.memory import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS, Topic
 from ledgerlb.kube.memory.cluster import MemoryCluster
-from ledgerlb.kube.source import Batch, ClusterSource, Listed, Seen
+from ledgerlb.kube.source import Batch, ClusterSource, Listed
 from ledgerlb.watcher.observer import RECHECK_SECONDS, Observer
 
 DEADLINE = 5.0
 
 
-def service(name: str, version: int = 0, **fields: Any) -> Seen:
-    return Seen(ServiceFact(namespace="a", name=name, type="LoadBalancer", **fields), version)
+def service(name: str, **fields: Any) -> ServiceFact:
+    return ServiceFact(namespace="a", name=name, type="LoadBalancer", **fields)
 
 
 def listed(*names: str) -> Listed:
@@ -66,9 +66,9 @@ async def test_the_marker_stands_behind_what_it_covers(log):
 async def test_an_equal_fact_is_not_written_again(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x", 5),), listed=listed("x")))
+    observer.take(Batch("Service", (service("x"),), listed=listed("x")))
     await observer.flush(log)
-    observer.take(Batch("Service", (service("x", 6),)))
+    observer.take(Batch("Service", (service("x"),)))
     assert observer.pending == 0
     assert await observer.flush(log) == 0
 
@@ -76,8 +76,8 @@ async def test_an_equal_fact_is_not_written_again(log):
 async def test_changes_between_two_flushes_are_one_record(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x", 5),)))
-    observer.take(Batch("Service", (service("x", 6, load_balancer_ip="192.0.2.1"),)))
+    observer.take(Batch("Service", (service("x"),)))
+    observer.take(Batch("Service", (service("x", load_balancer_ip="192.0.2.1"),)))
     await observer.flush(log)
     [(key, fact)] = await records(log)
     assert (key, fact.load_balancer_ip) == ("Service/a/x", "192.0.2.1")
@@ -143,7 +143,7 @@ async def test_a_full_list_repeats_the_marker_only_if_something_stands_behind_it
 async def test_a_kind_whose_definition_goes_is_empty_and_absent(log):
     observer = Observer()
     await observer.start(log)
-    subnet = Seen(decode_fact("Subnet/a/s", b'{"kind":"Subnet","namespace":"a","name":"s","cidr":"192.0.2.0/24"}'))
+    subnet = decode_fact("Subnet/a/s", b'{"kind":"Subnet","namespace":"a","name":"s","cidr":"192.0.2.0/24"}')
     observer.take(Batch("Subnet", (subnet,), listed=listed("s")))
     await observer.flush(log)
     observer.take(Batch("Subnet", listed=Listed(frozenset(), present=False)))
@@ -161,7 +161,7 @@ async def current(log: MemoryLog) -> Any:
 async def test_pods_become_facts_only_while_somebody_needs_them(log):
     observer = Observer()
     await observer.start(log)
-    pod = Seen(PodFact(namespace="a", name="p", ips=("10.0.0.1",)), 1)
+    pod = PodFact(namespace="a", name="p", ips=("10.0.0.1",))
     observer.take(Batch("Pod", (pod,), listed=listed("p")))
     await observer.flush(log)
     assert await keys(log) == [], "not even the marker: who is behind a Service is not known yet"
@@ -170,13 +170,13 @@ async def test_pods_become_facts_only_while_somebody_needs_them(log):
         b'{"kind":"EndpointSlice","namespace":"a","name":"x-1","service":"x",'
         b'"endpoints":[{"addresses":["10.0.0.1"],"target_kind":"Pod","target_name":"p"}]}',
     )
-    observer.take(Batch("Service", (service("x", 2),), listed=listed("x")))
-    observer.take(Batch("EndpointSlice", (Seen(slice_, 3),), listed=listed("x-1")))
+    observer.take(Batch("Service", (service("x"),), listed=listed("x")))
+    observer.take(Batch("EndpointSlice", (slice_,), listed=listed("x-1")))
     observer.take(Batch("Endpoints", listed=listed()))
     await observer.flush(log)
     assert (await keys(log))[-3:] == ["Synced//EndpointSlice", "Synced//Endpoints", "Synced//Pod"]
     assert "Pod/a/p" in await latest(log, FACTS)
-    observer.take(Batch("Service", gone=((("a", "x"), 9),)))
+    observer.take(Batch("Service", gone=(("a", "x"),)))
     await observer.flush(log)
     assert "Pod/a/p" not in await latest(log, FACTS)
 
@@ -207,8 +207,8 @@ async def test_pods_that_concern_nobody_leave_nothing_behind(log):
         observer.take(Batch(kind, listed=Listed(frozenset())))
     before = _held_by(observer)
     for version in range(1, 2001, 2):  # jobs come and go, on a cluster with few Services
-        observer.take(Batch("Pod", (Seen(PodFact(namespace="a", name=f"job-{version}"), version),)))
-        observer.take(Batch("Pod", gone=((("a", f"job-{version}"), version + 1),)))
+        observer.take(Batch("Pod", (PodFact(namespace="a", name=f"job-{version}"),)))
+        observer.take(Batch("Pod", gone=(("a", f"job-{version}"),)))
     assert _held_by(observer) == before
 
 
@@ -250,12 +250,12 @@ async def test_what_arrives_late_after_a_failed_append_is_corrected():
             return observer.failures == 1 and observer.pending == 0 and bool(await latest(log, FACTS))
 
         await eventually(recovered)
-        ghost = Batch("Namespace", (Seen(NamespaceFact(name="ghost")),))
+        ghost = Batch("Namespace", (NamespaceFact(name="ghost"),))
         other = Observer()
         other.take(ghost)
         await other.flush(log)
         now = RECHECK_SECONDS + 1
-        observer.take(Batch("Namespace", (Seen(NamespaceFact(name="new")),)))
+        observer.take(Batch("Namespace", (NamespaceFact(name="new"),)))
 
         async def corrected() -> bool:
             return {"Namespace//new"} == {key for key in await latest(log, FACTS) if key.startswith("Namespace/")}
@@ -285,8 +285,8 @@ async def test_a_change_back_while_the_append_is_under_way_is_not_lost():
 async def test_a_fact_over_the_limit_keeps_its_last_state_and_stops_nothing(log, caplog):
     observer = Observer()
     await observer.start(log)
-    huge = Seen(NamespaceFact(name="huge", labels={"a": "x" * FACTS.max_bytes}))
-    observer.take(Batch("Namespace", (huge, Seen(NamespaceFact(name="other")))))
+    huge = NamespaceFact(name="huge", labels={"a": "x" * FACTS.max_bytes})
+    observer.take(Batch("Namespace", (huge, NamespaceFact(name="other"))))
     await observer.flush(log)
     assert await keys(log) == ["Namespace//other"]
     assert "Namespace//huge" in caplog.text

@@ -18,7 +18,7 @@ from typing import Final
 from ledgerlb.core.addresses import canonical
 from ledgerlb.core.cluster.facts import AnyFact, Endpoint, EndpointsFact, EndpointSliceFact, PodFact, ServiceFact
 from ledgerlb.core.index import Dependencies, Index
-from ledgerlb.kube.source import Batch, Listed, Name, Seen
+from ledgerlb.kube.source import Batch, Listed, Name
 
 _LISTS: Final = ("EndpointSlice", "Endpoints")
 """Kinds that list endpoints."""
@@ -40,7 +40,7 @@ class PodFilter:
         self._of_service: Index[Name, _Source, None] = Index()
         self._wanted: Counter[Claim] = Counter()
         """How many sources of LoadBalancer Services make a claim."""
-        self._pods: dict[Name, Seen] = {}
+        self._pods: dict[Name, AnyFact] = {}
         self._addresses: Dependencies[Name, str] = Dependencies()
         """The addresses of each Pod."""
         self._passed: set[Name] = set()
@@ -64,10 +64,10 @@ class PodFilter:
         return (batch, follow) if follow is not None else (batch,)
 
     def _services(self, batch: Batch, touched: set[Claim]) -> None:
-        for seen in batch.upserts:
-            if isinstance(seen.fact, ServiceFact):
-                self._balance((seen.fact.namespace, seen.fact.name), seen.fact.type == "LoadBalancer", touched)
-        for name, _ in batch.gone:
+        for fact in batch.upserts:
+            if isinstance(fact, ServiceFact):
+                self._balance((fact.namespace, fact.name), fact.type == "LoadBalancer", touched)
+        for name in batch.gone:
             self._balance(name, balanced=False, touched=touched)
         if batch.listed is not None and batch.listed.complete:
             for name in sorted(self._balanced - batch.listed.names):
@@ -81,10 +81,10 @@ class PodFilter:
             self._count(self._sources[entry][1], 1 if balanced else -1, touched)
 
     def _endpoints(self, batch: Batch, touched: set[Claim]) -> None:
-        for seen in batch.upserts:
-            name = (seen.fact.namespace, seen.fact.name)
-            self._source((batch.kind, name), _claims_of(seen.fact), touched)
-        gone = [name for name, _ in batch.gone]
+        for fact in batch.upserts:
+            name = (fact.namespace, fact.name)
+            self._source((batch.kind, name), _claims_of(fact), touched)
+        gone = list(batch.gone)
         if batch.listed is not None and batch.listed.complete:
             gone += sorted(
                 name for kind, name in self._sources if kind == batch.kind and name not in batch.listed.names
@@ -115,11 +115,11 @@ class PodFilter:
         touched |= claims
 
     def _needed(self, name: Name) -> bool:
-        seen = self._pods.get(name)
-        return seen is not None and (
+        fact = self._pods.get(name)
+        return fact is not None and (
             name in self._wanted
-            or any(address in self._wanted for address in _addresses_of(seen))
-            or (isinstance(seen.fact, PodFact) and bool(seen.fact.network_status))
+            or any(address in self._wanted for address in _addresses_of(fact))
+            or (isinstance(fact, PodFact) and bool(fact.network_status))
         )
 
     def _follow(self, touched: set[Claim]) -> Batch | None:
@@ -133,7 +133,7 @@ class PodFilter:
                 continue
             if name in self._passed:
                 self._passed.discard(name)
-                gone.append((name, 0))
+                gone.append(name)
             else:
                 self._passed.add(name)
                 upserts.append(self._pods[name])
@@ -149,37 +149,37 @@ class PodFilter:
 
     def _pod_batch(self, batch: Batch) -> tuple[Batch, ...]:
         upserts, gone = [], []
-        for seen in batch.upserts:
-            name = (seen.fact.namespace, seen.fact.name)
-            self._keep(name, seen)
+        for fact in batch.upserts:
+            name = (fact.namespace, fact.name)
+            self._keep(name, fact)
             if self._needed(name):
                 self._passed.add(name)
-                upserts.append(seen)
+                upserts.append(fact)
             elif name in self._passed:
                 self._passed.discard(name)
-                gone.append((name, seen.version))
+                gone.append(name)
         whole = batch.listed is not None and batch.listed.complete
-        lost = [(name, 0) for name in sorted(self._pods.keys() - batch.listed.names)] if batch.listed and whole else []
-        for name, version in [*batch.gone, *lost]:
+        lost = sorted(self._pods.keys() - batch.listed.names) if batch.listed and whole else []
+        for name in [*batch.gone, *lost]:
             self._keep(name, None)
             if name in self._passed:
                 self._passed.discard(name)
-                gone.append((name, version))
+                gone.append(name)
         if batch.listed is not None:
             self._held_back = batch.listed
         listed = self._listed()
         return (Batch("Pod", tuple(upserts), tuple(gone), listed),) if upserts or gone or listed else ()
 
-    def _keep(self, name: Name, seen: Seen | None) -> None:
+    def _keep(self, name: Name, fact: AnyFact | None) -> None:
         self._pods.pop(name, None)
-        if seen is not None:
-            self._pods[name] = seen
-        self._addresses.assign(name, _addresses_of(seen))
+        if fact is not None:
+            self._pods[name] = fact
+        self._addresses.assign(name, _addresses_of(fact))
 
 
-def _addresses_of(seen: Seen | None) -> Iterable[str]:
+def _addresses_of(fact: AnyFact | None) -> Iterable[str]:
     """Return the distinct addresses of a Pod."""
-    return {canonical(ip) for ip in seen.fact.ips} if seen is not None and isinstance(seen.fact, PodFact) else ()
+    return {canonical(ip) for ip in fact.ips} if isinstance(fact, PodFact) else ()
 
 
 def _claims_of(fact: AnyFact) -> tuple[Name, frozenset[Claim]] | None:

@@ -22,7 +22,7 @@ from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.kinds import WATCHED
 from ledgerlb.kube.memory.cluster import Key, MemoryCluster
-from ledgerlb.kube.normalise.dispatch import fact_of, name_of, subject_of, version_of
+from ledgerlb.kube.normalise.dispatch import fact_of, name_of, subject_of
 
 Name = tuple[str, str]
 """(namespace, name)"""
@@ -31,39 +31,29 @@ _logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A fact and the resourceVersion at which the source saw it (0 if that is not a number)."""
-
-    fact: AnyFact
-    version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Listed:
     """The end of a full list of a kind: ``names`` is everything that existed.
 
     ``present`` is False where the cluster does not serve the kind. ``complete`` is False where more may exist that
     cannot be read now (a broken file): nothing is deleted then, and another list follows once it can be read.
-    ``version`` is the API version of the list, empty where there is none; ``at`` is the resourceVersion at which the
-    list was taken (0: now).
+    ``version`` is the API version of the list, empty where there is none.
     """
 
     names: frozenset[Name]
     present: bool = True
     complete: bool = True
     version: str = ""
-    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changes of one kind. In order: upserts, then ``gone`` (names with the version of the deletion), then
+    """Changes of one kind. In order: upserts, then ``gone``, then
     ``listed``. A name occurs in a batch at most once.
     """
 
     kind: str
-    upserts: tuple[Seen, ...] = ()
-    gone: tuple[tuple[Name, int], ...] = ()
+    upserts: tuple[AnyFact, ...] = ()
+    gone: tuple[Name, ...] = ()
     listed: Listed | None = None
 
 
@@ -104,11 +94,11 @@ class ProblemLog:
             del self._logged[known]
 
 
-def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) -> tuple[list[Seen], list[Name]]:
+def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) -> tuple[list[AnyFact], list[Name]]:
     """Return the facts of the objects, and the names of objects that no longer make a fact. A broken object is
     reported and is in neither: what was known about it stays.
     """
-    facts: list[Seen] = []
+    facts: list[AnyFact] = []
     silent: list[Name] = []
     for obj in objects:
         try:
@@ -116,7 +106,7 @@ def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) ->
             if fact is None:
                 silent.append(name_of(obj, kind))
             else:
-                facts.append(Seen(fact, version_of(obj)))
+                facts.append(fact)
                 _warn(fact, subject_of(obj, kind), problems)
         except BadInput as problem:
             problems(problem)
@@ -180,11 +170,11 @@ class ClusterSource:
         return batches
 
     def _changes(self, changed: Sequence[tuple[Key, Mapping[str, Any] | None]]) -> list[Batch]:
-        by_kind: dict[str, tuple[list[Mapping[str, Any]], list[tuple[Name, int]]]] = {}
+        by_kind: dict[str, tuple[list[Mapping[str, Any]], list[Name]]] = {}
         for (kind, namespace, name), obj in changed:
             upserts, gone = by_kind.setdefault(kind, ([], []))
             if obj is None:
-                gone.append(((namespace, name), self._cluster.resource_version))
+                gone.append((namespace, name))
             else:
                 upserts.append(obj)
         batches = []
@@ -193,7 +183,7 @@ class ClusterSource:
                 continue
             upserts, gone = by_kind[entry.kind]
             facts, silent = seen(entry.kind, upserts, self._problems)
-            gone += [(name, self._cluster.resource_version) for name in silent]
+            gone += silent
             batches.append(Batch(entry.kind, tuple(facts), tuple(gone)))
         return batches
 

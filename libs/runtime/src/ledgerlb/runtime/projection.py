@@ -5,7 +5,7 @@ record; the others get the same answer, or the same error. So each record is dec
 fold of its own. A record that no processor asks about (a Pod where only the network-selector runs) is never decoded.
 
 Processors that share a projection must get every record in the same order, one record at a time, as ``loop`` and the
-simulator hand them out. A processor that is built without a projection has one for itself.
+simulator hand them out. A processor that gets no projection makes one for itself.
 
 Concurrency: plain data without locks; one event loop changes it.
 """

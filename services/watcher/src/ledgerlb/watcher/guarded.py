@@ -31,7 +31,7 @@ from ledgerlb.core.errors import BadInput, ClusterError, ClusterUnavailable, Inv
 from ledgerlb.eventlog.port import EventLog, PositionLost, Reader
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.deletion_guard import DeletionGuard
-from ledgerlb.kube.source import Batch, Name, ObjectSource, Seen, Sink
+from ledgerlb.kube.source import Batch, Name, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health
@@ -97,9 +97,9 @@ class GuardedSource:
         if stop.is_set():
             return
         if source is not None:
-            sink(Batch("Source", (Seen(source),)))
+            sink(Batch("Source", (source,)))
         if self.known("Withheld"):  # an incident of an earlier process; this one judges by itself
-            sink(Batch("Withheld", gone=((("", "deletions"), 0),)))
+            sink(Batch("Withheld", gone=(("", "deletions"),)))
         self.admitted.set()
         await self._source.run(self._pass, stop)
 
@@ -147,13 +147,13 @@ class GuardedSource:
     def _pass(self, batch: Batch) -> None:
         held = self._held.get(batch.kind)
         if held:
-            held -= {(entry.fact.namespace, entry.fact.name) for entry in batch.upserts}
-            held -= {name for name, _ in batch.gone}
+            held -= {(fact.namespace, fact.name) for fact in batch.upserts}
+            held -= set(batch.gone)
         if batch.listed is None or not batch.listed.complete or batch.kind in _EXEMPT:
             self._sink(batch)
             return
         missing = self._names(batch.kind) - batch.listed.names
-        missing -= {(entry.fact.namespace, entry.fact.name) for entry in batch.upserts}
+        missing -= {(fact.namespace, fact.name) for fact in batch.upserts}
         if batch.kind == "Service":
             stay = self._judge_services(missing)
         else:
@@ -197,7 +197,7 @@ class GuardedSource:
         held, self._held = self._held, {}
         for kind, names in held.items():
             if names:
-                self._sink(Batch(kind, gone=tuple((name, 0) for name in sorted(names))))
+                self._sink(Batch(kind, gone=tuple(sorted(names))))
 
     def look(self) -> None:
         """Release the deletions that may go by now."""
@@ -270,7 +270,7 @@ class GuardedSource:
             if self._shown is not None:
                 _logger.warning("nothing is held back any more")
                 self._shown = None
-                self._sink(Batch("Withheld", gone=((("", "deletions"), 0),)))
+                self._sink(Batch("Withheld", gone=(("", "deletions"),)))
             return
         if self._shown is not None and self._shown.gone == len(withheld.gone):
             return
@@ -288,7 +288,7 @@ class GuardedSource:
             "the source, or run: ledgerlb confirm-deletions",
             gone=self._shown.gone, held=self._shown.held, until=self._shown.until, services=self._shown.services,
         )  # fmt: skip
-        self._sink(Batch("Withheld", (Seen(self._shown),)))
+        self._sink(Batch("Withheld", (self._shown,)))
 
     @property
     def withheld(self) -> int:

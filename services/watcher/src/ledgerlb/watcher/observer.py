@@ -114,9 +114,9 @@ class Observer:
     def take(self, batch: Batch) -> None:
         """Note the changes of a batch of the source (see ``ledgerlb.kube.source``)."""
         for passed in self._pods.pass_on(batch):
-            for entry in passed.upserts:
-                self._put(entry.fact)
-            for (namespace, name), _ in passed.gone:
+            for fact in passed.upserts:
+                self._put(fact)
+            for namespace, name in passed.gone:
                 self._want(fact_key(passed.kind, namespace, name), None)
             if passed.listed is not None:
                 self._end_of_list(passed.kind, passed.listed)

@@ -30,7 +30,7 @@ from ledgerlb.kube.api.discovery import Discovery
 from ledgerlb.kube.api.lines import LineTooLong, lines_of
 from ledgerlb.kube.api.refusals import EXPIRED, NOT_FOUND, ApiRefused, ApiUnavailable
 from ledgerlb.kube.kinds import Kind
-from ledgerlb.kube.normalise.dispatch import name_of, version_of
+from ledgerlb.kube.normalise.dispatch import name_of
 from ledgerlb.kube.source import Batch, Listed, Name, ProblemLog, Sink, seen
 from ledgerlb.runtime.backoff import Backoff
 
@@ -168,7 +168,7 @@ class ListWatch:
                 continue
             self._absent = False
             self._problems.resolved(f"API server, {self._kind.plural}")
-            listed = Listed(frozenset(names), version=served, at=version_of(page))
+            listed = Listed(frozenset(names), version=served)
             self._sink(Batch(self._kind.kind, tuple(facts), listed=listed))
             return
 
@@ -224,7 +224,6 @@ class ListWatch:
     def _take(self, lines: list[bytes]) -> None:
         """Pass on the last change of each name in one chunk, also when the chunk ends in an error."""
         changed: dict[Name, dict[str, Any] | None] = {}
-        deleted: dict[Name, int] = {}
         try:
             for line in lines:
                 event = _decoded(line)
@@ -234,18 +233,15 @@ class ListWatch:
                     name = self._name(event.object)
                     changed.pop(name, None)
                     changed[name] = None if event.type == "DELETED" else event.object
-                    if event.type == "DELETED":
-                        deleted[name] = version_of(event.object)
                 self._version = _version_text(event.object) or self._version
         finally:
             if changed:
-                self._hand_over(changed, deleted)
+                self._hand_over(changed)
 
-    def _hand_over(self, changed: dict[Name, dict[str, Any] | None], deleted: dict[Name, int]) -> None:
+    def _hand_over(self, changed: dict[Name, dict[str, Any] | None]) -> None:
         existing = [obj for obj in changed.values() if obj is not None]
         facts, silent = seen(self._kind.kind, existing, self._problems)
-        gone = [(name, deleted[name]) for name, obj in changed.items() if obj is None]
-        gone += [(name, 0) for name in silent]
+        gone = [name for name, obj in changed.items() if obj is None] + silent
         self._sink(Batch(self._kind.kind, tuple(facts), tuple(gone)))
 
 

@@ -20,8 +20,6 @@ from ledgerlb.kube.normalise.fields import Raw, WrongField, mapping, text
 from ledgerlb.kube.normalise.meta import Meta
 
 Normaliser = Callable[[Raw, Meta], AnyFact | None]
-MAX_DIGITS: Final = 20
-"""Digits of a resourceVersion: etcd's revisions have 64 bits."""
 
 _NORMALISERS: Final[Mapping[str, Normaliser]] = {
     "Service": cluster.service,
@@ -78,15 +76,6 @@ def name_of(obj: Mapping[str, Any], kind: str = "") -> tuple[str, str]:
     if not name:
         raise BadInput(subject_of(obj, kind), "metadata.name", "is missing", "give the object a name")
     return ("" if _kind_of(obj, kind) in CLUSTER_SCOPED else namespace, name)
-
-
-def version_of(obj: Mapping[str, Any]) -> int:
-    """Return the resourceVersion as a number, 0 where it is absent or not a number of at most 64 bits."""
-    meta = obj.get("metadata")
-    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-    if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) <= MAX_DIGITS:
-        return int(version)
-    return 0
 
 
 def subject_of(obj: Mapping[str, Any], kind: str = "") -> str:

@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("part", nargs="?", choices=("all", *PARTS), default="all")
     parser.add_argument("--quick", action="store_true", help="a shorter stream, a smaller ledger; writes no page")
+    parser.add_argument("--large", action="store_true", help="also 50,000 Services in the part scale")
     asked = parser.parse_args()
+    PARTS["scale"] = _scale(large=asked.large)
     began = time.monotonic()
     found: dict[str, Any] = {
         "machine": machine.machine(),
@@ -41,6 +43,13 @@ def main() -> None:
     if asked.part == "all" and not asked.quick:
         PAGE.write_text(report.page(found, tuple(PARTS)), "utf-8")
         _say(f"written: docs/{PAGE.name}")
+
+
+def _scale(*, large: bool) -> tuple[Callable[[bool], Any], Callable[[dict[str, Any]], str]]:
+    return (
+        lambda quick: scale.measure(quick=quick, large=large, say=_say),
+        lambda found: report.scale(found["scale"]),
+    )
 
 
 def _layout(name: Any) -> tuple[Callable[[bool], Any], Callable[[dict[str, Any]], str]]:
@@ -70,7 +79,7 @@ PARTS: Final[dict[str, tuple[Callable[[bool], Any], Callable[[dict[str, Any]], s
     "fold": (_fold, lambda found: report.fold(found["fold"])),
     "shared": _layout("shared"),
     "partitioned": _layout("partitioned"),
-    "scale": (lambda quick: scale.measure(quick=quick, say=_say), lambda found: report.scale(found["scale"])),
+    "scale": _scale(large=False),
 }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ledgerlb.core.cluster.facts import Condition
+from tests.builders.objects import NETWORK
 from tests.unit.network_selector.stage import Stage
-from tests.unit.selection.world import service
+from tests.unit.selection.world import service, vn
 
 MINE = Condition(type="ledgerlb.io/NetworkSelected", status="True", reason="NetworkSelected")
 
@@ -39,5 +40,19 @@ async def test_nothing_is_left_of_one_that_is_gone_with_its_finalizer():
     await stage.put(service("a/s", deleting=True))
     await stage.run()
     await stage.drop("Service", "a/s")
+    await stage.run()
+    assert await stage.said("|a/s") is None
+
+
+async def test_one_that_held_an_address_is_looked_at_when_its_last_condition_goes():
+    wish = {NETWORK: "n/x"}
+    stage = await Stage().start(vn("n/x", "10.0.0.0/24"), service("a/s", wish))
+    await stage.run()
+    assert stage.ipam.processor.fold.holdings_of("a/s")
+    leaving = {"annotations": wish, "type": "ClusterIP", "has_finalizer": False}
+    await stage.put(service("a/s", **leaving, conditions=(MINE,)))
+    await stage.run()
+    assert await stage.said("|a/s") is not None
+    await stage.put(service("a/s", **leaving))
     await stage.run()
     assert await stage.said("|a/s") is None

@@ -156,17 +156,17 @@ class NetworkSelector:
             self._networks.surroundings_changed()
 
     def _is_status_only(self, change: Change) -> bool:
-        """Return whether only the status changed, and the Service is none to which its status matters: one that moves,
-        or that no network gave an address yet.
+        """Return whether only status and finalizer changed, and the Service is none to which they matter: one that
+        moves, that no network gave an address yet, or that leaves and may still show marks of ours.
         """
         old, new = change.old, change.new
         if not isinstance(old, ServiceFact) or not isinstance(new, ServiceFact):
             return False
         if change.name in self._moving or self._owned.get(change.name) != new.uid:
             return False
-        shown: dict[str, object] = {"ingress": new.ingress, "conditions": new.conditions}
-        if is_ours(new, self._settings) and not new.deleting:  # else it matters whether our marks are gone
-            shown["has_finalizer"] = new.has_finalizer
+        if new.deleting or not is_ours(new, self._settings):
+            return False
+        shown = {"ingress": new.ingress, "conditions": new.conditions, "has_finalizer": new.has_finalizer}
         return old.model_copy(update=shown) == new
 
     def _was_relabelled(self, change: Change) -> bool:

@@ -64,7 +64,7 @@ changed, or allocated, released and moved into quarantine. One process, one core
 
 _HOW_SCALE: Final = """A folder of manifests stands for the cluster: 200 namespaces, 100 networks. *All served* is the time that one `ledgerlb run` takes from an
 empty SQLite log until every Service has its address. Then each service starts alone on that log; the time runs until it reports ready. *One more Service* runs
-from writing one more manifest until its address is in the ledger, and includes the folder's polling. `--large` measures 50,000 Services too."""
+from writing one more manifest until its address is in the ledger, and includes the folder's polling. `--large` measures 10,000 and 50,000 Services too."""
 
 _REPEAT: Final = """## Repeat it
 

@@ -20,23 +20,20 @@ from tests.support.waiting import eventually
 
 NAMESPACES: Final = 200
 NETWORKS: Final = 100
-SIZES: Final = (1_000, 10_000)
-LARGE: Final = 50_000
+SIZES: Final = (1_000,)
+LARGE_SIZES: Final = (10_000, 50_000)
 """What ``--large`` measures too; it adds ten minutes or more."""
-QUICK_SIZES: Final = (1_000,)
 SERVICES: Final = ("watcher", "network-selector", "ipam", "planner")
 SECONDS: Final = 900.0
 PER_FILE: Final = 1000
 
 
-def measure(
-    *, quick: bool = False, large: bool = False, say: Callable[[str], None] = lambda _: None
-) -> dict[str, dict[str, float]]:
+def measure(*, large: bool = False, say: Callable[[str], None] = lambda _: None) -> dict[str, dict[str, float]]:
     """By number of Services: ``settle`` (seconds until all have addresses, from an empty log), ``<service> seconds`` and
     ``<service> mib`` of a cold start from the log, ``one more ms``.
     """
     found = {}
-    for size in QUICK_SIZES if quick else (*SIZES, *((LARGE,) if large else ())):
+    for size in (*SIZES, *(LARGE_SIZES if large else ())):
         say(f"{size:,} Services")
         with tempfile.TemporaryDirectory() as folder:
             found[str(size)] = _measure(size, Path(folder))

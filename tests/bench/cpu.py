@@ -1,4 +1,4 @@
-"""CPU time of processes by name, from /proc: where the time of a machine goes while something is measured."""
+"""CPU time and memory of processes, from /proc: where the time of a machine goes while something is measured."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ def read(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
 def between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Seconds of CPU by name between two readings."""
     return {name: after[name] - before[name] for name in before}
+
+
+def mebibytes(pid: int) -> float:
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _of_process(pid: int) -> float:

@@ -37,7 +37,7 @@ def measure() -> dict[str, float]:
             before = cpu.read({"run": [process.pid]})["run"]
             time.sleep(SECONDS)
             spent = cpu.read({"run": [process.pid]})["run"] - before
-            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            resident = cpu.mebibytes(process.pid)
         finally:
             process.clean_up()
-    return {"share": spent / SECONDS, "mib": pages * os.sysconf("SC_PAGE_SIZE") / 2**20}
+    return {"share": spent / SECONDS, "mib": resident}

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from ledgerlb.core.ledger.entry import decode_entry
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
-from tests.bench import sides
+from tests.bench import cpu, sides
 from tests.bench.client import Bench, Run
 from tests.bench.lab import Lab, Layout, lab
 from tests.support.kube_objects import Cluster
@@ -127,7 +127,7 @@ def _stream(place: Lab, running: sides.Running, namespace: str, shape: str, amou
         **{name: [pid] for name, pid in running.pids.items()},
     }
     run = _client(place, namespace, shape, amount, processes)
-    run.memory = {name: _mebibytes(pid) for name, pid in running.pids.items()}
+    run.memory = {name: cpu.mebibytes(pid) for name, pid in running.pids.items()}
     running.quiet()
     return run
 
@@ -142,13 +142,6 @@ def _client(place: Lab, namespace: str, shape: str, amount: float, processes: Pr
         stdout=subprocess.PIPE, check=True, text=True, timeout=400,
     )  # fmt: skip
     return Run(**json.loads(done.stdout))
-
-
-def _mebibytes(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def _summary(run: Run) -> dict[str, float]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests.bench import cpu
 from tests.support.pipeline import ServiceProcess, program
 from tests.support.waiting import eventually
 
@@ -69,7 +70,7 @@ def _cold_start(service: str, manifests: Path, log: str, folder: Path) -> dict[s
     process.start()
     try:
         eventually(lambda: not process.problems(), f"{service} is ready", SECONDS, every=0.02)
-        return {f"{service} seconds": time.monotonic() - began, f"{service} mib": _mebibytes(process.pid)}
+        return {f"{service} seconds": time.monotonic() - began, f"{service} mib": cpu.mebibytes(process.pid)}
     finally:
         process.clean_up()
 
@@ -88,7 +89,7 @@ def _one_more(manifests: Path, log: str, folder: Path, size: int) -> dict[str, f
             lambda: process.metric("ledgerlb_ipam_events_total", type="AddressAllocated") > before,
             "one more Service has its address", 120, every=0.02,
         )  # fmt: skip
-        return {"one more ms": 1000 * (time.monotonic() - began), "run mib": _mebibytes(process.pid)}
+        return {"one more ms": 1000 * (time.monotonic() - began), "run mib": cpu.mebibytes(process.pid)}
     finally:
         process.clean_up()
 
@@ -133,8 +134,3 @@ def _service(number: int) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("LEDGERLB_", "KUBE"))}
-
-
-def _mebibytes(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -144,13 +144,17 @@ def decode_report(key: str, value: bytes | None) -> ReportRecord | None:
     try:
         record = _REPORT.validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "value"
-        raise UndecodableRecord(f"report {key!r}", field, first["msg"], "the agent must write it again") from error
+        raise UndecodableRecord(f"report {key!r}", *_first_of(error), "the agent must write it again") from error
     if report_key(record) != key:
         problem = f"belongs under {report_key(record)!r}"
         raise UndecodableRecord(f"report {key!r}", "value", problem, "the agent must write it again")
     return record
+
+
+def _first_of(error: ValidationError) -> tuple[str, str]:
+    """Return the field and the problem of the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    return ".".join(str(part) for part in first["loc"]) or "value", first["msg"]
 
 
 def encode_path_set(path_set: PathSet) -> bytes:
@@ -165,9 +169,7 @@ def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
     try:
         path_set = PathSet.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "value"
-        raise UndecodableRecord(f"path set {key!r}", field, first["msg"], "the planner must write it again") from error
+        raise UndecodableRecord(f"path set {key!r}", *_first_of(error), "the planner must write it again") from error
     if path_set.address != key:
         raise UndecodableRecord(
             f"path set {key!r}", "address", f"names {path_set.address}", "the planner must write it again"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, decode_entry, digest, encode_entry
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.addresses import to_text
 from ledgerlb.runtime.serve import spare_objects
@@ -53,7 +54,7 @@ def generate(count: int) -> list[tuple[str, bytes]]:
             "want", 1, service, f"uid-{turn}", "kubectl", "default-selector", "default-external matches this network",
             (("ledgerlb.facts.v1", 0, number),),
         )  # fmt: skip
-        raw = encode_entry(Entry(1, network, seq + 1, prev, START, "ipam-0/0.1.0", (cause,), tuple(events)))
+        raw = encode_entry(Entry(VERSION, network, seq + 1, prev, START, "ipam-0/0.1.0", (cause,), tuple(events)))
         heads[network] = (seq + 1, digest(raw))
         made.append((network, raw))
     return made

@@ -15,6 +15,7 @@ from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.intervals import IntervalSet, contains, intersect, normalise, subtract
 from ledgerlb.core.ledger.plan import refusal_of
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.settings import Defaults
 from tests.support.ledger import NETWORK, START, Office, offer, unwish, wish
 
@@ -160,7 +161,7 @@ def test_racing_writers_never_allocate_twice_and_all_readers_agree(data):
         if decision.events:
             raw = encode_entry(
                 Entry(
-                    1,
+                    VERSION,
                     NETWORK,
                     state.head.seq + 1,
                     state.head.digest,

@@ -12,6 +12,7 @@ from ledgerlb.core.ledger.entry import Entry, encode_entry
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.settings import Defaults
 
@@ -62,7 +63,7 @@ class Office:
         if decision.events:
             head = self.state.head
             raw = encode_entry(
-                Entry(1, NETWORK, head.seq + 1, head.digest, self.now, "test", decision.causes, decision.events)
+                Entry(VERSION, NETWORK, head.seq + 1, head.digest, self.now, "test", decision.causes, decision.events)
             )
             assert isinstance(self.fold.take(NETWORK, raw), Accepted)
             self.raw.append(raw)

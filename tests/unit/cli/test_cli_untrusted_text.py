@@ -13,6 +13,7 @@ import yaml
 
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, digest, encode_entry
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.eventlog.port import NewRecord
 from tests.builders.objects import NETWORK, node, service
 from tests.support.simulate import apply, base, run_simulation, simulation_of
@@ -44,7 +45,7 @@ def evil_chain() -> list[NewRecord]:
     for seq, events in enumerate(batches, 1):
         raw = encode_entry(
             Entry(
-                v=1, network=EVIL_NETWORK, seq=seq, prev=head, decided_at=NOW, decider=PAYLOAD,
+                v=VERSION, network=EVIL_NETWORK, seq=seq, prev=head, decided_at=NOW, decider=PAYLOAD,
                 cause=(Cause(intent="want", service=EVIL_SERVICE, requester=PAYLOAD, rung=PAYLOAD, explanation=PAYLOAD),),
                 events=events,
             )

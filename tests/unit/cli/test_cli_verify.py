@@ -13,6 +13,7 @@ import pytest
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.audit import Audit, AuditReport
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, digest, encode_entry
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import LEDGER
 from tests.unit.cli.conftest import Invoke, Past, append
@@ -37,7 +38,7 @@ class Chain:
     def entry(self, *events: ev.Event, minutes: float = 0, seq: int | None = None, prev: str | None = None) -> bytes:
         return encode_entry(
             Entry(
-                v=1,
+                v=VERSION,
                 network=self.network,
                 seq=self.seq + 1 if seq is None else seq,
                 prev=self.head if prev is None else prev,

@@ -9,6 +9,7 @@ from ledgerlb.core.cluster.facts import KINDS, AnyFact, Synced, encode_fact, fac
 from ledgerlb.core.errors import DataPathError
 from ledgerlb.core.ledger.entry import GENESIS, Cause, Entry, digest, encode_entry
 from ledgerlb.core.ledger.events import Event
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.paths.pathset import Heartbeat, PathSet, Report, decode_path_set, decode_report, encode_path_set
 from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted
 from ledgerlb.eventlog.embedded import MemoryLog
@@ -46,7 +47,7 @@ class Chain:
     def entry(self, events: Sequence[Event], seq: int) -> bytes:
         return encode_entry(
             Entry(
-                v=1,
+                v=VERSION,
                 network=NETWORK,
                 seq=seq,
                 prev=self._head,

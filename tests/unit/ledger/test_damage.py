@@ -19,6 +19,7 @@ from ledgerlb.core.ledger.damage import DamageKind
 from ledgerlb.core.ledger.entry import Entry, decode_entry, digest, encode_entry
 from ledgerlb.core.ledger.evolve import LONGEST_RESERVATION
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.paths.pathset import Heartbeat
 from ledgerlb.core.settings import LONGEST, Defaults
 from ledgerlb.eventlog.port import NewRecord
@@ -48,7 +49,7 @@ def lived() -> Office:
 def entry(office: Office, *events: ev.Event, **changes: Any) -> bytes:
     """An entry that extends the office's chain, with changes."""
     last = decode_entry(NETWORK, office.raw[-1])
-    made = Entry(1, NETWORK, last.seq + 1, digest(office.raw[-1]), office.now, "test", (), events)
+    made = Entry(VERSION, NETWORK, last.seq + 1, digest(office.raw[-1]), office.now, "test", (), events)
     return encode_entry(msgspec.structs.replace(made, **changes))
 
 
@@ -137,15 +138,21 @@ DAMAGES = {
     "another kind of JSON": (lambda _: b"[]", DamageKind.UNDECODABLE),
     "deeply nested": (lambda _: b"[" * 100_000, DamageKind.UNDECODABLE),
     "cut": (lambda office: entry(office)[:-2], DamageKind.UNDECODABLE),
-    "version 2": (raw_changed(v=2), DamageKind.TOO_NEW),
-    "version 2 with unknown events": (raw_changed(v=2, events=[{"type": "Sealed"}]), DamageKind.TOO_NEW),
-    "version 2 of another shape": (lambda _: b'{"v": 2}', DamageKind.TOO_NEW),
+    "a newer version": (raw_changed(v=VERSION + 1), DamageKind.TOO_NEW),
+    "a newer version with unknown events": (
+        raw_changed(v=VERSION + 1, events=[{"type": "Sealed"}]),
+        DamageKind.TOO_NEW,
+    ),
+    "a newer version of another shape": (lambda _: b'{"v": %d}' % (VERSION + 1), DamageKind.TOO_NEW),
     "version 0": (raw_changed(v=0), DamageKind.UNDECODABLE),
     "an unknown field": (raw_changed(sealed=True), DamageKind.UNDECODABLE),
     "an unknown event": (raw_changed(events=[{"type": "Sealed"}]), DamageKind.UNDECODABLE),
     "year 1 with an offset": (raw_changed(decided_at="0001-01-01T00:00:00+14:00"), DamageKind.UNDECODABLE),
     "year 9999": (raw_changed(decided_at="9999-12-31T23:59:59Z"), DamageKind.UNDECODABLE),
-    "a time that is NaN": (lambda office: entry(office).replace(b'"v":1', b'"v":NaN'), DamageKind.UNDECODABLE),
+    "a time that is NaN": (
+        lambda office: entry(office).replace(b'"v":%d' % VERSION, b'"v":NaN'),
+        DamageKind.UNDECODABLE,
+    ),
     "a huge seq": (raw_changed(seq=10**400), DamageKind.UNDECODABLE),
     "seq 0": (raw_changed(seq=0), DamageKind.UNDECODABLE),
     "another network": (lambda office: entry(office, network=OTHER), DamageKind.MISPLACED),

@@ -18,6 +18,7 @@ from ledgerlb.core.intents.model import (
 )
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.entry import GENESIS, Entry, digest, encode_entry
+from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.paths.pathset import Heartbeat, Report, encode_report, report_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import MemoryLog
@@ -163,7 +164,7 @@ class Rig:
         seq, prev = self.heads.get(network, (0, GENESIS))
         if not seq and not any(isinstance(event, ev.NetworkDefined) for event in events):
             events = (ev.NetworkDefined((ev.Prefix(4, "0.0.0.0/0"), ev.Prefix(6, "::/0"))), *events)
-        raw = encode_entry(Entry(1, network, seq + 1, prev, self.now, "test", (), events))
+        raw = encode_entry(Entry(VERSION, network, seq + 1, prev, self.now, "test", (), events))
         self.heads[network] = (seq + 1, digest(raw))
         await self.log.append(LEDGER, [NewRecord(network, raw)])
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from ledgerlb.core.intents.model import ServiceIntent
 from ledgerlb.core.ipam.batch import Decision, decide
 from ledgerlb.core.ipam.terms import Terms
-from ledgerlb.core.ledger.entry import VERSION, Entry, encode_entry
+from ledgerlb.core.ledger.entry import Entry, encode_entry
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.ledger.upcast import VERSION
 
 
 class Proposal(NamedTuple):

@@ -10,11 +10,10 @@ import msgspec
 
 from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
 from ledgerlb.core.ledger.events import Event, Moment
+from ledgerlb.core.ledger.upcast import VERSION, is_older, upcast
 
 GENESIS: Final = "0" * 64
 """``prev`` of the first entry of a chain."""
-VERSION: Final = 1
-"""Raise it with every new field or event: readers of an older version must stop at an entry that they do not know."""
 MAX_EVENTS: Final = 500
 MAX_BYTES: Final = 512 * 1024
 """An entry about many Services stays below this; one about a single Service may be as large as the topic admits."""
@@ -47,7 +46,7 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_un
 
 class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """See module. ``seq`` counts from 1 in this network's chain; ``prev`` is the SHA-256 (hex) of the previous
-    entry's bytes.
+    entry's bytes; ``v`` is the version in which the entry was written, whatever its fields look like today.
     """
 
     v: int
@@ -70,6 +69,7 @@ class _Version(msgspec.Struct, gc=False):
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Entry)
 _VERSION_DECODER: Final = msgspec.json.Decoder(_Version)
+_RAW_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 _NOT_DECODABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
@@ -83,10 +83,10 @@ def parse_entry(key: str, value: bytes | None, offset: int = NO_OFFSET) -> Entry
     if not value:
         return Damage(DamageKind.EMPTY, key, 0, "has no value, and the ledger has no tombstones", offset)
     try:
-        entry = _DECODER.decode(value)
+        entry = _decode(value)
     except _NOT_DECODABLE as error:
         return _newer(key, value, offset) or Damage(DamageKind.UNDECODABLE, key, 0, f"does not decode: {error}", offset)
-    if entry.v != VERSION:
+    if entry.v != VERSION and not is_older(entry.v):
         return _newer(key, value, offset) or Damage(
             DamageKind.UNDECODABLE, key, entry.seq, f"has version {entry.v}, which never existed", offset
         )
@@ -97,6 +97,25 @@ def parse_entry(key: str, value: bytes | None, offset: int = NO_OFFSET) -> Entry
         message = f"has an impossible time: decided_at {entry.decided_at}"
         return Damage(DamageKind.UNDECODABLE, key, entry.seq, message, offset)
     return entry
+
+
+def _decode(value: bytes) -> Entry:
+    """Decode an entry of any version up to today's; raises one of ``_NOT_DECODABLE``.
+
+    Nearly every entry of a log is of today's version, so its version is not looked up first.
+    """
+    try:
+        entry = _DECODER.decode(value)
+    except _NOT_DECODABLE:
+        if not is_older(_VERSION_DECODER.decode(value).v):
+            raise
+        return _decode_older(value)
+    return _decode_older(value) if is_older(entry.v) else entry
+
+
+def _decode_older(value: bytes) -> Entry:
+    raw = _RAW_DECODER.decode(value)
+    return msgspec.convert(upcast(raw, raw["v"]), Entry)
 
 
 def _newer(key: str, value: bytes, offset: int) -> Damage | None:

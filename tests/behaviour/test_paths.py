@@ -154,7 +154,7 @@ SLICES = [
     case("a-slice-that-goes-takes-its-endpoints-along", world(S, slice_of("a/s", endpoint("10.1.0.1")), slice_of("a/s", endpoint("10.1.0.2"), number=2)), delete("EndpointSlice", "a/s-2"), set_to(n1=hop("10.1.0.1:8080"))),
     case(
         "ipv6-slices-serve-the-ipv6-address",
-        world(dual("a/s", "RequireDualStack"), slice_of("a/s", endpoint("10.1.0.1")), slice_of("a/s", endpoint("fd00::1"), number=2, family="IPv6"), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)),
+        world(node("n1", "10.10.0.1", "fd10::1"), dual("a/s", "RequireDualStack"), slice_of("a/s", endpoint("10.1.0.1")), slice_of("a/s", endpoint("fd00::1"), number=2, family="IPv6"), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)),
         hops("a/s", VIP, n1=hop("10.1.0.1:8080")),
         hops("a/s", "2001:db8::2", n1=hop("[fd00::1]:8080")),
     ),
@@ -268,7 +268,6 @@ POLICIES = [
     case("a-traffic-distribution-hint-changes-nothing", world(service("a/s", trafficDistribution="PreferClose"), slice_of("a/s", endpoint("10.1.0.1"))), set_to(n1=hop("10.1.0.1:8080"))),
     case("node-ports-are-not-needed", world(service("a/s", allocateLoadBalancerNodePorts=False), slice_of("a/s", endpoint("10.1.0.1"))), ready("a/s", VIP), set_to(n1=hop("10.1.0.1:8080"))),
     case("a-released-address-is-withdrawn", world(S, slice_of("a/s", endpoint("10.1.0.1"))), {"agents": "silent"}, delete("Service", "a/s"), forwards(VIP, withdraw=True, next_hops=())),
-    case("a-node-without-an-address-of-the-family-has-no-way-to-it", world({**N2, "status": {}}, S, slice_of("a/s", endpoint("10.2.0.1", "n2"))), hops("a/s", VIP, n2={"weight": 1})),
 ]  # fmt: skip
 
 

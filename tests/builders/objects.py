@@ -71,13 +71,13 @@ def namespace(
     return made("Namespace", name, metadata={"labels": labels, "annotations": annotations})
 
 
-def node(name: str, address: str = "10.10.0.1") -> Object:
-    """A Node that is ready."""
+def node(name: str, *addresses: str, labels: Mapping[str, str] | None = None) -> Object:
+    """A Node that is ready, with these InternalIPs (10.10.0.1 unless any is given)."""
     status = {
-        "addresses": [{"type": "InternalIP", "address": address}],
+        "addresses": [{"type": "InternalIP", "address": address} for address in addresses or ("10.10.0.1",)],
         "conditions": [{"type": "Ready", "status": "True"}],
     }
-    return made("Node", name, status=status)
+    return made("Node", name, metadata={"labels": labels}, status=status)
 
 
 # Networks

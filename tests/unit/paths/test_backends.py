@@ -205,15 +205,16 @@ def test_a_bad_endpoint_address_is_noted_and_the_others_are_used() -> None:
     assert path_set.notes == ("Service shop/web: endpoint '10.1.1' is not an IPv4 address",)
 
 
-def test_a_node_without_an_address_of_the_family_is_listed_but_cannot_be_a_next_hop() -> None:
+def test_a_node_without_an_address_of_the_family_is_no_next_hop() -> None:
     path_set = planned(
         node("n1", "10.0.0.1"),
         service(),
         endpoint_slice("six", endpoint("fd01::1", "n1"), address_type="IPv6"),
         address=ADDRESS6,
     )
-    assert hops(path_set)["n1"].via == ""
-    assert path_set.notes == ("node n1 has no InternalIP of IPv6: it cannot be a next hop",)
+    assert path_set.next_hops == ()
+    assert path_set.notes == ("Service shop/web: node n1 has no usable InternalIP of IPv6: it cannot be a next hop",)
+    assert [(one.service, one.reason) for one in path_set.unserved] == [("shop/web", "NoUsableBackend")]
 
 
 def test_sharers_add_up_and_a_pod_behind_both_counts_once() -> None:

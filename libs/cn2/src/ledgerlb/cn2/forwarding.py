@@ -45,7 +45,7 @@ class Forwarding:
 def forwarding(facts: TrackedLookups, service: ServiceFact, family: Family, external: str) -> Forwarding:
     """Return what forwards for one family of the Service, as seen from the external network."""
     wanted = _frontends(service)
-    found, _ = backends_of(facts, service, family, external)
+    found = backends_of(facts, service, family, external).found
     alive = [backend for backend in found if backend.state != "out" and backend.ports]
     # Where nothing is ready, a backend on its way out is better than none.
     serving = [backend for backend in alive if backend.state == "ready"] or alive

@@ -30,6 +30,17 @@ MAX_ITEMS: Final = 1000
 
 _ADDRESS: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}\Z")
 _CIDR: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}\Z")
+_UNROUTABLE: Final = (
+    ("0.0.0.0/8", "addresses of this host"),
+    ("127.0.0.0/8", "loopback addresses"),
+    ("169.254.0.0/16", "link-local addresses"),
+    ("224.0.0.0/4", "multicast addresses"),
+    ("240.0.0.0/4", "reserved and broadcast addresses"),
+    ("::/127", "unspecified and loopback addresses"),
+    ("::ffff:0:0/96", "IPv4-mapped addresses"),
+    ("fe80::/10", "link-local addresses"),
+    ("ff00::/8", "multicast addresses"),
+)
 _EXAMPLES: Final[dict[Family, str]] = {4: "192.0.2.0/24", 6: "2001:db8::/64"}
 
 
@@ -147,6 +158,20 @@ def dashed(address: str) -> str:
 
 
 # -- prefixes ----------------------------------------------------------------------------------------------------------
+
+
+def unroutable(family: Family, low: int, high: int) -> str:
+    """Return what no router forwards of the addresses from ``low`` to ``high``, such as ``loopback addresses``; empty
+    where routers forward all of them.
+    """
+    return next(
+        (meaning for bad, meaning in _unroutable() if bad.family == family and low <= bad.high and bad.low <= high), ""
+    )
+
+
+@lru_cache(maxsize=1)
+def _unroutable() -> tuple[tuple[Cidr, str], ...]:
+    return tuple((cidr_of(prefix), meaning) for prefix, meaning in _UNROUTABLE)
 
 
 @lru_cache(maxsize=1 << 12)

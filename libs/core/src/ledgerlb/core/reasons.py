@@ -35,6 +35,7 @@ class Reason(StrEnum):
     INVALID_ANNOTATION = "InvalidAnnotation"
     INVALID_SOURCE_RANGE = "InvalidSourceRange"
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
+    NO_USABLE_BACKEND = "NoUsableBackend"
     PREFIX_CHANGE_REFUSED = "PrefixChangeRefused"
     ADOPTION_REFUSED = "AdoptionRefused"
     SELECTION_DRIFTED = "SelectionDrifted"
@@ -171,6 +172,13 @@ _ALL: Final = (
         Reason.UNSUPPORTED_PROTOCOL,
         "A port has a protocol other than TCP, UDP and SCTP, so it is not forwarded.",
         "Change the port's protocol, or remove the port.",
+    ),
+    ReasonText(
+        Reason.NO_USABLE_BACKEND,
+        "The Service has backends, and none of them can be programmed: their nodes are excluded or have no usable "
+        "InternalIP of the family, or the network does not reach them.",
+        "Read the message, which names each cause; check the Nodes' InternalIP addresses and labels, and the networks' "
+        "route targets.",
     ),
     ReasonText(
         Reason.PREFIX_CHANGE_REFUSED,

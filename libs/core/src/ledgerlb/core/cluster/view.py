@@ -67,6 +67,7 @@ class ClusterView:
         self._services_in: Index[str, str, None] = Index()
         self._slices_of: Index[str, str, None] = Index()
         self._attached: Index[str, tuple[str, str], tuple[Interface, ...]] = Index()
+        self._nodes_at: Index[str, str, None] = Index()
 
     def take(self, key: str, record: FactRecord) -> Change:
         """Fold one decoded record of the facts topic; ``key`` is its record key."""
@@ -100,6 +101,9 @@ class ClusterView:
                 self._attach(("Pod", name), interfaces_of(fact), add=add)
             case VirtualMachineInterfaceFact():
                 self._attach(("VirtualMachineInterface", name), interface_of_vmi(fact), add=add)
+            case NodeFact():
+                for address in fact.addresses:
+                    (self._nodes_at.add if add else self._nodes_at.discard)(canonical(address), name)
 
     def _attach(self, source: tuple[str, str], interfaces: tuple[Interface, ...], *, add: bool) -> None:
         for address in dict.fromkeys(address for interface in interfaces for address in interface.addresses):
@@ -180,6 +184,10 @@ class ClusterView:
     def node(self, name: str) -> NodeFact | None:
         """A Node."""
         return cast("NodeFact | None", self._get("Node", name))
+
+    def nodes_at(self, address: str) -> tuple[str, ...]:
+        """Return the names of the Nodes that have the address as an InternalIP, sorted."""
+        return tuple(sorted(self._nodes_at.of(canonical(address))))
 
     def nodes(self) -> Iterator[NodeFact]:
         """Every Node."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ledgerlb.core.addresses import Cidr, Family, cidr_of
+from ledgerlb.core.addresses import Cidr, Family, cidr_of, unroutable
 from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.settings import DomainSettings
 
@@ -17,30 +17,14 @@ ADMITTING_LABEL: Final = "ledgerlb.io/external-networks"
 """On a Namespace, with the value ``true``: its networks are admitted. Only administrators may label Namespaces."""
 SHORTEST: Final[Mapping[Family, int]] = {4: 8, 6: 32}
 """The shortest prefix that a network may have: no organisation gives out more than this to Services."""
-_UNROUTABLE: Final = tuple(
-    (cidr_of(prefix), meaning)
-    for prefix, meaning in (
-        ("0.0.0.0/8", "addresses of this host"),
-        ("127.0.0.0/8", "loopback addresses"),
-        ("169.254.0.0/16", "link-local addresses"),
-        ("224.0.0.0/4", "multicast addresses"),
-        ("240.0.0.0/4", "reserved and broadcast addresses"),
-        ("::/127", "unspecified and loopback addresses"),
-        ("::ffff:0:0/96", "IPv4-mapped addresses"),
-        ("fe80::/10", "link-local addresses"),
-        ("ff00::/8", "multicast addresses"),
-    )
-)
 
 
 def why_unroutable(cidr: Cidr) -> str:
     """Return why no network may have the prefix, as the end of a sentence about it; empty where it may."""
     if cidr.length < SHORTEST[cidr.family]:
         return f"{cidr.text} is shorter than /{SHORTEST[cidr.family]}"
-    for bad, meaning in _UNROUTABLE:
-        if bad.family == cidr.family and cidr.low <= bad.high and bad.low <= cidr.high:
-            return f"{cidr.text} holds {meaning}, which no router forwards"
-    return ""
+    meaning = unroutable(cidr.family, cidr.low, cidr.high)
+    return f"{cidr.text} holds {meaning}, which no router forwards" if meaning else ""
 
 
 def is_admitted(namespace: str, labels: Mapping[str, str], settings: DomainSettings) -> bool:

@@ -4,7 +4,7 @@ Both use the same keys, so that a caller plans again just those addresses whose 
 
 - ``Service/namespace/name``: the Service, its EndpointSlices and Endpoints;
 - ``Pod/namespace/name`` and ``Node//name``;
-- ``Address//<canonical address>``: the pod interfaces that have it;
+- ``Address//<canonical address>``: the pod interfaces and the nodes that have it;
 - ``Network/namespace/name``: the route targets of a network.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
+from ledgerlb.core.addresses import canonical
 from ledgerlb.core.cluster.facts import (
     AnyFact,
     EndpointsFact,
@@ -63,6 +64,10 @@ class BackendFacts(Protocol):
         """A Node."""
         ...
 
+    def nodes_at(self, address: str) -> tuple[str, ...]:
+        """Return the names of the Nodes that have the (canonical) address as an InternalIP, sorted."""
+        ...
+
     def nad(self, name: str) -> NetworkAttachmentDefinitionFact | None:
         """A NetworkAttachmentDefinition."""
         ...
@@ -110,6 +115,11 @@ class Lookups:
         self.keys.add(_key("Node", name))
         return self._facts.node(name)
 
+    def nodes_at(self, address: str) -> tuple[str, ...]:
+        """See BackendFacts."""
+        self.keys.add(_key("Address", address))
+        return self._facts.nodes_at(address)
+
     def targets_of(self, network: str) -> RouteTargets:
         """Return the route targets that a network's objects list."""
         found = self._targets.get(network)
@@ -126,8 +136,11 @@ def touched_by(change: Change) -> frozenset[str]:
     if _read_of(change.old) == _read_of(change.new):
         return frozenset()
     match kind:
-        case "Service" | "Node":
+        case "Service":
             return frozenset((_key(kind, name),))
+        case "Node":
+            own = (canonical(address) for fact in facts if isinstance(fact, NodeFact) for address in fact.addresses)
+            return frozenset((_key(kind, name), *(_key("Address", address) for address in own)))
         case "Endpoints":
             return frozenset((_key("Service", name),))
         case "EndpointSlice":

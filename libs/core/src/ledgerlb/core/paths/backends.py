@@ -5,14 +5,15 @@ never matters: the content decides every choice.
 
 A hand-written endpoint may mean any interface of a pod, so its address is looked up among the pods' interfaces that
 the external network reaches (``cluster.reachability``). The endpoints of Kubernetes' own controller are on the pods'
-primary network by definition.
+primary network by definition. An endpoint on that network whose address is a Node's own is on the host network of
+that Node, whatever its other fields say: only that Node answers for the address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, parse
 from ledgerlb.core.cluster.facts import Endpoint, EndpointPort, ServiceFact, ServicePort
@@ -54,6 +55,16 @@ class Placement:
     network: str = PRIMARY
 
 
+class Backends(NamedTuple):
+    """The backends of a Service that a network reaches, by address and pod; ``notes`` on everything that is unusable;
+    and why the network does not reach endpoints that could carry flows.
+    """
+
+    found: tuple[Backend, ...]
+    notes: tuple[str, ...]
+    unreachable: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Sighting:
     endpoint: Endpoint
@@ -61,17 +72,16 @@ class _Sighting:
     ports: frozenset[int]
 
 
-def backends_of(
-    facts: Lookups, service: ServiceFact, family: Family, external: str
-) -> tuple[tuple[Backend, ...], tuple[str, ...]]:
-    """Return the Service's backends of one family that the external network reaches, and notes on unusable endpoints.
+def backends_of(facts: Lookups, service: ServiceFact, family: Family, external: str) -> Backends:
+    """Return the Service's backends of one family that the external network reaches.
 
-    ``network`` is ``namespace/name``. All slices are merged and de-duplicated; the result is sorted by address and pod.
+    ``external`` is ``namespace/name``. All slices are merged and de-duplicated.
     """
     wanted = [port for port in service.ports if port.protocol in SUPPORTED_PROTOCOLS]
     seen: dict[str, list[_Sighting]] = {}
     named: set[ServicePort] = set()
     notes: set[str] = set()
+    unreachable: set[str] = set()
     for endpoint, ports, by_hand in _endpoints(facts, service, family):
         matches = [(port, number) for port in wanted for number in _numbers(port, ports)]
         named.update(port for port, _ in matches)
@@ -87,7 +97,9 @@ def backends_of(
         )
         if isinstance(placement, Unreachable):
             notes.add(f"Service {service.full_name}: {placement.message}")
+            unreachable.update([placement.message] if _state([endpoint]) != "out" else [])
             continue
+        placement = _on_host_network(facts, placement, address.text)
         sighting = _Sighting(endpoint, placement, frozenset(number for _, number in matches))
         seen.setdefault(address.text, []).append(sighting)
     if seen:
@@ -97,7 +109,8 @@ def backends_of(
             if port not in named
         )
     found = [backend for address, sightings in seen.items() for backend in _merged(address, sightings)]
-    return tuple(sorted(found, key=lambda backend: (address_order(backend.address), backend.pod))), tuple(sorted(notes))
+    ordered = tuple(sorted(found, key=lambda backend: (address_order(backend.address), backend.pod)))
+    return Backends(ordered, tuple(sorted(notes)), tuple(sorted(unreachable)))
 
 
 def _endpoints(
@@ -153,6 +166,17 @@ def _looked_up(
         return found
     nodes = {_node_of(facts, interface.pod) for interface in ([found] if found.pod else shared)}
     return Placement(found.pod, endpoint.node or (min(nodes) if len(nodes) == 1 else ""), found.network)
+
+
+def _on_host_network(facts: Lookups, placement: Placement, address: str) -> Placement:
+    """Return the placement on the Node that has the address itself, where one has.
+
+    Two Nodes with one address are one machine under two names: the endpoint's own word decides, then the name.
+    """
+    owners = facts.nodes_at(address) if placement.network == PRIMARY else ()
+    if not owners or placement.node in owners:
+        return placement
+    return replace(placement, node=owners[0])
 
 
 def _likely(facts: Lookups, service: ServiceFact, endpoint: Endpoint, here: Sequence[Interface]) -> Sequence[Interface]:

@@ -38,8 +38,8 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class NextHop(_Frozen):
-    """One node: ``via`` is its InternalIP of the address's family (empty: it has none, so it cannot be a next hop
-    there), ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port``
+    """One node: ``via`` is its InternalIP of the address's family (empty in records of older versions, where it had
+    none), ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port``
     (IPv6 in brackets) that take new flows, ``draining`` those that keep their flows only.
     """
 
@@ -56,6 +56,14 @@ class Frontend(_Frozen):
     service: str
     protocol: str
     port: Count
+
+
+class Unserved(_Frozen):
+    """A Service with backends of which none can be programmed, with a stable reason and a sentence that explains it."""
+
+    service: str
+    reason: str
+    message: str
 
 
 class PathSet(_Frozen):
@@ -82,6 +90,8 @@ class PathSet(_Frozen):
     sharers: tuple[str, ...] = ()
     withdraw: bool = False
     release: str = ""
+    unserved: tuple[Unserved, ...] = ()
+    """The Services of the address that have backends and none that can be programmed, by name."""
     notes: tuple[str, ...] = ()
     """What could not be programmed and why, for people (``10.0.0.9 is not reachable from …``)."""
 

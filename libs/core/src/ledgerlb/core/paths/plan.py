@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from ledgerlb.core.addresses import Cidr, Family, common, parse, source_ranges
-from ledgerlb.core.cluster.facts import NodeFact, ServiceFact
+from ledgerlb.core.addresses import Cidr, Family, common, source_ranges
+from ledgerlb.core.cluster.facts import ServiceFact
+from ledgerlb.core.cluster.nodes import internal_ip
 from ledgerlb.core.cluster.services import SUPPORTED_PROTOCOLS, source_ranges_problem
 from ledgerlb.core.paths.backend_facts import BackendFacts, Lookups
 from ledgerlb.core.paths.backends import Backend, address_order, backends_of
-from ledgerlb.core.paths.pathset import Frontend, NextHop, PathSet
+from ledgerlb.core.paths.pathset import Frontend, NextHop, PathSet, Unserved
 from ledgerlb.core.reasons import Reason
+from ledgerlb.core.text import shortened
 
 MAX_NEXT_HOPS: Final = 1024
 MAX_WEIGHT: Final = 65535
@@ -158,14 +160,19 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
     names = sorted({held.service for held in holders})
     services = [service for service in map(facts.service, names) if service is not None]
     hops = _HopTable(facts, first.family)
+    unserved: list[Unserved] = []
     missing = [name for name in names if facts.service(name) is None]
     notes = {f"Service {name} does not exist: nothing is forwarded to it" for name in missing}
     notes.update(f"network {name} holds the address too, but {owner} has held it for longer" for name in others)
     for service in services:
         notes.update(_unsupported(service))
-        backends, remarks = backends_of(facts, service, first.family, first.network)
-        notes.update(remarks)
-        notes.update(hops.add(service, backends))
+        found = backends_of(facts, service, first.family, first.network)
+        placed = hops.add(found.found)
+        notes.update(found.notes)
+        notes.update(f"Service {service.full_name}: {problem}" for problem in placed.problems)
+        problems = (*placed.problems, *found.unreachable)
+        if problems and not placed.usable:
+            unserved.append(_unserved(service, problems))
     next_hops, cut = hops.next_hops()
     ranges, refused = _source_ranges(services, first.family)
     return PathSet(
@@ -180,6 +187,7 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
         affinity_timeout=max((service.session_affinity_timeout for service in services), default=0),
         external_traffic_policy="Local" if any(s.external_traffic_policy == "Local" for s in services) else "Cluster",
         allocation=first.allocation,
+        unserved=tuple(unserved),
         sharers=tuple(held.allocation for held in sorted(holders, key=_rank) if held is not first),
         notes=_bounded({*notes, *cut, *refused}),
     )
@@ -187,6 +195,14 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
 
 def _rank(held: Held) -> tuple[int, str]:
     return held.seq, held.service
+
+
+def _unserved(service: ServiceFact, problems: Sequence[str]) -> Unserved:
+    shown = "; ".join(problems[:_NAMED_IN_NOTE]) + (
+        f"; and {more} more" if (more := len(problems) - _NAMED_IN_NOTE) > 0 else ""
+    )
+    message = shortened(f"no backend of Service {service.full_name} can be programmed: {shown}")
+    return Unserved(service=service.full_name, reason=Reason.NO_USABLE_BACKEND, message=message)
 
 
 def _frontends(services: Iterable[ServiceFact]) -> tuple[Frontend, ...]:
@@ -208,8 +224,16 @@ def _unsupported(service: ServiceFact) -> set[str]:
     }
 
 
+class _Placed(NamedTuple):
+    """Whether any backend has a usable node, and why others have none."""
+
+    usable: bool
+    problems: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class _Hop:
+    via: str
     pods: set[str] = field(default_factory=set)
     backends: set[tuple[str, int]] = field(default_factory=set)
     draining: set[tuple[str, int]] = field(default_factory=set)
@@ -223,32 +247,44 @@ class _HopTable:
         self._family = family
         self._hops: dict[str, _Hop] = {}
 
-    def add(self, service: ServiceFact, backends: Sequence[Backend]) -> set[str]:
-        """Place one Service's backends on their nodes; returns notes on those that have no place."""
+    def add(self, backends: Sequence[Backend]) -> _Placed:
+        """Place one Service's backends on their nodes, as far as these can be next hops."""
         alive = [backend for backend in backends if backend.state != "out" and backend.ports]
         homeless = [backend.address for backend in alive if not backend.node]
         names = sorted({backend.node for backend in alive if backend.node})
-        excluded = [name for name in names if (node := self._facts.node(name)) is not None and node.excluded]
-        eligible = [backend for backend in alive if backend.node and backend.node not in excluded]
+        problems = {name: problem for name in names if (problem := self._unusable(name))}
+        eligible = [backend for backend in alive if backend.node and backend.node not in problems]
         ready = [backend for backend in eligible if backend.state == "ready"]
         # Where nothing is ready, a backend on its way out is better than none.
         serving = ready or eligible
         for backend in eligible:
-            hop = self._hops.setdefault(backend.node, _Hop())
+            hop = self._hops.setdefault(backend.node, _Hop(self._via(backend.node)))
             pairs = {(backend.address, port) for port in backend.ports}
             if backend.state == serving[0].state:
                 hop.pods.add(backend.pod)
                 hop.backends |= pairs
             else:
                 hop.draining |= pairs
-        notes = {
-            f"Service {service.full_name}: node {name} is excluded by its label and gets no traffic"
-            for name in excluded
-        }
+        found = list(problems.values())
         if homeless:
             shown = ", ".join(homeless[:_NAMED_IN_NOTE]) + (", …" if len(homeless) > _NAMED_IN_NOTE else "")
-            notes.add(f"Service {service.full_name}: no pod or node is known for {len(homeless)} endpoint(s): {shown}")
-        return notes
+            found.append(f"no pod or node is known for {len(homeless)} endpoint(s): {shown}")
+        return _Placed(bool(eligible), tuple(found))
+
+    def _unusable(self, name: str) -> str:
+        """Return why the node cannot be a next hop; empty where it can."""
+        node = self._facts.node(name)
+        if node is None:
+            return f"node {name} does not exist"
+        if node.excluded:
+            return f"node {name} is excluded by its label and gets no traffic"
+        if not internal_ip(node, self._family):
+            return f"node {name} has no usable InternalIP of IPv{self._family}: it cannot be a next hop"
+        return ""
+
+    def _via(self, name: str) -> str:
+        node = self._facts.node(name)
+        return internal_ip(node, self._family) if node is not None else ""
 
     def next_hops(self) -> tuple[tuple[NextHop, ...], set[str]]:
         """Next hops sorted by node name, within the bounds, and notes on what was cut off."""
@@ -260,25 +296,14 @@ class _HopTable:
         room = MAX_LISTED
         for name in sorted(names[:MAX_NEXT_HOPS]):
             hop = self._hops[name]
-            via = _via(self._facts.node(name), self._family)
-            if not via:
-                notes.add(f"node {name} has no InternalIP of IPv{self._family}: it cannot be a next hop")
             backends, draining = _listed(hop.backends), _listed(hop.draining - hop.backends)
             if len(backends) + len(draining) > room:
                 notes.add(f"only the first {MAX_LISTED} backends are listed; weights count all of them")
                 backends, draining = backends[:room], draining[: max(0, room - len(backends))]
             room -= len(backends) + len(draining)
             weight = min(len(hop.pods), MAX_WEIGHT)
-            found.append(NextHop(node=name, via=via, weight=weight, backends=backends, draining=draining))
+            found.append(NextHop(node=name, via=hop.via, weight=weight, backends=backends, draining=draining))
         return tuple(found), notes
-
-
-def _via(node: NodeFact | None, family: Family) -> str:
-    for address in node.addresses if node is not None else ():
-        found = parse(address)
-        if found is not None and found.family == family:
-            return found.text
-    return ""
 
 
 def _listed(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:

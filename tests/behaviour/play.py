@@ -260,6 +260,19 @@ def forwards(address: str, **values: Any) -> Look:
     return look
 
 
+def serves(address: str, port: int | None = None, **values: Any) -> Look:
+    """Every port of the address (or the one with this number) has these values in the published path set."""
+
+    def look(moment: Moment) -> None:
+        path_set = moment.path_set(address)
+        found = [one for one in path_set.frontends if port in (None, one.port)] if path_set is not None else []
+        assert found, f"no such port of {address}"
+        for frontend in found:
+            assert {key: getattr(frontend, key) for key in values} == values
+
+    return look
+
+
 def hops(name: str, address: str, **nodes: Mapping[str, Any] | None) -> Object:
     """The Service's path set (keywords are node names, ``_`` for ``-``): subset match."""
     return _service(name, path_set={address: {node.replace("_", "-"): shown for node, shown in nodes.items()}})

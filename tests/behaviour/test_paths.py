@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ledgerlb.core.paths.pathset import LocalBackends
 from tests.behaviour.play import (
     Case,
     Moment,
@@ -15,6 +16,7 @@ from tests.behaviour.play import (
     play,
     ready,
     says,
+    serves,
     table,
 )
 from tests.behaviour.world import world
@@ -190,6 +192,27 @@ PORTS = [
         world(service("a/s", ports=[port(80, target="web", name="http")]), slice_of("a/s", endpoint("10.1.0.1")), slice_of("a/s", endpoint("10.1.0.2"), number=2, ports=offered(("http", "TCP", 9090)))),
         set_to(n1=hop("10.1.0.1:8080", "10.1.0.2:9090")),
     ),
+    case(
+        "each-port-has-the-backends-of-its-own-number-on-each-pod",
+        world(
+            with_ports(port(80, target="web", name="http"), port(443, target="tls", name="https")),
+            slice_of("a/s", endpoint("10.1.0.1"), ports=offered(("http", "TCP", 8080), ("https", "TCP", 8443))),
+            slice_of("a/s", endpoint("10.1.0.2"), number=2, ports=offered(("http", "TCP", 9090))),
+        ),
+        serves(VIP, 80, local=(LocalBackends(node="n1", backends=("10.1.0.1:8080", "10.1.0.2:9090")),)),
+        serves(VIP, 443, local=(LocalBackends(node="n1", backends=("10.1.0.1:8443",)),)),
+        set_to(n1=hop("10.1.0.1:8080", "10.1.0.1:8443", "10.1.0.2:9090", weight=2)),
+    ),
+    case(
+        "what-drains-for-one-port-may-be-the-only-backend-of-another",
+        world(
+            with_ports(port(80, name="http"), port(443, name="https")),
+            slice_of("a/s", endpoint("10.1.0.1"), ports=offered(("http", "TCP", 8080))),
+            slice_of("a/s", endpoint("10.1.0.2", ready=False, serving=True, terminating=True), number=2, ports=offered(("http", "TCP", 8080), ("https", "TCP", 8443))),
+        ),
+        serves(VIP, 80, local=(LocalBackends(node="n1", backends=("10.1.0.1:8080",), draining=("10.1.0.2:8080",)),)),
+        serves(VIP, 443, local=(LocalBackends(node="n1", backends=("10.1.0.2:8443",)),)),
+    ),
     case("tcp-udp-and-sctp-in-one-service", world(with_ports(port(53, "TCP"), port(53, "UDP"), port(99, "SCTP"))), frontends(("SCTP", 99), ("TCP", 53), ("UDP", 53))),
     case(
         "sctp-stays-sctp",
@@ -230,24 +253,24 @@ POLICIES = [
             f"next-hops-are-nodes-with-local-backends-whatever-the-policy-{policy.lower()}",
             world(N2, N3, service("a/s", externalTrafficPolicy=policy), slice_of("a/s", endpoint("10.1.0.1"), endpoint("10.2.0.1", "n2"))),
             set_to(n1=hop("10.1.0.1:8080"), n2=hop("10.2.0.1:8080")),
-            forwards(VIP, external_traffic_policy=policy),
+            serves(VIP, external_traffic_policy=policy),
         )
         for policy in ("Local", "Cluster")
     ),
-    case("without-source-ranges-everybody-is-admitted", world(S), forwards(VIP, source_ranges=None)),
-    case("source-ranges-are-for-the-data-path-to-enforce", world(service("a/s", loadBalancerSourceRanges=["10.0.0.0/8", "203.0.113.0/24"])), forwards(VIP, source_ranges=("10.0.0.0/8", "203.0.113.0/24")), ready("a/s", VIP)),
-    case("the-legacy-annotation-counts-where-the-field-is-empty", world(service("a/s", {LEGACY: "10.0.0.0/8, 203.0.113.0/24"})), forwards(VIP, source_ranges=("10.0.0.0/8", "203.0.113.0/24"))),
-    case("the-field-goes-before-the-legacy-annotation", world(service("a/s", {LEGACY: "10.0.0.0/8"}, loadBalancerSourceRanges=["203.0.113.0/24"])), forwards(VIP, source_ranges=("203.0.113.0/24",))),
+    case("without-source-ranges-everybody-is-admitted", world(S), serves(VIP, source_ranges=None)),
+    case("source-ranges-are-for-the-data-path-to-enforce", world(service("a/s", loadBalancerSourceRanges=["10.0.0.0/8", "203.0.113.0/24"])), serves(VIP, source_ranges=("10.0.0.0/8", "203.0.113.0/24")), ready("a/s", VIP)),
+    case("the-legacy-annotation-counts-where-the-field-is-empty", world(service("a/s", {LEGACY: "10.0.0.0/8, 203.0.113.0/24"})), serves(VIP, source_ranges=("10.0.0.0/8", "203.0.113.0/24"))),
+    case("the-field-goes-before-the-legacy-annotation", world(service("a/s", {LEGACY: "10.0.0.0/8"}, loadBalancerSourceRanges=["203.0.113.0/24"])), serves(VIP, source_ranges=("203.0.113.0/24",))),
     *(
         case(
             f"an-invalid-source-range-admits-no-client-and-says-so-{name}",
             world(service("a/s", annotations, **spec)),
             ready("a/s", VIP, reason="InvalidSourceRange"),
             says("a/s", f"{field}: 'nonsense'"),
-            forwards(VIP, source_ranges=()),
+            serves(VIP, source_ranges=()),
             apply(service("a/s")),
             ready("a/s", VIP),
-            forwards(VIP, source_ranges=None),
+            serves(VIP, source_ranges=None),
         )
         for name, annotations, spec, field in (
             ("of-the-field", None, {"loadBalancerSourceRanges": ["10.0.0.0/8", "nonsense"]}, "spec.loadBalancerSourceRanges"),
@@ -255,16 +278,31 @@ POLICIES = [
             ("of-the-field-beside-the-annotation", {LEGACY: "10.0.0.0/8"}, {"loadBalancerSourceRanges": ["nonsense"]}, "spec.loadBalancerSourceRanges"),
         )
     ),
-    case("an-address-without-a-length-is-an-invalid-source-range", world(service("a/s", loadBalancerSourceRanges=["10.0.0.1"])), ready("a/s", VIP, reason="InvalidSourceRange"), forwards(VIP, source_ranges=())),
+    case("an-address-without-a-length-is-an-invalid-source-range", world(service("a/s", loadBalancerSourceRanges=["10.0.0.1"])), ready("a/s", VIP, reason="InvalidSourceRange"), serves(VIP, source_ranges=())),
     case(
         "source-ranges-of-one-family-admit-no-client-of-the-other",
         world(dual("a/s", "RequireDualStack", loadBalancerSourceRanges=["10.0.0.0/8"]), default=nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)),
-        forwards(VIP, source_ranges=("10.0.0.0/8",)),
-        forwards("2001:db8::2", source_ranges=()),
+        serves(VIP, source_ranges=("10.0.0.0/8",)),
+        serves("2001:db8::2", source_ranges=()),
     ),
-    case("host-bits-of-a-source-range-are-cleared", world(service("a/s", loadBalancerSourceRanges=["10.1.2.3/8"])), forwards(VIP, source_ranges=("10.0.0.0/8",))),
-    case("client-ip-affinity-is-passed-on-with-its-timeout", world(service("a/s", sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})), forwards(VIP, affinity=True, affinity_timeout=60)),
-    case("without-affinity-there-is-none", world(S), forwards(VIP, affinity=False)),
+    case(
+        "services-that-share-an-address-keep-their-own-source-ranges-affinity-and-policy",
+        world(
+            service("a/s", {SHARING: "k"}, loadBalancerSourceRanges=["10.0.0.0/8"], sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}}),
+            service("a/t", {SHARING: "k"}, port=443, loadBalancerSourceRanges=["192.0.2.0/24"]),
+        ),
+        serves(VIP, 80, source_ranges=("10.0.0.0/8",), affinity=True, affinity_timeout=60),
+        serves(VIP, 443, source_ranges=("192.0.2.0/24",), affinity=False),
+    ),
+    case(
+        "a-neighbour-with-an-invalid-source-range-closes-its-own-ports-only",
+        world(service("a/s", {SHARING: "k"}), service("a/t", {SHARING: "k"}, port=443, loadBalancerSourceRanges=["nonsense"])),
+        serves(VIP, 80, source_ranges=None),
+        serves(VIP, 443, source_ranges=()),
+    ),
+    case("host-bits-of-a-source-range-are-cleared", world(service("a/s", loadBalancerSourceRanges=["10.1.2.3/8"])), serves(VIP, source_ranges=("10.0.0.0/8",))),
+    case("client-ip-affinity-is-passed-on-with-its-timeout", world(service("a/s", sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})), serves(VIP, affinity=True, affinity_timeout=60)),
+    case("without-affinity-there-is-none", world(S), serves(VIP, affinity=False)),
     case("a-traffic-distribution-hint-changes-nothing", world(service("a/s", trafficDistribution="PreferClose"), slice_of("a/s", endpoint("10.1.0.1"))), set_to(n1=hop("10.1.0.1:8080"))),
     case("node-ports-are-not-needed", world(service("a/s", allocateLoadBalancerNodePorts=False), slice_of("a/s", endpoint("10.1.0.1"))), ready("a/s", VIP), set_to(n1=hop("10.1.0.1:8080"))),
     case("a-released-address-is-withdrawn", world(S, slice_of("a/s", endpoint("10.1.0.1"))), {"agents": "silent"}, delete("Service", "a/s"), forwards(VIP, withdraw=True, next_hops=())),

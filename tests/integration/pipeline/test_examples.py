@@ -26,6 +26,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.memory.mirror import mirrored_slices
 from ledgerlb.kube.normalise.dispatch import fact_of
+from ledgerlb.runtime.logview import path_set_as_json
 from ledgerlb.simulator.scenario import Apply, Expect, load_scenario
 from tests.support import kube_objects as kube
 from tests.support.containers import KafkaBroker, KubeApiServer
@@ -245,9 +246,7 @@ def shows(standing: Standing, name: str, wanted: Mapping[str, Any]) -> bool:
     published = standing.log.path_sets() if "path_set" in wanted else {}
     for address, nodes in wanted.get("path_set", {}).items():
         assert address in published, f"no path set for {address}"
-        hops = {
-            hop.node: {"weight": hop.weight, "backends": list(hop.backends)} for hop in published[address].next_hops
-        }
+        hops = path_set_as_json(published[address])
         assert hops.keys() == nodes.keys()
         assert all(hops[node].items() >= hop.items() for node, hop in nodes.items()), hops
     return True

@@ -118,7 +118,8 @@ def decided_in_the_ledger(log: LogView) -> None:
 def forwarded(log: LogView) -> None:
     scene.wait_programmed(log, [ADDRESS])
     path_set = log.path_sets()[ADDRESS]
-    hops = {hop.node: (hop.via, hop.weight, hop.backends) for hop in path_set.next_hops}
+    local = path_set.local()
+    hops = {hop.node: (hop.via, hop.weight, local[hop.node].backends) for hop in path_set.next_hops}
     assert hops == {
         "node-1": ("10.10.0.1", 1, ("10.20.1.1:8080",)),
         "node-2": ("10.10.0.2", 2, ("10.20.2.1:8080", "10.20.2.2:8080")),

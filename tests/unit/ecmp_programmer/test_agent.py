@@ -8,7 +8,7 @@ import pytest
 
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.paths.agents import AgentTable
-from ledgerlb.core.paths.pathset import NextHop, PathSet, decode_report
+from ledgerlb.core.paths.pathset import Frontend, NextHop, PathSet, decode_report
 from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.backends.record import RecordBackend
 from ledgerlb.eventlog.port import NewRecord
@@ -17,6 +17,7 @@ from tests.unit.ecmp_programmer.pipeline import Clock, FakeBackend, Pipeline
 
 ADDRESS = "192.168.102.2"
 OTHER = "192.168.102.3"
+CLOSED = Frontend(service="a/s", protocol="TCP", port=80, source_ranges=())
 
 
 def path_set(address: str = ADDRESS, **more: object) -> PathSet:
@@ -77,10 +78,10 @@ async def test_each_change_is_reported_once_and_only_its_address_is_touched() ->
 async def test_a_batch_is_programmed_as_it_stands_at_its_end() -> None:
     lab = Lab()
     await lab.pipeline.turn()
-    await lab.pipeline.publish(path_set(), path_set(affinity=True), path_set(OTHER))
+    await lab.pipeline.publish(path_set(), path_set(frontends=(CLOSED,)), path_set(OTHER))
     await lab.pipeline.turn()
     assert lab.states() == [(ADDRESS, "programmed"), (OTHER, "programmed")]
-    assert lab.backend.there[ADDRESS].affinity
+    assert lab.backend.there[ADDRESS].admits_nobody
 
 
 async def test_a_new_allocation_of_an_address_is_reported_anew() -> None:
@@ -266,7 +267,7 @@ async def test_reports_of_other_agents_are_not_its_own() -> None:
 async def test_the_record_back_end_reports_what_a_machine_would_have() -> None:
     backend = RecordBackend()
     outcomes = await backend.reconcile(
-        {ADDRESS: path_set(), OTHER: release(OTHER), "192.168.102.4": path_set("192.168.102.4", source_ranges=())}
+        {ADDRESS: path_set(), OTHER: release(OTHER), "192.168.102.4": path_set("192.168.102.4", frontends=(CLOSED,))}
     )
     assert [(outcome.state, dict(outcome.weights)) for outcome in outcomes.values()] == [
         ("programmed", {"n1": 2}), ("withdrawn", {}), ("programmed", {}),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ledgerlb.core.paths.pathset import NextHop, PathSet
+from ledgerlb.core.paths.pathset import Frontend, NextHop, PathSet
 from ledgerlb.ecmp_programmer.backends.fabric_program import FabricProgram, Place
 from ledgerlb.ecmp_programmer.backends.fabric_state import FabricState
 from ledgerlb.ecmp_programmer.netlink import wire
@@ -91,6 +91,8 @@ async def test_a_kernel_with_small_weights_is_found_out_and_remembered() -> None
 
 async def test_an_address_that_admits_nobody_has_no_route(kernel: ListKernel) -> None:
     program = program_on(kernel)
-    closed = path_set(n1=1).model_copy(update={"source_ranges": ()})
+    closed = path_set(n1=1).model_copy(
+        update={"frontends": (Frontend(service="a/b", protocol="TCP", port=80, source_ranges=()),)}
+    )
     outcomes = await program.program({ADDRESS: closed})
     assert (outcomes[ADDRESS].state, kernel.told) == ("programmed", [])

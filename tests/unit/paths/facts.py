@@ -20,7 +20,7 @@ from ledgerlb.core.cluster.facts import (
     key_of,
 )
 from ledgerlb.core.cluster.view import ClusterView
-from ledgerlb.core.paths.pathset import NextHop, PathSet
+from ledgerlb.core.paths.pathset import LocalBackends, PathSet
 from ledgerlb.core.paths.plan import plan
 
 ADDRESS = "192.168.102.2"
@@ -113,8 +113,22 @@ def planned(*facts: AnyFact, holds: list[Hold] | None = None, address: str = ADD
     return path_set
 
 
-def hops(path_set: PathSet) -> dict[str, NextHop]:
-    return {hop.node: hop for hop in path_set.next_hops}
+@dataclass(frozen=True)
+class Hop:
+    """A next hop with the backends of all ports on its node."""
+
+    via: str
+    weight: int
+    backends: tuple[str, ...]
+    draining: tuple[str, ...]
+
+
+def hops(path_set: PathSet) -> dict[str, Hop]:
+    local = {hop.node: LocalBackends(node=hop.node) for hop in path_set.next_hops} | path_set.local()
+    return {
+        hop.node: Hop(hop.via, hop.weight, local[hop.node].backends, local[hop.node].draining)
+        for hop in path_set.next_hops
+    }
 
 
 def weights(path_set: PathSet) -> dict[str, int]:

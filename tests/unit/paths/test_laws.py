@@ -19,7 +19,7 @@ from ledgerlb.core.paths.backend_facts import touched_by
 from ledgerlb.core.paths.pathset import encode_path_set
 from ledgerlb.core.paths.plan import plan, plan_from
 from tests.builders.facts import endpoint, endpoint_slice, service
-from tests.unit.paths.facts import ADDRESS, Hold, Ledger, multi, nad, node, raw_endpoints, view, vn
+from tests.unit.paths.facts import ADDRESS, Hold, Ledger, hops, multi, nad, node, raw_endpoints, view, vn
 
 NODE_NAMES = ["n1", "n2", "n3", ""]
 EXTERNAL = "contrail/external"
@@ -155,7 +155,7 @@ def test_the_weights_add_up_to_the_distinct_ready_pods_on_eligible_nodes(
     assert path_set is not None
     expected = sum(1 for home, ready in homes.values() if ready and home not in excluded)
     assert sum(hop.weight for hop in path_set.next_hops) == expected
-    assert all(hop.weight == len(hop.backends) for hop in path_set.next_hops)
+    assert all(hop.weight == len(hop.backends) for hop in hops(path_set).values())
 
 
 @given(
@@ -187,7 +187,7 @@ def test_an_address_on_two_unconnected_networks_never_crosses(
         homes = [home for at, network, home in owners if (at, network) == (number, "my-lb/one")]
         if len(homes) == 1:  # two owners on one network are told, not guessed
             expected.add((homes[0], f"172.16.{number}.0:8080"))
-    assert {(hop.node, backend) for hop in path_set.next_hops for backend in hop.backends} == expected
+    assert {(node, backend) for node, hop in hops(path_set).items() for backend in hop.backends} == expected
     for number in {number for number in listed if any(at == number for at, *_ in owners)}:
         if not any(backend == f"172.16.{number}.0:8080" for _, backend in expected):
             assert any(f"172.16.{number}.0" in note and "my-lb/" in note for note in path_set.notes)

@@ -18,8 +18,8 @@ def test_nobody_holds_the_address_so_there_is_no_path_set() -> None:
 def test_an_address_without_any_endpoint_still_has_a_path_set() -> None:
     path_set = planned(service())
     assert path_set.next_hops == ()
-    assert (path_set.allocation, path_set.withdraw, path_set.source_ranges) == ("contrail/external#1", False, None)
-    assert [f.port for f in path_set.frontends] == [80]
+    assert (path_set.allocation, path_set.withdraw) == ("contrail/external#1", False)
+    assert [(f.port, f.source_ranges) for f in path_set.frontends] == [(80, None)]
 
 
 def test_a_holder_that_is_not_there_gets_nothing_forwarded() -> None:
@@ -93,7 +93,8 @@ def test_an_unsupported_protocol_is_left_out_and_named() -> None:
     ],
 )
 def test_source_ranges_are_those_of_the_family(ranges: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
-    assert planned(service(source_ranges=ranges)).source_ranges == expected
+    (frontend,) = planned(service(source_ranges=ranges)).frontends
+    assert frontend.source_ranges == expected
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_source_ranges_are_those_of_the_family(ranges: tuple[str, ...], expected
 )
 def test_one_invalid_source_range_admits_nobody_and_says_so(bad: str) -> None:
     path_set = planned(service(source_ranges=("10.0.0.0/8", bad)))
-    assert path_set.source_ranges == ()
+    assert path_set.admits_nobody
     assert path_set.notes[0].startswith("InvalidSourceRange: Service shop/web")
 
 
@@ -110,39 +111,41 @@ def test_nobody_admitted_is_not_lost_in_the_bytes() -> None:
     assert b'"source_ranges":[]' in closed
 
 
-def test_sharers_admit_only_whom_every_one_of_them_admits() -> None:
+def test_each_sharer_admits_its_own_clients() -> None:
     holds = [Hold(service="shop/web"), Hold(service="shop/api", seq=2)]
     wide = service("shop/web", source_ranges=("10.0.0.0/8", "192.0.2.0/24"))
-    assert planned(
-        wide, service("shop/api", source_ranges=("10.5.0.0/16", "198.51.100.0/24")), holds=holds
-    ).source_ranges == ("10.5.0.0/16",)
-    assert planned(wide, service("shop/api"), holds=holds).source_ranges == ("10.0.0.0/8", "192.0.2.0/24")
+    path_set = planned(wide, service("shop/api", source_ranges=("office",)), holds=holds)
+    assert {f.service: f.source_ranges for f in path_set.frontends} == {
+        "shop/api": (),
+        "shop/web": ("10.0.0.0/8", "192.0.2.0/24"),
+    }
+    assert not path_set.admits_nobody
 
 
 def test_affinity_and_traffic_policy_are_passed_on() -> None:
-    path_set = planned(
+    (found,) = planned(
         service(session_affinity="ClientIP", session_affinity_timeout=10800, external_traffic_policy="Local")
-    )
-    assert (path_set.affinity, path_set.affinity_timeout, path_set.external_traffic_policy) == (True, 10800, "Local")
-    assert planned(service()).external_traffic_policy == "Cluster"
+    ).frontends
+    assert (found.affinity, found.affinity_timeout, found.external_traffic_policy) == (True, 10800, "Local")
+    assert planned(service()).frontends[0].external_traffic_policy == "Cluster"
 
 
 def test_the_bounds_keep_the_nodes_with_most_backends_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledgerlb.core.paths.plan.MAX_NEXT_HOPS", 2)
-    monkeypatch.setattr("ledgerlb.core.paths.plan.MAX_LISTED", 2)
+    monkeypatch.setattr("ledgerlb.core.paths.table.MAX_NEXT_HOPS", 2)
+    monkeypatch.setattr("ledgerlb.core.paths.table.MAX_LISTED", 2)
     path_set = planned(
         *NODES,
         service(),
         endpoint_slice("web-1", *(endpoint(f"10.1.{n}.{k}", f"n{n}") for n in (1, 2, 3) for k in range(n))),
     )
     assert weights(path_set) == {"n2": 2, "n3": 3}
-    assert sum(len(hop.backends) for hop in path_set.next_hops) == 2
+    assert sum(len(hop.backends) for hop in hops(path_set).values()) == 2
     assert any("3 nodes have backends" in note for note in path_set.notes)
     assert any("only the first 2 backends are listed" in note for note in path_set.notes)
 
 
 def test_a_weight_never_exceeds_what_a_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledgerlb.core.paths.plan.MAX_WEIGHT", 3)
+    monkeypatch.setattr("ledgerlb.core.paths.table.MAX_WEIGHT", 3)
     path_set = planned(*NODES, service(), endpoint_slice("web-1", *(endpoint(f"10.1.1.{k}", "n1") for k in range(5))))
     assert weights(path_set) == {"n1": 3}
 

@@ -46,7 +46,7 @@ def forwarding(facts: TrackedLookups, service: ServiceFact, family: Family, exte
     """Return what forwards for one family of the Service, as seen from the external network."""
     wanted = _frontends(service)
     found = backends_of(facts, service, family, external).found
-    alive = [backend for backend in found if backend.state != "out" and backend.ports]
+    alive = [backend for backend in found if backend.state != "out" and backend.targets]
     # Where nothing is ready, a backend on its way out is better than none.
     serving = [backend for backend in alive if backend.state == "ready"] or alive
     offers = _offers(facts, service, wanted, family) if serving else {}

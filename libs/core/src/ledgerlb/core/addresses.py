@@ -120,6 +120,13 @@ def parse(text: str) -> Address | None:
     return Address(family_of(text), value, to_text(value, family_of(text)))
 
 
+def address_order(address: str) -> tuple[int, int]:
+    """Sort key of a canonical address: IPv4 first, then by number."""
+    number = parse(address)
+    assert number is not None, f"{address} was to be canonical"
+    return number.family, number.value
+
+
 def is_address(text: str) -> bool:
     """Return whether the text spells an address."""
     return parse(text) is not None
@@ -213,20 +220,6 @@ def source_ranges(texts: Iterable[str]) -> SourceRanges:
         else:
             found[cidr.text] = cidr
     return SourceRanges(() if invalid else _sorted(found.values()), tuple(invalid))
-
-
-def common(left: Iterable[Cidr], right: Iterable[Cidr]) -> tuple[Cidr, ...]:
-    """Return what both sets of prefixes cover, sorted: of each overlapping pair the narrower prefix, since two
-    prefixes are either nested or disjoint.
-    """
-    theirs = tuple(right)
-    found: dict[str, Cidr] = {}
-    for one in left:
-        for other in theirs:
-            if one.family == other.family and one.low <= other.high and other.low <= one.high:
-                narrower = one if one.length >= other.length else other
-                found[narrower.text] = narrower
-    return _sorted(found.values())
 
 
 def _sorted(found: Iterable[Cidr]) -> tuple[Cidr, ...]:

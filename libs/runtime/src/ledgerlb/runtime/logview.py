@@ -18,7 +18,7 @@ from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.fold import Accepted, Holding
 from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
-from ledgerlb.core.paths.pathset import PathSet
+from ledgerlb.core.paths.pathset import LocalBackends, PathSet
 from ledgerlb.core.paths.plan import owners_elsewhere
 from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
@@ -59,12 +59,14 @@ class ServiceLine:
 
 
 def path_set_as_json(path_set: PathSet) -> dict[str, dict[str, Any]]:
-    """Return the next hops by node."""
+    """Return the next hops by node, each with the backends of all ports."""
     shown: dict[str, dict[str, Any]] = {}
+    local = path_set.local()
     for hop in path_set.next_hops:
-        node: dict[str, Any] = {"weight": hop.weight, "backends": list(hop.backends)}
-        if hop.draining:
-            node["draining"] = list(hop.draining)
+        here = local.get(hop.node, LocalBackends(node=hop.node))
+        node: dict[str, Any] = {"weight": hop.weight, "backends": list(here.backends)}
+        if here.draining:
+            node["draining"] = list(here.draining)
         shown[hop.node] = node
     return shown
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
-from ledgerlb.core.addresses import Family, parse
+from ledgerlb.core.addresses import Family, address_order, parse
 from ledgerlb.core.cluster.facts import Endpoint, EndpointPort, ServiceFact, ServicePort
 from ledgerlb.core.cluster.reachability import PRIMARY, Interface, Joint, Unreachable, resolve
 from ledgerlb.core.cluster.services import SUPPORTED_PROTOCOLS
@@ -29,19 +29,27 @@ _CONTROLLER: Final = "endpointslice-controller.k8s.io"
 """Who manages the EndpointSlices that Kubernetes makes from a Service's selector."""
 
 
+class Target(NamedTuple):
+    """A port of the Service, and the number under which the backend serves it."""
+
+    protocol: str
+    port: int
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One pod (or bare address) behind a Service.
 
     ``pod`` is its identity for counting: ``namespace/name`` of the Pod, or the address where no Pod is known.
-    ``node`` is empty where no fact names it. ``ports`` are target port numbers, sorted. ``network`` is that of the
-    interface with the address: ``namespace/name``, or ``PRIMARY``.
+    ``node`` is empty where no fact names it. ``targets`` are sorted. ``network`` is that of the interface with the
+    address: ``namespace/name``, or ``PRIMARY``.
     """
 
     pod: str
     node: str
     address: str
-    ports: tuple[int, ...]
+    targets: tuple[Target, ...]
     state: State
     network: str = PRIMARY
 
@@ -69,7 +77,7 @@ class Backends(NamedTuple):
 class _Sighting:
     endpoint: Endpoint
     placement: Placement
-    ports: frozenset[int]
+    targets: frozenset[Target]
 
 
 def backends_of(facts: Lookups, service: ServiceFact, family: Family, external: str) -> Backends:
@@ -100,7 +108,8 @@ def backends_of(facts: Lookups, service: ServiceFact, family: Family, external: 
             unreachable.update([placement.message] if _state([endpoint]) != "out" else [])
             continue
         placement = _on_host_network(facts, placement, address.text)
-        sighting = _Sighting(endpoint, placement, frozenset(number for _, number in matches))
+        targets = frozenset(Target(port.protocol, port.port, number) for port, number in matches)
+        sighting = _Sighting(endpoint, placement, targets)
         seen.setdefault(address.text, []).append(sighting)
     if seen:
         notes.update(
@@ -221,7 +230,7 @@ def _merged(address: str, sightings: Sequence[_Sighting]) -> Iterator[Backend]:
             pod=pod,
             node=nodes[0] if nodes else "",
             address=address,
-            ports=tuple(sorted({number for s in own for number in s.ports})),
+            targets=tuple(sorted({target for s in own for target in s.targets})),
             state=_state([s.endpoint for s in own]),
             network=min(s.placement.network for s in own),
         )
@@ -231,10 +240,3 @@ def _state(endpoints: Sequence[Endpoint]) -> State:
     if any(endpoint.ready for endpoint in endpoints):
         return "ready"
     return "draining" if any(endpoint.terminating and endpoint.serving for endpoint in endpoints) else "out"
-
-
-def address_order(address: str) -> tuple[int, int]:
-    """Sort key of a canonical address: IPv4 first, then by number."""
-    number = parse(address)
-    assert number is not None, f"{address} was to be canonical"
-    return number.family, number.value

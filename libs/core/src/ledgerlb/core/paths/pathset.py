@@ -7,13 +7,24 @@ tombstone once it is released. ``ledgerlb.reports.v1`` (compacted): key ``<addre
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import from_json
 
-from ledgerlb.core.addresses import Family, family_of, is_canonical
+from ledgerlb.core.addresses import Family, address_order, cidr_of, family_of, is_canonical
 from ledgerlb.core.errors import UndecodableRecord
+from ledgerlb.core.paths.upcast import VERSION, UnknownVersion, bring_up_to_date
 
 
 class _Frozen(BaseModel):
@@ -37,25 +48,67 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+def _is_backend(backend: str) -> str:
+    address, port = split_backend(backend)
+    if not is_canonical(address) or join_backend(address, port) != backend or port not in _PORTS:
+        raise ValueError("is not ip:port in canonical form")
+    return backend
+
+
+def _is_prefix(text: str) -> str:
+    if cidr_of(text).text != text:
+        raise ValueError("is not a prefix in canonical form")
+    return text
+
+
+_PORTS: Final = range(1, 65536)
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+BackendText = Annotated[str, AfterValidator(_is_backend)]
+"""``ip:port``, IPv6 in brackets."""
+Prefix = Annotated[str, AfterValidator(_is_prefix)]
+"""A prefix in canonical form. Agents pass it on to the kernel's tools."""
+
+
 class NextHop(_Frozen):
     """One node: ``via`` is its InternalIP of the address's family (empty in records of older versions, where it had
-    none), ``weight`` = its ready local backends (pods counted once, however many ports), ``backends`` ``ip:port``
-    (IPv6 in brackets) that take new flows, ``draining`` those that keep their flows only.
+    none), ``weight`` = its local pods that take new flows (counted once, however many ports).
     """
 
     node: str
     via: str = ""
     weight: Count
-    backends: tuple[str, ...] = ()
-    draining: tuple[str, ...] = ()
+
+
+class LocalBackends(_Frozen):
+    """The backends of one port on one node, as ``ip:port`` (IPv6 in brackets), in order of address and port.
+
+    ``backends`` take new flows, ``draining`` only keep those that they have.
+    """
+
+    node: str
+    backends: tuple[BackendText, ...] = ()
+    draining: tuple[BackendText, ...] = ()
 
 
 class Frontend(_Frozen):
-    """One port of one Service on the address."""
+    """One port of one Service on the address, and what applies to it alone.
+
+    ``local`` is sorted by node. ``source_ranges`` None admits every client, and an empty tuple admits none. With
+    ``affinity`` the flows of one client address go to one backend of a node.
+    """
 
     service: str
-    protocol: str
-    port: Count
+    protocol: Literal["TCP", "UDP", "SCTP"]
+    port: PortNumber
+    source_ranges: tuple[Prefix, ...] | None = None
+    affinity: bool = False
+    affinity_timeout: Count = 0
+    external_traffic_policy: str = "Cluster"
+    local: tuple[LocalBackends, ...] = ()
+
+    def on(self, node: str) -> LocalBackends:
+        """Return the port's backends on a node."""
+        return next((found for found in self.local if found.node == node), LocalBackends(node=node))
 
 
 class Unserved(_Frozen):
@@ -69,23 +122,19 @@ class Unserved(_Frozen):
 class PathSet(_Frozen):
     """How one external address is reached.
 
-    ``allocation`` names the ledger entry (``network#seq``) that gave the address to its first holder; ``sharers`` name
-    those that gave it to the others, in order of network and number. ``withdraw``: the agent forwards nothing any more
-    and reports ``withdrawn`` with ``release``, which names the entry that began the release (``network#seq``). Next
-    hops are sorted by node name. ``source_ranges`` None admits every client, and an empty tuple admits none.
+    ``next_hops`` (sorted by node name) are for the fabric, which sees addresses only; ``frontends`` (sorted by Service,
+    protocol and port) are for the nodes. ``allocation`` names the ledger entry (``network#seq``) that gave the address
+    to its first holder; ``sharers`` name those that gave it to the others, in order of network and number.
+    ``withdraw``: the agent forwards nothing any more and reports ``withdrawn`` with ``release``, which names the entry
+    that began the release (``network#seq``).
     """
 
-    v: int = 1
     address: str
     family: Family
     network: str
     services: tuple[str, ...] = ()
     frontends: tuple[Frontend, ...] = ()
     next_hops: tuple[NextHop, ...] = ()
-    source_ranges: tuple[str, ...] | None = None
-    affinity: bool = False
-    affinity_timeout: Count = 0
-    external_traffic_policy: str = "Cluster"
     allocation: str = ""
     sharers: tuple[str, ...] = ()
     withdraw: bool = False
@@ -94,6 +143,47 @@ class PathSet(_Frozen):
     """The Services of the address that have backends and none that can be programmed, by name."""
     notes: tuple[str, ...] = ()
     """What could not be programmed and why, for people (``10.0.0.9 is not reachable from …``)."""
+
+    @property
+    def admits_nobody(self) -> bool:
+        """Whether the source ranges of every port are empty."""
+        return bool(self.frontends) and all(frontend.source_ranges == () for frontend in self.frontends)
+
+    def local(self) -> dict[str, LocalBackends]:
+        """Return the backends of all ports by node; one that drains for one port may take new flows for another."""
+        backends: dict[str, set[str]] = {}
+        draining: dict[str, set[str]] = {}
+        for frontend in self.frontends:
+            for found in frontend.local:
+                backends.setdefault(found.node, set()).update(found.backends)
+                draining.setdefault(found.node, set()).update(found.draining)
+        return {
+            node: LocalBackends(
+                node=node, backends=in_order(backends[node]), draining=in_order(draining[node] - backends[node])
+            )
+            for node in sorted(backends)
+        }
+
+
+def in_order(backends: Iterable[str]) -> tuple[str, ...]:
+    """Return ``ip:port`` texts in order of address and port."""
+    return tuple(sorted(backends, key=_backend_order))
+
+
+def _backend_order(backend: str) -> tuple[tuple[int, int], int]:
+    address, port = split_backend(backend)
+    return address_order(address), port
+
+
+def split_backend(backend: str) -> tuple[str, int]:
+    """Return address and port of ``ip:port`` or ``[ip]:port``. Raises ValueError where it is neither."""
+    address, _, port = backend.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
+def join_backend(address: str, port: int) -> str:
+    """Return ``ip:port``, with an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class Report(_Frozen):
@@ -169,17 +259,21 @@ def _first_of(error: ValidationError) -> tuple[str, str]:
 
 def encode_path_set(path_set: PathSet) -> bytes:
     """Canonical JSON bytes: equal path sets have equal bytes."""
-    return path_set.model_dump_json(exclude_defaults=True).encode()
+    return b'{"v":%d,' % VERSION + path_set.model_dump_json(exclude_defaults=True).encode()[1:]
 
 
 def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
-    """Decode one record, None for a tombstone; raises UndecodableRecord."""
+    """Decode one record of any version, None for a tombstone; raises UndecodableRecord."""
     if not value:
         return None
     try:
-        path_set = PathSet.model_validate_json(value)
+        path_set = PathSet.model_validate(bring_up_to_date(from_json(value)))
+    except UnknownVersion as error:
+        raise UndecodableRecord(f"path set {key!r}", "v", str(error), "upgrade this reader") from error
     except ValidationError as error:
         raise UndecodableRecord(f"path set {key!r}", *_first_of(error), "the planner must write it again") from error
+    except ValueError as error:
+        raise UndecodableRecord(f"path set {key!r}", "value", str(error), "the planner must write it again") from error
     if path_set.address != key:
         raise UndecodableRecord(
             f"path set {key!r}", "address", f"names {path_set.address}", "the planner must write it again"

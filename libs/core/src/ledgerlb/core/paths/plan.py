@@ -1,30 +1,26 @@
 """The planner: how one external address is reached, from the ledger (who holds it) and the cluster (who answers).
 
 ``plan`` is pure, and its answer depends on what the facts say and never on the order in which they came, so equal
-inputs give equal bytes. Bounds: ``MAX_NEXT_HOPS`` nodes a path set (those with most backends, then by name),
-``MAX_WEIGHT`` a node, ``MAX_LISTED`` backends written out (weights stay exact past it), ``MAX_NOTES`` notes.
+inputs give equal bytes. Bounds: those of ``paths.table``, and ``MAX_NOTES`` notes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from ledgerlb.core.addresses import Cidr, Family, common, source_ranges
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.cluster.facts import ServiceFact
-from ledgerlb.core.cluster.nodes import internal_ip
-from ledgerlb.core.cluster.services import SUPPORTED_PROTOCOLS, source_ranges_problem
+from ledgerlb.core.cluster.services import SUPPORTED_PROTOCOLS
 from ledgerlb.core.paths.backend_facts import BackendFacts, Lookups
-from ledgerlb.core.paths.backends import Backend, address_order, backends_of
-from ledgerlb.core.paths.pathset import Frontend, NextHop, PathSet, Unserved
+from ledgerlb.core.paths.backends import backends_of
+from ledgerlb.core.paths.pathset import PathSet, Unserved
+from ledgerlb.core.paths.table import PathTable
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.text import shortened
 
-MAX_NEXT_HOPS: Final = 1024
-MAX_WEIGHT: Final = 65535
-MAX_LISTED: Final = 10_000
 MAX_NOTES: Final = 32
 _NAMED_IN_NOTE: Final = 3
 
@@ -159,7 +155,7 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
     first = min(holders, key=_rank)
     names = sorted({held.service for held in holders})
     services = [service for service in map(facts.service, names) if service is not None]
-    hops = _HopTable(facts, first.family)
+    table = PathTable(facts, first.family)
     unserved: list[Unserved] = []
     missing = [name for name in names if facts.service(name) is None]
     notes = {f"Service {name} does not exist: nothing is forwarded to it" for name in missing}
@@ -167,29 +163,24 @@ def _forwarding(facts: Lookups, address: str, holdings: Sequence[Held]) -> PathS
     for service in services:
         notes.update(_unsupported(service))
         found = backends_of(facts, service, first.family, first.network)
-        placed = hops.add(found.found)
+        placed = table.add(service, found.found)
         notes.update(found.notes)
         notes.update(f"Service {service.full_name}: {problem}" for problem in placed.problems)
         problems = (*placed.problems, *found.unreachable)
         if problems and not placed.usable:
             unserved.append(_unserved(service, problems))
-    next_hops, cut = hops.next_hops()
-    ranges, refused = _source_ranges(services, first.family)
+    next_hops, frontends, cut = table.result()
     return PathSet(
         address=address,
         family=first.family,
         network=first.network,
         services=tuple(names),
-        frontends=_frontends(services),
+        frontends=frontends,
         next_hops=next_hops,
-        source_ranges=ranges,
-        affinity=any(service.session_affinity == "ClientIP" for service in services),
-        affinity_timeout=max((service.session_affinity_timeout for service in services), default=0),
-        external_traffic_policy="Local" if any(s.external_traffic_policy == "Local" for s in services) else "Cluster",
         allocation=first.allocation,
         unserved=tuple(unserved),
         sharers=tuple(held.allocation for held in sorted(holders, key=_rank) if held is not first),
-        notes=_bounded({*notes, *cut, *refused}),
+        notes=_bounded({*notes, *cut}),
     )
 
 
@@ -205,16 +196,6 @@ def _unserved(service: ServiceFact, problems: Sequence[str]) -> Unserved:
     return Unserved(service=service.full_name, reason=Reason.NO_USABLE_BACKEND, message=message)
 
 
-def _frontends(services: Iterable[ServiceFact]) -> tuple[Frontend, ...]:
-    found = {
-        (service.full_name, port.protocol, port.port)
-        for service in services
-        for port in service.ports
-        if port.protocol in SUPPORTED_PROTOCOLS
-    }
-    return tuple(Frontend(service=name, protocol=protocol, port=port) for name, protocol, port in sorted(found))
-
-
 def _unsupported(service: ServiceFact) -> set[str]:
     return {
         f"{Reason.UNSUPPORTED_PROTOCOL}: Service {service.full_name}, port {port.port}/{port.protocol}: "
@@ -222,110 +203,6 @@ def _unsupported(service: ServiceFact) -> set[str]:
         for port in service.ports
         if port.protocol not in SUPPORTED_PROTOCOLS
     }
-
-
-class _Placed(NamedTuple):
-    """Whether any backend has a usable node, and why others have none."""
-
-    usable: bool
-    problems: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Hop:
-    via: str
-    pods: set[str] = field(default_factory=set)
-    backends: set[tuple[str, int]] = field(default_factory=set)
-    draining: set[tuple[str, int]] = field(default_factory=set)
-
-
-class _HopTable:
-    """Backends gathered by node, over all Services of an address."""
-
-    def __init__(self, facts: Lookups, family: Family) -> None:
-        self._facts = facts
-        self._family = family
-        self._hops: dict[str, _Hop] = {}
-
-    def add(self, backends: Sequence[Backend]) -> _Placed:
-        """Place one Service's backends on their nodes, as far as these can be next hops."""
-        alive = [backend for backend in backends if backend.state != "out" and backend.ports]
-        homeless = [backend.address for backend in alive if not backend.node]
-        names = sorted({backend.node for backend in alive if backend.node})
-        problems = {name: problem for name in names if (problem := self._unusable(name))}
-        eligible = [backend for backend in alive if backend.node and backend.node not in problems]
-        ready = [backend for backend in eligible if backend.state == "ready"]
-        # Where nothing is ready, a backend on its way out is better than none.
-        serving = ready or eligible
-        for backend in eligible:
-            hop = self._hops.setdefault(backend.node, _Hop(self._via(backend.node)))
-            pairs = {(backend.address, port) for port in backend.ports}
-            if backend.state == serving[0].state:
-                hop.pods.add(backend.pod)
-                hop.backends |= pairs
-            else:
-                hop.draining |= pairs
-        found = list(problems.values())
-        if homeless:
-            shown = ", ".join(homeless[:_NAMED_IN_NOTE]) + (", …" if len(homeless) > _NAMED_IN_NOTE else "")
-            found.append(f"no pod or node is known for {len(homeless)} endpoint(s): {shown}")
-        return _Placed(bool(eligible), tuple(found))
-
-    def _unusable(self, name: str) -> str:
-        """Return why the node cannot be a next hop; empty where it can."""
-        node = self._facts.node(name)
-        if node is None:
-            return f"node {name} does not exist"
-        if node.excluded:
-            return f"node {name} is excluded by its label and gets no traffic"
-        if not internal_ip(node, self._family):
-            return f"node {name} has no usable InternalIP of IPv{self._family}: it cannot be a next hop"
-        return ""
-
-    def _via(self, name: str) -> str:
-        node = self._facts.node(name)
-        return internal_ip(node, self._family) if node is not None else ""
-
-    def next_hops(self) -> tuple[tuple[NextHop, ...], set[str]]:
-        """Next hops sorted by node name, within the bounds, and notes on what was cut off."""
-        notes = set()
-        names = sorted(self._hops, key=lambda name: (-len(self._hops[name].pods), name))
-        if len(names) > MAX_NEXT_HOPS:
-            notes.add(f"{len(names)} nodes have backends: the {MAX_NEXT_HOPS} with most of them are next hops")
-        found = []
-        room = MAX_LISTED
-        for name in sorted(names[:MAX_NEXT_HOPS]):
-            hop = self._hops[name]
-            backends, draining = _listed(hop.backends), _listed(hop.draining - hop.backends)
-            if len(backends) + len(draining) > room:
-                notes.add(f"only the first {MAX_LISTED} backends are listed; weights count all of them")
-                backends, draining = backends[:room], draining[: max(0, room - len(backends))]
-            room -= len(backends) + len(draining)
-            weight = min(len(hop.pods), MAX_WEIGHT)
-            found.append(NextHop(node=name, via=hop.via, weight=weight, backends=backends, draining=draining))
-        return tuple(found), notes
-
-
-def _listed(pairs: Iterable[tuple[str, int]]) -> tuple[str, ...]:
-    ordered = sorted(pairs, key=lambda pair: (address_order(pair[0]), pair[1]))
-    return tuple(f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in ordered)
-
-
-def _source_ranges(services: Sequence[ServiceFact], family: Family) -> tuple[tuple[str, ...] | None, set[str]]:
-    """Return the clients of this family that every Service of the address admits (None: all), and notes.
-
-    A Service with an invalid range admits no client.
-    """
-    admitted: tuple[Cidr, ...] | None = None
-    notes = set()
-    for service in services:
-        if not service.source_ranges:
-            continue
-        if problem := source_ranges_problem(service):
-            notes.add(f"{Reason.INVALID_SOURCE_RANGE}: Service {service.full_name}, {problem}")
-        ranges = tuple(one for one in source_ranges(service.source_ranges).admitted if one.family == family)
-        admitted = ranges if admitted is None else common(admitted, ranges)
-    return tuple(one.text for one in admitted) if admitted is not None else None, notes
 
 
 def _bounded(notes: Iterable[str]) -> tuple[str, ...]:

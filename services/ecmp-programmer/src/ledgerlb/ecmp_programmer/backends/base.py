@@ -66,5 +66,5 @@ class DataPath(Protocol):
 
 
 def forwards(path_set: PathSet | None) -> bool:
-    """Return whether the path set asks for any forwarding at all (empty source ranges admit no client)."""
-    return path_set is not None and not path_set.withdraw and path_set.source_ranges != ()
+    """Return whether the path set asks for any forwarding at all (source ranges may admit no client)."""
+    return path_set is not None and not path_set.withdraw and not path_set.admits_nobody

@@ -249,6 +249,17 @@ def ingress(name: str, *addresses: str) -> Look:
     return look
 
 
+def shows(name: str, *addresses: str) -> Look:
+    """The addresses that the Service's status has in the cluster, whatever else its entries say."""
+
+    def look(moment: Moment) -> None:
+        place, _, bare = name.partition("/")
+        balancer = moment.cluster.get("Service", place, bare).get("status", {}).get("loadBalancer") or {}
+        assert [entry.get("ip") for entry in balancer.get("ingress") or ()] == list(addresses)
+
+    return look
+
+
 def forwards(address: str, **values: Any) -> Look:
     """The published path set of the address has these values."""
 

@@ -8,14 +8,16 @@ from tests.behaviour.play import (
     event,
     happened,
     ingress,
+    moving,
     pending,
     play,
     ready,
+    shows,
     table,
     told,
 )
 from tests.behaviour.world import ext, world
-from tests.builders.objects import NETWORK, Object, aged, asks, dual, nad, service
+from tests.builders.objects import NETWORK, SHARING, Object, aged, asks, dual, nad, service
 from tests.support.simulate import apply
 
 
@@ -94,6 +96,80 @@ CASES = [
         ingress("a/s", "192.0.2.2"),
     ),
     case("a-host-name-in-the-status-is-nothing-to-adopt", world({**service("a/s"), "status": {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}}), ready("a/s", "192.0.2.2")),
+    *(
+        case(
+            f"a-status-with-{name}-is-read",
+            world({**service("a/s"), "status": status}),
+            ready("a/s", expected),
+            apply(service("a/s", port=81)),
+            ready("a/s", expected),
+            ingress("a/s", expected),
+        )
+        for name, status, expected in (
+            ("conditions-null", {"conditions": None}, "192.0.2.2"),
+            ("everything-null", {"loadBalancer": None, "conditions": None}, "192.0.2.2"),
+            ("a-null-ingress", {"loadBalancer": {"ingress": None}, "conditions": None}, "192.0.2.2"),
+            ("a-condition-of-another-controller", {"conditions": [{"type": "example.com/X", "status": "True"}]}, "192.0.2.2"),
+            ("a-host-name-and-an-address", {"loadBalancer": {"ingress": [{"hostname": "lb.example"}, {"ip": "192.0.2.9"}]}}, "192.0.2.9"),
+            ("a-proxy-mode-and-ports", {"loadBalancer": {"ingress": [{"ip": "192.0.2.9", "ipMode": "Proxy", "ports": [{"port": 80, "protocol": "TCP"}]}]}}, "192.0.2.9"),
+        )
+    ),
+    case(
+        "a-second-address-of-a-family-goes-with-an-event",
+        world(shown(service("a/s"), "192.0.2.20", "192.0.2.21")),
+        ready("a/s", "192.0.2.20"),
+        event("AdoptionRefused", address="192.0.2.21", reason="SurplusAddress"),
+        told("AdoptionRefused", about="Service a/s"),
+        ingress("a/s", "192.0.2.20"),
+    ),
+    case(
+        "an-address-of-a-family-that-the-service-has-not-goes-with-an-event",
+        world(shown(service("a/s"), "192.0.2.20", "2001:db8::20"), default=ext(v6="2001:db8::/64")),
+        ready("a/s", "192.0.2.20"),
+        event("AdoptionRefused", address="2001:db8::20", reason="FamilyUnavailable"),
+        ingress("a/s", "192.0.2.20"),
+    ),
+    case(
+        "an-address-of-a-preferred-family-that-the-network-lacks-goes-with-one-event",
+        world(shown(dual("a/s", "PreferDualStack"), "192.0.2.20", "2001:db8::20")),
+        ready("a/s", "192.0.2.20"),
+        happened("AdoptionRefused", "AddressAdopted"),
+        ingress("a/s", "192.0.2.20"),
+    ),
+    case(
+        "who-shows-another-address-than-it-requests-hears-that-reason",
+        world(shown(asks("a/s", "192.0.2.9"), "192.0.2.5")),
+        event("AdoptionRefused", address="192.0.2.5", reason="AddressRequested"),
+    ),
+    case(
+        "a-required-family-that-is-full-does-not-hinder-adoption-in-the-other",
+        world(shown(dual("a/s", "RequireDualStack"), "192.0.2.5"), default=ext(v6="2001:db8::/127", exclude="2001:db8::,2001:db8::1")),
+        moving("a/s", "192.0.2.5", reason="NetworkFull"),
+        shows("a/s", "192.0.2.5"),
+        apply(ext(v6="2001:db8::/64")),
+        ready("a/s", "192.0.2.5", "2001:db8::2"),
+    ),
+    case(
+        "a-request-in-one-family-that-waits-does-not-hinder-adoption-in-the-other",
+        world(asks("a/h", "2001:db8::9", ipFamilies=["IPv6"]), default=ext(v6="2001:db8::/64")),
+        apply(shown(asks("a/s", "2001:db8::9", ipFamilyPolicy="RequireDualStack"), "192.0.2.5")),
+        moving("a/s", "192.0.2.5", reason="RequestedAddressInUse"),
+        shows("a/s", "192.0.2.5"),
+    ),
+    case(
+        "two-that-show-one-address-and-may-share-it-both-adopt-it",
+        world(shown(service("a/s", {SHARING: "k"}), "192.0.2.5"), shown(service("a/t", {SHARING: "k"}, 443), "192.0.2.5")),
+        ready("a/s", "192.0.2.5"),
+        ready("a/t", "192.0.2.5"),
+        happened("AddressAdopted", "AddressAdopted"),
+    ),
+    case(
+        "two-that-show-one-address-under-one-key-with-a-clash-do-not-both-adopt-it",
+        world(shown(service("a/s", {SHARING: "k"}), "192.0.2.5"), shown(service("a/t", {SHARING: "k"}), "192.0.2.5")),
+        ready("a/s", "192.0.2.5"),
+        ready("a/t", "192.0.2.2"),
+        event("AdoptionRefused", address="192.0.2.5", service="a/t", reason="SharingConflict"),
+    ),
     case(
         "a-shown-address-of-a-class-that-is-not-served-is-left-alone",
         world(shown(service("a/s", loadBalancerClass="example.com/x"), "192.0.2.9"), asks("a/t", "192.0.2.9")),

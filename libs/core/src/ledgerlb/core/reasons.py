@@ -38,6 +38,8 @@ class Reason(StrEnum):
     NO_USABLE_BACKEND = "NoUsableBackend"
     PREFIX_CHANGE_REFUSED = "PrefixChangeRefused"
     ADOPTION_REFUSED = "AdoptionRefused"
+    ADDRESS_REQUESTED = "AddressRequested"
+    SURPLUS_ADDRESS = "SurplusAddress"
     SELECTION_DRIFTED = "SelectionDrifted"
     STATUS_REFUSED = "StatusRefused"
     NETWORK_SELECTED = "NetworkSelected"
@@ -188,7 +190,18 @@ _ALL: Final = (
     ),
     ReasonText(
         Reason.ADOPTION_REFUSED,
-        "The Service showed an address that LedgerLB cannot take over, so it gets one like a new Service.",
+        "The Service showed an address that LedgerLB does not take over. The message has the reason.",
+    ),
+    ReasonText(
+        Reason.ADDRESS_REQUESTED,
+        "The Service showed one address and requests another, so LedgerLB does not take over the one shown.",
+        "Request the address that the Service shows, if it is to keep it.",
+    ),
+    ReasonText(
+        Reason.SURPLUS_ADDRESS,
+        "The Service showed several addresses of one family. It keeps one, and LedgerLB takes the others off its "
+        "status.",
+        "Make a Service of its own for each further address.",
     ),
     ReasonText(
         Reason.SELECTION_DRIFTED,

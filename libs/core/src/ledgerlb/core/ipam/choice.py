@@ -67,7 +67,7 @@ def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressCh
     """Return the address that the Service requests, or why it cannot have it."""
     problem = withheld(state, address)
     if problem is not None:
-        return Denial(problem, _why_not_given(state, address, problem))
+        return Denial(problem, why_not_given(state, address, problem))
     record = state.records.get(address)
     if record is None or record.status in {"idle", "leased"}:
         return AddressChoice(address, "requested")
@@ -79,7 +79,7 @@ def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressCh
             f"address {address} was released by {record.former} and is in quarantine until "
             f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
         )
-    return _join(state, intent, record)
+    return join(state, intent, record)
 
 
 def withheld(state: NetworkState, address: str) -> str | None:
@@ -90,7 +90,8 @@ def withheld(state: NetworkState, address: str) -> str | None:
     return problem
 
 
-def _join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> AddressChoice | Denial:
+def join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> AddressChoice | Denial:
+    """Let the Service join the holders of an address, or return why it may not."""
     holders = ", ".join(holder.service for holder in record.holders)
     same_key = (
         record.status == "held"
@@ -119,7 +120,8 @@ def clash(record: AddressRecord, intent: AddressIntent) -> str:
     return ", ".join(f"{protocol}/{port}" for protocol, port in intent.ports if (protocol, port) in taken)
 
 
-def _why_not_given(state: NetworkState, address: str, problem: str) -> str:
+def why_not_given(state: NetworkState, address: str, problem: str) -> str:
+    """Put a problem that ``withheld`` found into a sentence."""
     prefixes = ", ".join(prefix.prefix for prefix in state.plan) or "no prefix"
     if state.change_refused is not None:
         prefixes += (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ledgerlb.core.addresses import Family, family_of
 from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.intents.model import AddressIntent
-from ledgerlb.core.ipam.choice import AddressChoice, choose, clash, grant, namespace_of, withheld
+from ledgerlb.core.ipam.adopt import adoptable, adoptions_refused
+from ledgerlb.core.ipam.choice import AddressChoice, choose, clash, grant, namespace_of
 from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ipam.withdraw import release_event
 from ledgerlb.core.ledger import events as ev
@@ -22,7 +23,8 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     """Return the events that bring the Service nearer to its intent.
 
     The list is empty when the Service has all it can have and the ledger shows it. All required families are decided
-    together: a newcomer gets every one of them or none. A Service keeps what it holds when it cannot have more.
+    together: a newcomer gets every one of them or none. A Service keeps what it holds or shows when it can have no
+    more.
     """
     if intent.revision < state.revisions.get(intent.service, 0):
         return []
@@ -34,15 +36,16 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     for family in intent.families:
         if not _satisfied(state, mine.get(family), intent, family):
             found[family] = _pick(state, intent, family, terms, swaps=_swaps(mine, family), more=_added(found, mine))
-    events += _adoptions_refused(state, intent, found)
+    events += adoptions_refused(state, intent, mine, found)
     refused = {family: answer for family, answer in found.items() if isinstance(answer, Denial)}
     wrong = _wrong_family(intent)
-    # A Service that requests an address it cannot have never silently gets another one.
+    # A Service that requests an address it cannot have never silently gets another one. What its status shows it keeps.
     blocking = bool(wrong) or any(family in intent.required and family not in mine for family in refused)
-    if not blocking:
-        events += [
-            _allocation(intent, family, answer) for family, answer in found.items() if isinstance(answer, AddressChoice)
-        ]
+    events += [
+        _allocation(intent, family, answer)
+        for family, answer in found.items()
+        if isinstance(answer, AddressChoice) and (answer.rule == "adopted" or not blocking)
+    ]
     events += _superseded(state, intent, mine, terms)
     return events + _refusal(state, intent, refused or wrong)
 
@@ -126,11 +129,11 @@ def _pick(
             f"network {state.network} has no IPv{family} prefix; add one, or ask for the other family only",
         )
     requested = _requested(intent, family)
-    if requested:
-        answer = grant(state, intent, requested[0])
+    adopted = adoptable(state, intent, family)
+    if adopted is not None:
+        answer: AddressChoice | Denial = AddressChoice(adopted, "adopted")
     else:
-        adopted = _adoptable(state, intent, family)
-        answer = AddressChoice(adopted, "adopted") if adopted else choose(state, intent, family)
+        answer = grant(state, intent, requested[0]) if requested else choose(state, intent, family)
     over = None if swaps else _over_quota(state, intent, terms, more=more)
     return over if over is not None and isinstance(answer, AddressChoice) and answer.rule != "shared" else answer
 
@@ -164,47 +167,6 @@ def _over_quota(state: NetworkState, intent: AddressIntent, terms: Terms, *, mor
         f"namespace {namespace} holds {state.namespace_count(namespace)} addresses of network {state.network}{also}, "
         f"its quota is {quota} (ledgerlb.io/quota-per-namespace)",
     )
-
-
-def _adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> str | None:
-    """Return the address of a family that the Service's status showed and that the Service may keep."""
-    for address in intent.adopt:
-        if family_of(address) == family and _adoption_problem(state, address) is None:
-            return address
-    return None
-
-
-def _adoption_problem(state: NetworkState, address: str) -> Denial | None:
-    problem = withheld(state, address)
-    if problem is not None:
-        return Denial(problem, f"address {address} is not one that network {state.network} gives out")
-    record = state.records.get(address)
-    if record is not None and record.status in {"held", "releasing", "quarantined"}:
-        return Denial(Reason.REQUESTED_ADDRESS_IN_USE, f"address {address} is {record.status} by another Service")
-    return None
-
-
-def _adoptions_refused(
-    state: NetworkState, intent: AddressIntent, found: dict[Family, AddressChoice | Denial]
-) -> list[Event]:
-    """Report once which shown addresses IPAM does not adopt, with the decision that serves or refuses the Service."""
-    if intent.service in state.refusals:
-        return []
-    events: list[Event] = []
-    for address in intent.adopt:
-        answer = found.get(family_of(address))
-        if answer is None or (isinstance(answer, AddressChoice) and answer.address == address):
-            continue
-        problem = _adoption_problem(state, address)
-        if problem is None and isinstance(answer, Denial) and not intent.requested:
-            problem = answer
-        elif problem is None:
-            problem = Denial(
-                Reason.REQUESTED_ADDRESS_IN_USE if not intent.requested else "AddressRequested",
-                f"address {address} is not what the Service asks for",
-            )
-        events.append(ev.AdoptionRefused(address, intent.service, intent.uid, problem.reason, problem.message))
-    return events
 
 
 def _allocation(intent: AddressIntent, family: Family, choice: AddressChoice) -> Event:

@@ -140,8 +140,8 @@ def _check_sharing(
             raise LedgerCorrupt(f"gives {event.address} to {event.service} with ports that {other.service} has there")
 
 
-def _adoption_refused(_state: NetworkState, _event: ev.AdoptionRefused, _at: datetime, _seq: int) -> None:
-    """An explanation for people; it changes nothing."""
+def _adoption_refused(state: NetworkState, event: ev.AdoptionRefused, _at: datetime, _seq: int) -> None:
+    state.refuse_adoption(event.service, event.uid, event.address)
 
 
 def _changed(state: NetworkState, event: ev.HoldingChanged, _at: datetime, _seq: int) -> None:

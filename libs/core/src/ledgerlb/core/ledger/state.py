@@ -49,6 +49,8 @@ class NetworkState:
         self.offer_revision = 0
         """The highest revision of an offer that an entry of this network followed."""
         self.refusals: dict[str, Refusal] = {}
+        self.unadopted: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """By Service: its uid, and the addresses of its status that were not adopted."""
         self.records: dict[str, AddressRecord] = {}
         self._journal: list[tuple[str, str, object]] | None = None
         self._spans: dict[Family, tuple[Interval, ...]] = {}
@@ -235,6 +237,8 @@ class NetworkState:
             case "refusal":
                 assert old is None or isinstance(old, Refusal)
                 self.refuse(key, old)
+            case "unadopted":
+                self._put_unadopted(key, old)
             case _:
                 setattr(self, kind, old)
 
@@ -252,6 +256,25 @@ class NetworkState:
             self.refusals.pop(service, None)
         else:
             self.refusals[service] = refusal
+
+    def was_refused(self, service: str, uid: str, address: str) -> bool:
+        """Return whether the adoption of the address by this very Service was refused."""
+        refused = self.unadopted.get(service)
+        return refused is not None and refused[0] == uid and address in refused[1]
+
+    def refuse_adoption(self, service: str, uid: str, address: str) -> None:
+        """Remember that this very Service does not adopt the address; an earlier Service of its name is forgotten."""
+        old = self.unadopted.get(service)
+        if self._journal is not None:
+            self._journal.append(("unadopted", service, old))
+        kept = old[1] if old is not None and old[0] == uid else ()
+        self._put_unadopted(service, (uid, tuple(dict.fromkeys((*kept, address)))))
+
+    def _put_unadopted(self, service: str, new: Any) -> None:
+        if new is None:
+            self.unadopted.pop(service, None)
+        else:
+            self.unadopted[service] = new
 
     def put(self, address: str, new: AddressRecord | None) -> None:
         """Replace the record of an address and every index entry that follows from it."""

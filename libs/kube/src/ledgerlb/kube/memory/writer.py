@@ -111,7 +111,8 @@ def _status(current: Object, patch: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the strategic patch of a status into the merge patch that does the same to ``current``."""
     if "conditions" not in patch:
         return dict(patch)
-    entries = {entry["type"]: entry for entry in current.get("status", {}).get("conditions", ())}
+    shown = current.get("status", {}).get("conditions") or ()  # another client may have left null there
+    entries = {entry.get("type"): entry for entry in shown}
     for entry in patch["conditions"]:
         if entry.get("$patch") == "delete":
             entries.pop(entry["type"], None)

@@ -1,8 +1,8 @@
 """What ``ledgerlb run`` on a SQLite log costs while nothing happens: share of a core, and MiB."""
 
 from __future__ import annotations
+from tests.support.environment import without_settings
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ SECONDS: Final = 30.0
 def measure() -> dict[str, float]:
     """``share`` of one core over ``SECONDS``, and resident ``mib``, with examples/quickstart as the cluster."""
     with tempfile.TemporaryDirectory() as name:
-        variables = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGERLB_", "KUBE"))}
+        variables = without_settings()
         command = [
             program("ledgerlb"),
             "run",

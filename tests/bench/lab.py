@@ -7,6 +7,7 @@
 """
 
 from __future__ import annotations
+from tests.builders import objects
 
 import contextlib
 import os
@@ -66,8 +67,8 @@ def lab(layout: Layout) -> Iterator[Lab]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledgerlb-bench-")))
         with Cluster(server.kubeconfig) as cluster:
             cluster.install_definitions()
-            cluster.ensure_namespaces(kube.namespace("contrail"), kube.namespace("bench", kube.ADMITTED))
-            cluster.create_all([kube.kubemanager(), kube.nad("bench", "external", "10.64.0.0/16")])
+            cluster.ensure_namespaces(objects.namespace("contrail"), objects.namespace("bench", objects.ADMITTED))
+            cluster.create_all([kube.kubemanager(), objects.default_nad("bench/external", "10.64.0.0/16")])
         if layout == "shared":
             broker = stack.enter_context(KafkaBroker(heap=HEAP))
             yield Lab(layout, server, broker, server.kubeconfig_path, broker.bootstrap, (), ())

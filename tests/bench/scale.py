@@ -5,9 +5,9 @@ Services are spread over 200 namespaces and 100 networks. The log is one SQLite 
 """
 
 from __future__ import annotations
+from tests.support.environment import without_settings
 
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -50,7 +50,7 @@ def _measure(size: int, folder: Path) -> dict[str, float]:
     subprocess.run(
         [program("ledgerlb"), "run", "--manifests", str(manifests), "--log", log, "--until-settled",
          "--timeout", str(SECONDS), "-o", "json"],
-        stdout=subprocess.DEVNULL, check=True, timeout=SECONDS + 60, env=_environment(),
+        stdout=subprocess.DEVNULL, check=True, timeout=SECONDS + 60, env=without_settings(),
     )  # fmt: skip
     figures = {"settle": time.monotonic() - began}
     for service in SERVICES:
@@ -60,7 +60,7 @@ def _measure(size: int, folder: Path) -> dict[str, float]:
 
 def _cold_start(service: str, manifests: Path, log: str, folder: Path) -> dict[str, float]:
     name = "ecmp-programmer" if service == "planner" else service
-    variables = {**_environment(), "LEDGERLB_LOG": log, "LEDGERLB_LOG_FORMAT": "json", "LEDGERLB_ROLES": "planner"}
+    variables = {**without_settings(), "LEDGERLB_LOG": log, "LEDGERLB_LOG_FORMAT": "json", "LEDGERLB_ROLES": "planner"}
     if service == "watcher":
         variables["LEDGERLB_MANIFESTS"] = str(manifests)
     if service != "planner":
@@ -78,7 +78,7 @@ def _cold_start(service: str, manifests: Path, log: str, folder: Path) -> dict[s
 def _one_more(manifests: Path, log: str, folder: Path, size: int) -> dict[str, float]:
     """Milliseconds from writing one more manifest to the Service's address in the log, all services in one process."""
     command = [program("ledgerlb"), "run", "--manifests", str(manifests), "--log", log]
-    process = ServiceProcess("run", command, {**_environment(), "LEDGERLB_LOG_FORMAT": "json"}, folder)
+    process = ServiceProcess("run", command, {**without_settings(), "LEDGERLB_LOG_FORMAT": "json"}, folder)
     process.start()
     try:
         eventually(lambda: not process.problems(), "ledgerlb run is ready", SECONDS)
@@ -130,7 +130,3 @@ def _service(number: int) -> dict[str, Any]:
             "selector": {"app": "x"}, "ports": [{"port": 80}],
         },
     }  # fmt: skip
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith(("LEDGERLB_", "KUBE"))}

@@ -1,9 +1,9 @@
 """What is measured: controllers that give Services their addresses, each started fresh and ended after its streams."""
 
 from __future__ import annotations
+from tests.support.environment import without_settings
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -64,7 +64,7 @@ def five_processes(lab: Lab, folder: Path) -> Iterator[Running]:
 def one_process(lab: Lab, folder: Path, log: str) -> Iterator[Running]:
     """``ledgerlb run``: every service in one process, on the log with this URL."""
     folder.mkdir(parents=True, exist_ok=True)
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGERLB_", "KUBE"))}
+    variables = without_settings()
     variables |= {**BARE, "LEDGERLB_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
     command = [program("ledgerlb"), "run", "--kubeconfig", str(lab.kubeconfig), "--log", log]
     process = ServiceProcess("ledgerlb run", command, variables, folder, lab.as_controller)

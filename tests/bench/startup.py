@@ -1,8 +1,8 @@
 """How much CPU a command takes before it answers, beside importing two libraries that every such command needs."""
 
 from __future__ import annotations
+from tests.support.environment import without_settings
 
-import os
 import resource
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def measure() -> dict[str, float]:
 
 def _cpu(command: list[str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("LEDGERLB_")}
+    environment = without_settings()
     subprocess.run(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=120, env=environment
     )

@@ -177,6 +177,11 @@ def port(number: int, protocol: str = "TCP", target: int | str = 8080, name: str
     return {"name": name or f"{protocol.lower()}-{number}", "protocol": protocol, "port": number, "targetPort": target}
 
 
+def bare_service(full_name: str, *, metadata: Mapping[str, Any] | None = None, **spec: Any) -> Object:
+    """A Service of type LoadBalancer whose spec has nothing else, not even ports."""
+    return made("Service", full_name, metadata=metadata, spec={"type": "LoadBalancer"} | spec)
+
+
 def service(full_name: str, annotations: Mapping[str, str] | None = None, port: int = 80, **spec: Any) -> Object:
     """A Service of type LoadBalancer with one port, named http."""
     fields: Object = {

@@ -16,6 +16,7 @@ from ledgerlb.kube.memory.cluster import MemoryCluster
 from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.writer import ClusterWriter, service_write
+from tests.builders import objects
 from tests.support import kube_objects
 from tests.support.containers import KubeApiServer
 
@@ -127,7 +128,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         return
     server: KubeApiServer = request.getfixturevalue("server")
     with kube_objects.Cluster(server.kubeconfig) as cluster:
-        cluster.ensure_namespaces(kube_objects.namespace(NAMESPACE))
+        cluster.ensure_namespaces(objects.namespace(NAMESPACE))
         async with ApiConnection(server.kubeconfig_path) as connection:
             yield World(OnServer(cluster), ApiWriter(connection.client))
         if cluster.get("Service", NAMESPACE, NAME) is not None:

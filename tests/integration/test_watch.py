@@ -20,6 +20,7 @@ from ledgerlb.kube.api.client import ApiConnection
 from ledgerlb.kube.api.listwatch import WatchSettings
 from ledgerlb.kube.api.source import ApiSource
 from ledgerlb.watcher.observer import Observer
+from tests.builders.objects import bare_service
 from tests.support.containers import KubeApiServer
 
 pytestmark = pytest.mark.integration
@@ -91,13 +92,9 @@ async def watching(cluster: Cluster, log: MemoryLog, settings: WatchSettings) ->
             await asyncio.wait_for(task, DEADLINE)
 
 
-def service(name: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "labels": {"suite": "watch"}},
-        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "allocateLoadBalancerNodePorts": False, **spec},
-    }
+def labelled_service(name: str, **spec: Any) -> dict[str, Any]:
+    fields = {"ports": [{"port": 80}], "allocateLoadBalancerNodePorts": False} | spec
+    return bare_service(f"{NAMESPACE}/{name}", metadata={"labels": {"suite": "watch"}}, **fields)
 
 
 @pytest.fixture
@@ -140,7 +137,9 @@ async def test_the_kinds_of_kubernetes(cluster):
         facts = Facts(log)
         await facts.until(lambda found: all(f"Synced//{kind}" in found for kind in KINDS))
         assert facts.by_key["Synced//Service"] == Synced(of="Service", present=True)
-        await cluster.send("POST", SERVICES, service("dual", ipFamilyPolicy="RequireDualStack", selector={"a": "b"}))
+        await cluster.send(
+            "POST", SERVICES, labelled_service("dual", ipFamilyPolicy="RequireDualStack", selector={"a": "b"})
+        )
         await cluster.send(
             "PATCH",
             f"{SERVICES}/dual/status",
@@ -230,13 +229,13 @@ async def test_what_happens_while_the_watcher_is_down_is_found(cluster):
     async with MemoryLog() as log:
         facts = Facts(log)
         for name in ("stays", "goes", "again"):
-            await cluster.send("POST", SERVICES, service(name))
+            await cluster.send("POST", SERVICES, labelled_service(name))
         async with watching(cluster, log, SETTINGS):
             await facts.until(lambda found: "Synced//Service" in found and f"Service/{NAMESPACE}/goes" in found)
         old = facts.by_key[f"Service/{NAMESPACE}/again"].uid
         await cluster.send("DELETE", f"{SERVICES}/goes")
         await cluster.send("DELETE", f"{SERVICES}/again")
-        await cluster.send("POST", SERVICES, service("again"))
+        await cluster.send("POST", SERVICES, labelled_service("again"))
         async with watching(cluster, log, SETTINGS):
             found = await facts.until(
                 lambda found: (
@@ -252,7 +251,7 @@ async def test_watches_that_end_all_the_time_lose_nothing(cluster):
     async with MemoryLog() as log, watching(cluster, log, short):
         facts = Facts(log)
         for name in names:
-            await cluster.send("POST", SERVICES, service(name))
+            await cluster.send("POST", SERVICES, labelled_service(name))
             await asyncio.sleep(0.15)
         for name in names[:10]:
             await cluster.send("DELETE", f"{SERVICES}/{name}")
@@ -268,7 +267,7 @@ async def test_a_burst_of_500_services_and_their_updates(cluster):
 
     async def create(number: int) -> None:
         name = f"b{number:03}"
-        await cluster.send("POST", SERVICES, service(name))
+        await cluster.send("POST", SERVICES, labelled_service(name))
         await cluster.send("PATCH", f"{SERVICES}/{name}", {"metadata": {"finalizers": [FINALIZER]}})
         ingress = [{"ip": f"198.51.100.{number % 250}"}]
         await cluster.send("PATCH", f"{SERVICES}/{name}/status", {"status": {"loadBalancer": {"ingress": ingress}}})

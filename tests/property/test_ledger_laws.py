@@ -17,7 +17,7 @@ from ledgerlb.core.ledger.plan import refusal_of
 from ledgerlb.core.ledger.state import NetworkState
 from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.settings import Defaults
-from tests.support.ledger import NETWORK, START, Office, offer, unwish, wish
+from tests.support.ledger import NETWORK, START, Office, intent_of, offer, withdrawal_of
 
 PREFIXES = ["10.0.0.0/29", "10.0.0.0/28", "10.0.0.0/30"]
 names = st.sampled_from([f"{ns}/s{n}" for ns in ("a", "b") for n in range(4)])
@@ -35,7 +35,7 @@ wishes = st.builds(
 steps = st.one_of(
     wishes,
     wishes,
-    st.builds(lambda name: ("unwish", name), names),
+    st.builds(lambda name: ("withdraw", name), names),
     st.builds(lambda seconds: ("advance", seconds), st.sampled_from([1, 60, 400, 100_000])),
     st.builds(lambda prefix, forced: ("offer", prefix, forced), st.sampled_from(PREFIXES), st.booleans()),
 )
@@ -84,11 +84,11 @@ def run(history: list) -> Office:
         match step:
             case ("want", name, (fams, required), req, key, pts):
                 req = tuple(a for a in req if (6 if ":" in a else 4) in fams)
-                standing[name] = wish(
+                standing[name] = intent_of(
                     name, revision, families=fams, required=required, requested=req, sharing_key=key, ports=pts
                 )
-            case ("unwish", name):
-                standing[name] = unwish(name, revision)
+            case ("withdraw", name):
+                standing[name] = withdrawal_of(name, revision)
             case ("advance", seconds):
                 office.advance(seconds)
             case ("offer", prefix, forced):
@@ -144,7 +144,7 @@ def test_duplicated_and_replayed_entries_change_nothing(history, data):
 @given(st.data())
 def test_racing_writers_never_allocate_twice_and_all_readers_agree(data):
     """Writers decide on stale heads, append in any order, some twice: whoever extends the head first wins."""
-    wanted = [wish(f"s{n}") for n in range(12)]
+    wanted = [intent_of(f"s{n}") for n in range(12)]
     log: list[bytes] = []
     writers = [LedgerFold() for _ in range(3)]
     seen = [0, 0, 0]
@@ -188,7 +188,7 @@ def test_racing_writers_never_allocate_twice_and_all_readers_agree(data):
 def test_any_altered_byte_breaks_the_chain_behind_it(change, position):
     office = Office(offer("10.0.0.0/28"))
     for n in range(4):
-        office.settle(wish(f"s{n}"))
+        office.settle(intent_of(f"s{n}"))
     victim = bytearray(office.raw[1])
     at = position % len(victim)
     victim[at : at + len(change)] = change
@@ -208,8 +208,8 @@ def test_any_altered_byte_breaks_the_chain_behind_it(change, position):
 
 def test_first_entry_names_genesis_and_each_next_the_hash_of_the_bytes_before():
     office = Office(offer("10.0.0.0/28"))
-    office.settle(wish("a"))
-    office.settle(wish("b"))
+    office.settle(intent_of("a"))
+    office.settle(intent_of("b"))
     assert f'"prev":"{GENESIS}"'.encode() in office.raw[0]
     assert f'"prev":"{digest(office.raw[0])}"'.encode() in office.raw[1]
 

@@ -74,43 +74,6 @@ def made(kind: str, namespace: str, name: str, **content: Any) -> Object:
     return {"apiVersion": _KINDS[kind][0], "kind": kind, "metadata": metadata, **rest}
 
 
-def namespace(name: str, labels: Mapping[str, str] | None = None) -> Object:
-    return made("Namespace", "", name, labels=labels)
-
-
-def node(name: str, address: str) -> Object:
-    status = {
-        "addresses": [{"type": "InternalIP", "address": address}],
-        "conditions": [{"type": "Ready", "status": "True"}],
-    }
-    return made("Node", "", name, status=status)
-
-
-def nad(
-    namespace: str,
-    name: str,
-    prefix: str = "",
-    *,
-    v6: str = "",
-    labels: Mapping[str, str] = DEFAULT_LABELS,
-    raw: str = "",
-) -> Object:
-    """Make a NetworkAttachmentDefinition; `raw` replaces the JSON of its annotation."""
-    networks: Object = {"fabricSNAT": False, "podNetwork": None}
-    if prefix:
-        networks["ipamV4Subnet"] = prefix
-    if v6:
-        networks["ipamV6Subnet"] = v6
-    return made(
-        "NetworkAttachmentDefinition",
-        namespace,
-        name,
-        labels=labels,
-        annotations={"juniper.net/networks": raw or json.dumps(networks)},
-        spec={"config": json.dumps({"cniVersion": "0.3.1", "name": name, "type": "contrail-k8s-cni"})},
-    )
-
-
 def kubemanager(selectors: Mapping[str, Any] | None = None) -> Object:
     """The Kubemanager with `default-external`, and further selectors."""
     default = {"default-external": {"networkSelector": {"matchLabels": dict(DEFAULT_LABELS)}}}
@@ -119,23 +82,6 @@ def kubemanager(selectors: Mapping[str, Any] | None = None) -> Object:
         "contrail",
         "contrail-k8s-kubemanager",
         spec={"externalNetworkSelectors": {**default, **(selectors or {})}},
-    )
-
-
-def service(namespace: str, name: str, annotations: Mapping[str, str] | None = None, **spec: Any) -> Object:
-    """A Service of type LoadBalancer with one port, 80."""
-    return made(
-        "Service",
-        namespace,
-        name,
-        annotations=annotations,
-        spec={
-            "type": "LoadBalancer",
-            "selector": {"app": name},
-            "allocateLoadBalancerNodePorts": False,
-            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080}],
-            **spec,
-        },
     )
 
 

@@ -25,7 +25,7 @@ def offer(*prefixes: PrefixOffer | str, revision: int = 1, **more: object) -> Ne
     return NetworkOffer(network=NETWORK, revision=revision, prefixes=made, **more)
 
 
-def wish(service: str, revision: int = 1, **more: object) -> AddressIntent:
+def intent_of(service: str, revision: int = 1, **more: object) -> AddressIntent:
     name = service if "/" in service else f"default/{service}"
     fields = {"uid": f"uid-{name}", "ports": (("TCP", 80),), "basis": "basis"} | more
     if "families" in fields and "required" not in fields:
@@ -33,7 +33,7 @@ def wish(service: str, revision: int = 1, **more: object) -> AddressIntent:
     return AddressIntent(network=NETWORK, service=name, revision=revision, **fields)
 
 
-def unwish(service: str, revision: int = 2, why: str = "ServiceDeleted") -> Withdrawal:
+def withdrawal_of(service: str, revision: int = 2, why: str = "ServiceDeleted") -> Withdrawal:
     name = service if "/" in service else f"default/{service}"
     return Withdrawal(network=NETWORK, service=name, revision=revision, why=why)
 

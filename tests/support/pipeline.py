@@ -25,6 +25,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.engine import free_port
+from tests.support.environment import without_settings
 from tests.support.waiting import eventually
 
 SERVICES: Final = ("watcher", "network-selector", "ipam", "planner", "agent")
@@ -197,7 +198,7 @@ class Pipeline:
         folder.mkdir(parents=True, exist_ok=True)
         settings_file = folder / "settings.yaml"
         settings_file.write_text(yaml.safe_dump(dict(settings or {})), "utf-8")
-        shared = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGERLB_", "KUBE"))}
+        shared = without_settings()
         shared |= {
             "LEDGERLB_LOG": log,
             "LEDGERLB_SETTINGS": str(settings_file),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from tests.builders import objects
 from tests.support import kube_objects as kube
 from tests.support.kube_objects import Cluster, Object
 from tests.support.logview import LogView
@@ -19,13 +20,13 @@ ONE_AND_TWO: Final = (("10.20.1.1", "node-1"), ("10.20.2.1", "node-2"), ("10.20.
 
 
 def namespaces() -> list[Object]:
-    return [kube.namespace("contrail"), kube.namespace("ecmp-project", kube.ADMITTED), kube.namespace(SHOP)]
+    return [objects.namespace("contrail"), objects.namespace("ecmp-project", objects.ADMITTED), objects.namespace(SHOP)]
 
 
 def infrastructure(selectors: Mapping[str, Any] | None = None) -> list[Object]:
     """Nodes, Kubemanager and the network, without Namespaces."""
-    nodes = [kube.node(name, address) for name, address in NODES.items()]
-    return [*nodes, kube.kubemanager(selectors), kube.nad("ecmp-project", "ecmp-default", PREFIX)]
+    nodes = [objects.node(name, address) for name, address in NODES.items()]
+    return [*nodes, kube.kubemanager(selectors), objects.default_nad(NETWORK, PREFIX)]
 
 
 def set_up(cluster: Cluster, selectors: Mapping[str, Any] | None = None) -> None:
@@ -36,7 +37,8 @@ def set_up(cluster: Cluster, selectors: Mapping[str, Any] | None = None) -> None
 
 def shop_service(name: str, annotations: Mapping[str, str] | None = None, **spec: Any) -> list[Object]:
     """A Service with its backends on two nodes."""
-    return [kube.service(SHOP, name, annotations, **spec), kube.endpoint_slice(SHOP, name, ONE_AND_TWO)]
+    fields = {"allocateLoadBalancerNodePorts": False} | spec  # an API server has 2,768 of them
+    return [objects.service(f"{SHOP}/{name}", annotations, **fields), kube.endpoint_slice(SHOP, name, ONE_AND_TWO)]
 
 
 def nth_address(number: int) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from tests.builders import objects
 from tests.support import kube_objects as kube
 from tests.support import scene
 from tests.support.containers import KafkaBroker, KubeApiServer
@@ -131,7 +132,7 @@ def test_each_right_of_the_role_is_used(
 
 def grant(cluster: Cluster, chart: dict[str, Object]) -> None:
     rbac = "/apis/rbac.authorization.k8s.io/v1"
-    cluster.ensure_namespaces(kube.namespace(NAMESPACE), *scene.namespaces())
+    cluster.ensure_namespaces(objects.namespace(NAMESPACE), *scene.namespaces())
     for path, kind in (
         (f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", "ServiceAccount"),
         (f"{rbac}/clusterroles", "ClusterRole"),
@@ -173,7 +174,7 @@ def lead_through(cluster: Cluster, role: set[Right]) -> None:
     scene.set_up(cluster)
     cluster.create_all(scene.shop_service("web"))
     assert scene.wait_served(cluster, ["web"]) == {"web": scene.nth_address(0)}
-    cluster.create(kube.nad("ecmp-project", "passing", "192.168.110.0/24", labels={}))
+    cluster.create(objects.nad("ecmp-project/passing", "192.168.110.0/24"))
     eventually(lambda: cluster.events_about(scene.SHOP, "web"), "Events tell of the Service")
     for plural in sorted({resource for group, resource, verb in role if (group, verb) == (CORE, "create")}):
         disturb(cluster, plural)

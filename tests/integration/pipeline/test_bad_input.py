@@ -16,7 +16,7 @@ import yaml
 
 from ledgerlb.core.ledger.events import AddressAllocated
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS, Topic
-from tests.support import kube_objects as kube
+from tests.builders import objects
 from tests.support import scene
 from tests.support.containers import KafkaBroker, KubeApiServer
 from tests.support.kube_objects import NETWORK_ANNOTATION, SELECTOR_ANNOTATION, Cluster, Object, addresses_of
@@ -93,7 +93,7 @@ def wait_refused(cluster: Cluster, name: str, reason: str) -> str:
 def test_a_wish_that_cannot_be_met_is_explained_on_the_service(
     name: str, annotations: dict[str, str], reason: str, named: list[str], standing: Standing
 ) -> None:
-    standing.cluster.create(kube.service(scene.SHOP, name, annotations))
+    standing.cluster.create(objects.service(f"{scene.SHOP}/{name}", annotations))
     message = wait_refused(standing.cluster, name, reason)
     assert all(word in message for word in named), message
 
@@ -108,8 +108,8 @@ def test_a_wish_that_cannot_be_met_is_explained_on_the_service(
 
 def test_a_network_with_broken_json_gives_out_nothing_until_it_is_mended(standing: Standing) -> None:
     cluster = standing.cluster
-    cluster.create(kube.nad("ecmp-project", "broken", labels={}, raw='{"ipamV4Subnet": "192.168.103.0/24"'))
-    cluster.create(kube.service(scene.SHOP, "on-broken", {NETWORK_ANNOTATION: "ecmp-project/broken"}))
+    cluster.create(objects.nad("ecmp-project/broken", raw='{"ipamV4Subnet": "192.168.103.0/24"'))
+    cluster.create(objects.service(f"{scene.SHOP}/on-broken", {NETWORK_ANNOTATION: "ecmp-project/broken"}))
     message = wait_refused(cluster, "on-broken", "InvalidAnnotation")
     assert "ecmp-project/broken" in message
     assert "juniper.net/networks" in message
@@ -123,7 +123,7 @@ def test_a_network_with_broken_json_gives_out_nothing_until_it_is_mended(standin
     eventually(told_on_the_network, "an Event on the NetworkAttachmentDefinition tells what is wrong")
     assert scene.serve_one(cluster, "after-broken-json")
 
-    cluster.apply(kube.nad("ecmp-project", "broken", "192.168.103.0/24", labels={}))
+    cluster.apply(objects.nad("ecmp-project/broken", "192.168.103.0/24"))
     assert scene.wait_served(cluster, ["on-broken"]) == {"on-broken": "192.168.103.2"}
 
 

@@ -28,6 +28,7 @@ from ledgerlb.kube.memory.mirror import mirrored_slices
 from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.runtime.logview import path_set_as_json
 from ledgerlb.simulator.scenario import Apply, Expect, load_scenario
+from tests.builders import objects
 from tests.support import kube_objects as kube
 from tests.support.containers import KafkaBroker, KubeApiServer
 from tests.support.kube_objects import NETWORK_ANNOTATION, Cluster, Object, addresses_of, condition_of
@@ -121,8 +122,11 @@ def test_reselect_moves_a_drifted_service(stage: Stage) -> None:
     standing = stage("quickstart")
     empty(standing)
     cluster = standing.cluster
-    networks = [kube.nad("shop", "one", "192.168.161.0/24"), kube.nad("shop", "two", "192.168.162.0/24", labels={})]
-    put(standing, [kube.namespace("shop", kube.ADMITTED), kube.kubemanager(), *networks, kube.service("shop", "web")])
+    networks = [objects.default_nad("shop/one", "192.168.161.0/24"), objects.nad("shop/two", "192.168.162.0/24")]
+    put(
+        standing,
+        [objects.namespace("shop", objects.ADMITTED), kube.kubemanager(), *networks, objects.service("shop/web")],
+    )
     shows(standing, "shop/web", {"network": "shop/one", "addresses": ["192.168.161.2"]})
     told = reselect(standing, "shop/web")
     assert (told["outcome"], told["annotations"]) == ("nothing-to-do", {})

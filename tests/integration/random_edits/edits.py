@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Self
 
+from tests.builders import objects
 from tests.integration.random_edits import estate
 from tests.integration.random_edits.editor import MERGE, Call, Edit
 from tests.integration.random_edits.estate import NETWORKS, SERVICE_NAMESPACES, Network
@@ -54,7 +55,7 @@ class Script:
         ports = choose.sample(_PORTS, choose.choice((1, 1, 2)))
         spec["ports"] = [_port(number) for number in sorted(ports)]
         annotations = self._wishes()
-        service = kube.service(namespace, name, annotations, **spec)
+        service = objects.service(f"{namespace}/{name}", annotations, allocateLoadBalancerNodePorts=False, **spec)
         self.services[f"{namespace}/{name}"] = service
         return service
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from tests.builders import objects
 from tests.integration.random_edits.size import NAMESPACES
 from tests.support import kube_objects as kube
 from tests.support.kube_objects import Object
@@ -64,7 +65,7 @@ class Network:
         return text[:-1] if self.broken else text
 
     def _nad(self) -> Object:
-        found = kube.nad(*self.place, labels=dict(self.labels), raw=self.nad_json())
+        found = objects.nad(self.name, labels=dict(self.labels), raw=self.nad_json())
         found["metadata"]["annotations"] |= dict(self.annotations)
         return found
 
@@ -193,14 +194,14 @@ def kubemanager(forms: dict[str, int]) -> Object:
 def namespaces() -> list[Object]:
     """All of them; those of Services belong to teams, those of networks to zones."""
     of_networks = [
-        kube.namespace(name, {"zone": zone, **kube.ADMITTED})
+        objects.namespace(name, {"zone": zone, **objects.ADMITTED})
         for name, zone in zip(NET_NAMESPACES, ("one", "two"), strict=True)
     ]
     of_services = [
-        kube.namespace(name, {"team": "abc"[number % 3], "zone": ("one", "two")[number % 2]})
+        objects.namespace(name, {"team": "abc"[number % 3], "zone": ("one", "two")[number % 2]})
         for number, name in enumerate(SERVICE_NAMESPACES)
     ]
-    return [kube.namespace(CONTRAIL, {"zone": "one"}), *of_networks, *of_services]
+    return [objects.namespace(CONTRAIL, {"zone": "one"}), *of_networks, *of_services]
 
 
 def renewed(network: Network, *, other: bool) -> Network:

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from ledgerlb.core.settings import DomainSettings
+from tests.builders import objects
 from tests.integration.random_edits import estate, snapshot
 from tests.integration.random_edits.editor import Editor
 from tests.integration.random_edits.edits import Script
 from tests.integration.random_edits.fresh import unsaid
 from tests.integration.random_edits.judgement import Judgement
 from tests.integration.random_edits.size import Size
-from tests.support import kube_objects as kube
 from tests.support.containers import KubeApiServer
 from tests.support.kube_objects import Cluster
 from tests.support.logview import LogView
@@ -48,7 +48,7 @@ def test_at_rest_everything_is_where_it_must_be(
     with Pipeline(tmp_path, kafka.url, kubeconfig=api_server.kubeconfig_path, settings=estate.SETTINGS) as pipeline:
         pids = pipeline.pids()
         cluster.ensure_namespaces(*estate.namespaces())
-        cluster.create_all([kube.node(name, address) for name, address in estate.NODES])
+        cluster.create_all([objects.node(name, address) for name, address in estate.NODES])
         cluster.create_all([obj for network in estate.NETWORKS for obj in network.objects()])
         cluster.create(estate.kubemanager(dict.fromkeys(estate.SELECTORS, 0)))
         cluster.create_all(script.first_services())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
 from ledgerlb.simulator.engine import Engine
 from tests.builders.objects import ADDRESSES, NETWORK, backends, nad, node, service
+from tests.support.environment import remove_settings
 from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 
 Invoke = Callable[..., Result]
@@ -92,8 +92,7 @@ def copied(past: Past, tmp_path: Path) -> str:
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run the command line in this process; the environment says nothing."""
-    for name in [name for name in os.environ if name.startswith("LEDGERLB_")]:
-        monkeypatch.delenv(name)
+    remove_settings(monkeypatch)
 
     def call(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments), catch_exceptions=False)

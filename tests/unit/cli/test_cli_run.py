@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typer.testing import Result
 
 from ledgerlb.cli import demo
 from tests.builders.objects import ADDRESSES, NETWORK, backends, nad, service
+from tests.support.environment import remove_settings
 from tests.support.simulate import base
 from tests.unit.cli.conftest import Invoke
 
@@ -28,8 +28,7 @@ DEADLINE = 60.0
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("LEDGERLB_")]:
-        monkeypatch.delenv(name)
+    remove_settings(monkeypatch)
 
 
 @pytest.fixture

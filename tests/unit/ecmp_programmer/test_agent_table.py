@@ -10,7 +10,7 @@ from ledgerlb.core.paths.pathset import Heartbeat, Report, report_key
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.planner import Planner
-from tests.support.ledger import NETWORK, START, Office, offer, wish
+from tests.support.ledger import NETWORK, START, Office, intent_of, offer
 from tests.unit.ecmp_programmer.pipeline import Clock, FakeBackend, Pipeline
 
 ADDRESS = "192.168.102.2"
@@ -48,8 +48,8 @@ def test_a_report_that_names_no_allocation_counts_as_before() -> None:
 def test_a_changed_request_keeps_the_old_address_until_this_allocation_is_programmed() -> None:
     office = Office(offer("192.168.102.0/24"))
     office.agents.take("heartbeat/n1", Heartbeat(agent="n1", at=START, started=START), START)
-    office.settle(wish("web"))
-    again = wish("web", revision=2, requested=("192.168.102.50",))
+    office.settle(intent_of("web"))
+    again = intent_of("web", revision=2, requested=("192.168.102.50",))
     office.settle(again)
     given = office.state.records["192.168.102.50"].holders[0].seq
     for allocation, held in (("0", ["192.168.102.2", "192.168.102.50"]), (str(given), ["192.168.102.50"])):

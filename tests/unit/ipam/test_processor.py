@@ -19,7 +19,7 @@ from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import INTENTS, LEDGER, REPORTS
 from ledgerlb.ipam import processor
 from ledgerlb.ipam.processor import Ipam
-from tests.support.ledger import NETWORK, START, offer, unwish, wish
+from tests.support.ledger import NETWORK, START, intent_of, offer, withdrawal_of
 
 
 class Replica:
@@ -83,7 +83,7 @@ async def world():
 
 async def test_decides_nothing_before_everything_known_was_said(world):
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/24"), wish("a"))
+    await world.say(offer("10.0.0.0/24"), intent_of("a"))
     await world.run(ipam)
     assert await world.log.end(LEDGER) == 0
     await world.say(IntentsSynced())
@@ -93,7 +93,7 @@ async def test_decides_nothing_before_everything_known_was_said(world):
 
 async def test_two_replicas_on_one_log_allocate_each_address_once(world):
     one, two = world.replica("one"), world.replica("two")
-    await world.say(offer("10.0.0.0/16"), IntentsSynced(), *(wish(f"s{n}") for n in range(300)))
+    await world.say(offer("10.0.0.0/16"), IntentsSynced(), *(intent_of(f"s{n}") for n in range(300)))
     await world.run(one, two)
     fold = await world.fold()
     held = [h.address for h in fold.holdings()]
@@ -104,11 +104,13 @@ async def test_two_replicas_on_one_log_allocate_each_address_once(world):
 
 async def test_a_decision_that_fits_no_record_holds_up_its_own_network_only(world, monkeypatch, caplog):
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), *(wish(f"s{n}") for n in range(40)))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), *(intent_of(f"s{n}") for n in range(40)))
     await world.run(ipam)
     monkeypatch.setattr(processor, "LEDGER", replace(LEDGER, max_bytes=1500))
-    elsewhere = (one.model_copy(update={"network": "n/other"}) for one in (offer("10.9.0.0/24"), wish("elsewhere")))
-    await world.say(offer("10.0.0.0/29", revision=2), wish("late"), *elsewhere)
+    elsewhere = (
+        one.model_copy(update={"network": "n/other"}) for one in (offer("10.9.0.0/24"), intent_of("elsewhere"))
+    )
+    await world.say(offer("10.0.0.0/29", revision=2), intent_of("late"), *elsewhere)
     await world.run(ipam)
     assert caplog.text.count("a decision does not fit into a record") == 1
     assert f"network={NETWORK}" in caplog.text
@@ -127,7 +129,7 @@ async def test_wishes_that_would_not_fit_one_entry_together_come_in_several(worl
     await world.say(
         offer("10.0.0.0/24"),
         IntentsSynced(),
-        *(wish(f"s{n:03}").model_copy(update={"ports": ports}) for n in range(200)),
+        *(intent_of(f"s{n:03}").model_copy(update={"ports": ports}) for n in range(200)),
     )
     await world.run(ipam)
     fold = await world.fold()
@@ -139,7 +141,7 @@ async def test_wishes_that_would_not_fit_one_entry_together_come_in_several(worl
 
 async def test_a_decision_that_the_log_refused_for_whatever_reason_is_made_again(world):
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"))
     append = world.log.append
 
     async def refuse(_topic, _records):
@@ -154,17 +156,17 @@ async def test_a_decision_that_the_log_refused_for_whatever_reason_is_made_again
 
 
 async def test_restart_and_redelivery_write_nothing_new(world):
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"), wish("b"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"), intent_of("b"))
     await world.run(world.replica())
     end = await world.log.end(LEDGER)
-    await world.say(wish("a"), wish("b"), offer("10.0.0.0/24"))
+    await world.say(intent_of("a"), intent_of("b"), offer("10.0.0.0/24"))
     await world.run(world.replica("again"))
     assert await world.log.end(LEDGER) == end
 
 
 async def test_lost_acknowledgement_of_an_entry_that_was_written_allocates_once(world):
     replica = world.replica()
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"))
     append = world.log.append
 
     async def lose(topic, records):
@@ -182,7 +184,7 @@ async def test_lost_acknowledgement_of_an_entry_that_was_written_allocates_once(
 
 async def test_append_that_never_arrived_is_decided_again(world):
     replica = world.replica()
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"))
     append = world.log.append
 
     async def fail(topic, records):
@@ -198,11 +200,11 @@ async def test_append_that_never_arrived_is_decided_again(world):
 
 async def test_freed_address_goes_to_the_one_who_waits_longest(world):
     replica = world.replica()
-    await world.say(offer("10.0.0.0/30"), IntentsSynced(), wish("a", created="1"))
+    await world.say(offer("10.0.0.0/30"), IntentsSynced(), intent_of("a", created="1"))
     await world.run(replica)
-    await world.say(wish("late", created="3"), wish("early", created="2"))
+    await world.say(intent_of("late", created="3"), intent_of("early", created="2"))
     await world.run(replica)
-    await world.say(unwish("a"))
+    await world.say(withdrawal_of("a"))
     await world.run(replica)
     fold = await world.fold()
     assert [h.service for h in fold.holdings()] == ["default/early"]
@@ -213,9 +215,9 @@ async def releasing(world):
     """A replica that waits for agent ``n1`` to withdraw the address of ``default/a``; and the holding."""
     replica = world.replica()
     await world.report(Heartbeat(agent="n1", at=START, started=START))
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"))
     await world.run(replica)
-    await world.say(unwish("a"))
+    await world.say(withdrawal_of("a"))
     await world.run(replica)
     (holding,) = (await world.fold()).holdings_of("default/a")
     return replica, holding
@@ -247,7 +249,7 @@ async def test_confirmed_release_completes_and_quarantine_ends_by_itself(world):
 
 
 async def test_lost_intents_topic_releases_nothing(world):
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"))
     await world.run(world.replica())
     world.log.store.topics[INTENTS.name].clear()
     await world.say(offer("10.0.0.0/24"), IntentsSynced())
@@ -287,7 +289,7 @@ async def test_a_record_that_decodes_but_cannot_be_reckoned_with_is_refused_and_
     world, topic, key, changes
 ):
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"), wish("b"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"), intent_of("b"))
     await world.report(Heartbeat(agent="x", at=START, started=START))
     await world.run(ipam)
     [last] = [record for record in world.log.store.topics[topic.name] if record.key == key]
@@ -295,7 +297,7 @@ async def test_a_record_that_decodes_but_cannot_be_reckoned_with_is_refused_and_
     await world.log.append(topic, [NewRecord(key, absurd)])
     with pytest.raises(UndecodableRecord):
         await ipam.turn()
-    await world.say(wish("c"), unwish("b", revision=2))
+    await world.say(intent_of("c"), withdrawal_of("b", revision=2))
     await world.run(ipam)
     fold = await world.fold()
     assert [h.address for h in fold.holdings_of("default/c")] == ["10.0.0.4"]
@@ -312,6 +314,6 @@ async def test_an_entry_whose_time_has_no_zone_is_damage(world):
     await world.log.append(LEDGER, [NewRecord(NETWORK, json.dumps(naive).encode())])
     with pytest.raises(UndecodableRecord, match="decided_at"):
         await ipam.turn()
-    await world.say(wish("a"))
+    await world.say(intent_of("a"))
     await world.run(ipam)
     assert ipam.ipam.fold.holdings_of("default/a") == ()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from ledgerlb.core.intents.model import IntentsSynced
 from ledgerlb.core.paths.pathset import Heartbeat
-from tests.support.ledger import NETWORK, START, offer, unwish, wish
+from tests.support.ledger import NETWORK, START, intent_of, offer, withdrawal_of
 from tests.unit.ipam.test_processor import World
 
 ADDRESS = "10.0.0.7"
@@ -28,9 +28,9 @@ async def started(*wishes):
 
 async def test_a_port_that_a_sharer_gives_up_is_anothers():
     both = {"requested": (ADDRESS,), "sharing_key": "k"}
-    world, ipam = await started(wish("a", **both), wish("b", **both))
+    world, ipam = await started(intent_of("a", **both), intent_of("b", **both))
     assert await refusal_of(world, "b") == "SharingConflict"
-    await world.say(wish("a", 2, ports=HTTPS, **both))
+    await world.say(intent_of("a", 2, ports=HTTPS, **both))
     await world.run(ipam)
     assert await refusal_of(world, "b") == ""
     assert {h.service for h in (await world.fold()).holding(ADDRESS)} == {"default/a", "default/b"}
@@ -38,23 +38,23 @@ async def test_a_port_that_a_sharer_gives_up_is_anothers():
 
 async def test_a_key_that_a_sole_holder_takes_lets_others_in():
     world, ipam = await started(
-        wish("a", requested=(ADDRESS,)), wish("b", requested=(ADDRESS,), sharing_key="k", ports=HTTPS)
+        intent_of("a", requested=(ADDRESS,)), intent_of("b", requested=(ADDRESS,), sharing_key="k", ports=HTTPS)
     )
     assert await refusal_of(world, "b") == "RequestedAddressInUse"
-    await world.say(wish("a", 2, requested=(ADDRESS,), sharing_key="k", ports=HTTP))
+    await world.say(intent_of("a", 2, requested=(ADDRESS,), sharing_key="k", ports=HTTP))
     await world.run(ipam)
     assert await refusal_of(world, "b") == ""
 
 
 async def test_an_address_that_its_holder_takes_back_may_be_shared_again():
     both = {"requested": (ADDRESS,), "sharing_key": "k"}
-    world, ipam = await started(wish("a", **both))
+    world, ipam = await started(intent_of("a", **both))
     # An agent lives that has not confirmed: the release waits.
     await world.report(Heartbeat(agent="n1", at=START, started=START - timedelta(hours=1)))
-    await world.say(unwish("a"), wish("b", ports=HTTPS, **both))
+    await world.say(withdrawal_of("a"), intent_of("b", ports=HTTPS, **both))
     await world.run(ipam)
     assert await refusal_of(world, "b") == "RequestedAddressInUse"
-    await world.say(wish("a", 3, **both))
+    await world.say(intent_of("a", 3, **both))
     await world.run(ipam)
     assert await refusal_of(world, "b") == ""
     assert {h.service for h in (await world.fold()).holding(ADDRESS)} == {"default/a", "default/b"}
@@ -63,24 +63,24 @@ async def test_an_address_that_its_holder_takes_back_may_be_shared_again():
 async def test_a_second_family_that_runs_out_is_named_too():
     world = World()
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/31", "fd00::/126"), IntentsSynced(), wish("a"), wish("b"))
+    await world.say(offer("10.0.0.0/31", "fd00::/126"), IntentsSynced(), intent_of("a"), intent_of("b"))
     await world.run(ipam)
-    await world.say(wish("c", families=(4, 6)))
+    await world.say(intent_of("c", families=(4, 6)))
     await world.run(ipam)
     assert (await world.fold()).refusals_of("default/c")[0].families == (4,)
-    await world.say(wish("d", families=(6,)), wish("e", families=(6,)))
+    await world.say(intent_of("d", families=(6,)), intent_of("e", families=(6,)))
     await world.run(ipam)
     assert (await world.fold()).refusals_of("default/c")[0].families == (4, 6)
 
 
 async def test_an_address_in_quarantine_that_its_former_holder_takes_again_is_in_use():
-    world, ipam = await started(wish("a", requested=(ADDRESS,)))
-    await world.say(unwish("a"))
+    world, ipam = await started(intent_of("a", requested=(ADDRESS,)))
+    await world.say(withdrawal_of("a"))
     await world.run(ipam)
-    await world.say(wish("b", requested=(ADDRESS,)))
+    await world.say(intent_of("b", requested=(ADDRESS,)))
     await world.run(ipam)
     assert await refusal_of(world, "b") == "RequestedAddressQuarantined"
-    await world.say(wish("a", 3))
+    await world.say(intent_of("a", 3))
     await world.run(ipam)
     assert await refusal_of(world, "b") == "RequestedAddressInUse"
 
@@ -88,12 +88,12 @@ async def test_an_address_in_quarantine_that_its_former_holder_takes_again_is_in
 async def test_those_who_wait_for_any_address_of_one_family_are_not_looked_at_for_another():
     world = World()
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/31", "fd00::/64"), IntentsSynced(), wish("a"), wish("b"))
+    await world.say(offer("10.0.0.0/31", "fd00::/64"), IntentsSynced(), intent_of("a"), intent_of("b"))
     await world.run(ipam)
-    await world.say(wish("waits"))
+    await world.say(intent_of("waits"))
     await world.run(ipam)
     assert await refusal_of(world, "waits") == "NetworkFull"
-    await world.say(wish("six", families=(6,)))
+    await world.say(intent_of("six", families=(6,)))
     await ipam.turn()  # decides, and appends
     await ipam.read()
     assert list(ipam.ipam.queues[NETWORK].pending) == ["default/six"]

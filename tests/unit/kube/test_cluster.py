@@ -12,6 +12,7 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.api.refusals import ApiRefused
 from ledgerlb.kube.memory.cluster import MemoryCluster, merge
 from ledgerlb.kube.source import Batch, ClusterSource
+from tests.builders.objects import bare_service
 
 
 class Clock:
@@ -32,20 +33,11 @@ def cluster(clock: Clock) -> MemoryCluster:
     return MemoryCluster(clock)
 
 
-def service(name: str = "x", metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": "a", **(metadata or {})},
-        "spec": {"type": "LoadBalancer", **spec},
-    }
-
-
 KEY = ("Service", "a", "x")
 
 
 def test_a_new_object_gets_what_the_server_sets(cluster):
-    made = cluster.apply(service())
+    made = cluster.apply(bare_service("a/x"))
     meta = made["metadata"]
     assert meta["creationTimestamp"] == "2026-01-01T00:00:00Z"
     assert (meta["generation"], meta["resourceVersion"], len(meta["uid"])) == (1, "1", 36)
@@ -56,20 +48,26 @@ def test_a_new_object_gets_what_the_server_sets(cluster):
 def test_uids_are_the_same_in_every_run_and_new_for_a_new_object(clock):
     def uids() -> list[str]:
         cluster = MemoryCluster(clock)
-        first = cluster.apply(service())["metadata"]["uid"]
+        first = cluster.apply(bare_service("a/x"))["metadata"]["uid"]
         cluster.delete(*KEY)
-        return [first, cluster.apply(service())["metadata"]["uid"], cluster.apply(service("y"))["metadata"]["uid"]]
+        return [
+            first,
+            cluster.apply(bare_service("a/x"))["metadata"]["uid"],
+            cluster.apply(bare_service("a/y"))["metadata"]["uid"],
+        ]
 
     assert uids() == uids()
     assert len(set(uids())) == 3
 
 
 def test_applying_again_keeps_what_others_set(cluster, clock):
-    first = cluster.apply(service(metadata={"labels": {"mine": "1", "old": "1"}, "annotations": {"drop": "1"}}))
+    first = cluster.apply(
+        bare_service("a/x", metadata={"labels": {"mine": "1", "old": "1"}, "annotations": {"drop": "1"}})
+    )
     cluster.patch_status(*KEY, {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
     cluster.patch_metadata(*KEY, {"finalizers": [FINALIZER], "annotations": {"theirs": "1"}})
     clock.now += timedelta(hours=1)
-    again = cluster.apply(service(metadata={"labels": {"mine": "2"}}, loadBalancerIP="192.0.2.9"))
+    again = cluster.apply(bare_service("a/x", metadata={"labels": {"mine": "2"}}, loadBalancerIP="192.0.2.9"))
     meta = again["metadata"]
     assert (meta["uid"], meta["creationTimestamp"]) == (first["metadata"]["uid"], "2026-01-01T00:00:00Z")
     assert meta["finalizers"] == [FINALIZER]
@@ -79,10 +77,10 @@ def test_applying_again_keeps_what_others_set(cluster, clock):
 
 
 def test_applying_the_same_is_no_change(cluster):
-    first = cluster.apply(service())
+    first = cluster.apply(bare_service("a/x"))
     cluster.patch_status(*KEY, {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
     watching = cluster.subscribe()
-    assert cluster.apply(service())["metadata"]["generation"] == 1
+    assert cluster.apply(bare_service("a/x"))["metadata"]["generation"] == 1
     assert watching.drain() == []
     assert first["spec"]["clusterIP"] == cluster.get(*KEY)["spec"]["clusterIP"]
 
@@ -101,7 +99,7 @@ def test_a_status_stated_by_the_manifest_counts_when_it_is_new(cluster):
 
 
 def test_deletion_waits_for_the_finalizers(cluster, clock):
-    cluster.apply(service())
+    cluster.apply(bare_service("a/x"))
     cluster.patch_metadata(*KEY, {"finalizers": [FINALIZER]})
     watching = cluster.subscribe()
     assert cluster.delete(*KEY) is True
@@ -118,7 +116,7 @@ def test_deletion_waits_for_the_finalizers(cluster, clock):
 
 
 def test_status_and_finalizers_are_one_version(cluster):
-    before = cluster.apply(service())
+    before = cluster.apply(bare_service("a/x"))
     after = cluster.patch_status(*KEY, {"a": 1}, finalizers=[FINALIZER])
     assert int(after["metadata"]["resourceVersion"]) == int(before["metadata"]["resourceVersion"]) + 1
     assert (after["metadata"]["finalizers"], after["status"]) == ([FINALIZER], {"a": 1})
@@ -129,7 +127,7 @@ def test_status_and_finalizers_are_one_version(cluster):
 
 
 def test_what_is_being_deleted_gets_no_new_finalizer(cluster):
-    cluster.apply(service(metadata={"finalizers": ["example.com/x"]}))
+    cluster.apply(bare_service("a/x", metadata={"finalizers": ["example.com/x"]}))
     cluster.delete(*KEY)
     before = cluster.get(*KEY)
     wanted = ["example.com/x", FINALIZER]
@@ -141,12 +139,12 @@ def test_what_is_being_deleted_gets_no_new_finalizer(cluster):
             patch()
         assert refused.value.status == 422
     with pytest.raises(BadInput, match=r"metadata.finalizers"):
-        cluster.apply(service(metadata={"finalizers": wanted}))
+        cluster.apply(bare_service("a/x", metadata={"finalizers": wanted}))
     assert cluster.get(*KEY) == before
 
 
 def test_an_ingress_is_for_load_balancers(cluster):
-    cluster.apply(service(type="ClusterIP"))
+    cluster.apply(bare_service("a/x", type="ClusterIP"))
     with pytest.raises(ApiRefused, match="LoadBalancer") as refused:
         cluster.patch_status(*KEY, {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}, finalizers=[FINALIZER])
     assert refused.value.status == 422
@@ -154,25 +152,25 @@ def test_an_ingress_is_for_load_balancers(cluster):
 
 
 def test_an_applied_list_of_finalizers_replaces_what_was_applied_before(cluster):
-    cluster.apply(service(metadata={"finalizers": ["example.com/x", "example.com/y"]}))
+    cluster.apply(bare_service("a/x", metadata={"finalizers": ["example.com/x", "example.com/y"]}))
     cluster.patch_metadata(*KEY, {"finalizers": ["example.com/x", "example.com/y", FINALIZER]})
-    cluster.apply(service(metadata={"finalizers": ["example.com/y"]}))
+    cluster.apply(bare_service("a/x", metadata={"finalizers": ["example.com/y"]}))
     assert cluster.get(*KEY)["metadata"]["finalizers"] == [FINALIZER, "example.com/y"]
-    cluster.apply(service())
+    cluster.apply(bare_service("a/x"))
     assert cluster.get(*KEY)["metadata"]["finalizers"] == [FINALIZER]
     cluster.delete(*KEY)
     assert cluster.get(*KEY) is not None
 
 
 def test_an_apply_that_takes_the_last_finalizer_away_completes_a_deletion(cluster):
-    cluster.apply(service(metadata={"finalizers": ["example.com/x"]}))
+    cluster.apply(bare_service("a/x", metadata={"finalizers": ["example.com/x"]}))
     cluster.delete(*KEY)
-    cluster.apply(service())
+    cluster.apply(bare_service("a/x"))
     assert cluster.get(*KEY) is None
 
 
 def test_deletion_without_finalizers_is_at_once(cluster):
-    cluster.apply(service())
+    cluster.apply(bare_service("a/x"))
     assert cluster.delete(*KEY) is True
     assert cluster.get(*KEY) is None
 
@@ -181,18 +179,18 @@ def test_patches_of_what_is_gone_or_has_changed_are_refused(cluster):
     with pytest.raises(ApiRefused) as missing:
         cluster.patch_status(*KEY, {})
     assert missing.value.status == 404
-    version = cluster.apply(service())["metadata"]["resourceVersion"]
+    version = cluster.apply(bare_service("a/x"))["metadata"]["resourceVersion"]
     cluster.patch_status(*KEY, {"a": 1}, version)
     with pytest.raises(ApiRefused) as conflict:
         cluster.patch_status(*KEY, {"a": 2}, version)
     assert conflict.value.status == 409
     with pytest.raises(ApiRefused) as exists:
-        cluster.create(service())
+        cluster.create(bare_service("a/x"))
     assert exists.value.status == 409
 
 
 def test_what_a_caller_got_never_changes(cluster):
-    before = cluster.apply(service())
+    before = cluster.apply(bare_service("a/x"))
     copy = repr(before)
     cluster.patch_status(*KEY, {"loadBalancer": {"ingress": []}})
     cluster.patch_metadata(*KEY, {"labels": {"a": "b"}})
@@ -203,9 +201,9 @@ def test_a_subscription_shows_the_latest_state_once(cluster):
     watching = cluster.subscribe()
     calls = []
     watching.on_change = lambda: calls.append(1)
-    cluster.apply(service())
-    cluster.apply(service("y"))
-    cluster.apply(service(loadBalancerIP="192.0.2.1"))
+    cluster.apply(bare_service("a/x"))
+    cluster.apply(bare_service("a/y"))
+    cluster.apply(bare_service("a/x", loadBalancerIP="192.0.2.1"))
     cluster.delete("Service", "a", "y")
     assert [(key[2], obj and obj["spec"]["loadBalancerIP"]) for key, obj in watching.drain()] == [
         ("x", "192.0.2.1"),
@@ -229,7 +227,7 @@ def test_a_subscription_shows_the_latest_state_once(cluster):
     ],
 )
 def test_families_are_filled_in(cluster, spec, families, policy, addresses):
-    stored = cluster.apply(service(**spec))["spec"]
+    stored = cluster.apply(bare_service("a/x", **spec))["spec"]
     assert (stored["ipFamilies"], stored["ipFamilyPolicy"]) == (families, policy)
     assert len(stored["clusterIPs"]) == addresses
     assert stored["clusterIP"] == stored["clusterIPs"][0]
@@ -239,16 +237,16 @@ def test_families_are_filled_in(cluster, spec, families, policy, addresses):
 
 
 def test_the_second_family_comes_and_goes_and_the_first_stays(cluster):
-    single = cluster.apply(service(ipFamilies=["IPv6"]))["spec"]
-    dual = cluster.apply(service(ipFamilyPolicy="PreferDualStack"))["spec"]
+    single = cluster.apply(bare_service("a/x", ipFamilies=["IPv6"]))["spec"]
+    dual = cluster.apply(bare_service("a/x", ipFamilyPolicy="PreferDualStack"))["spec"]
     assert dual["ipFamilies"] == ["IPv6", "IPv4"]
     assert dual["clusterIPs"][0] == single["clusterIP"]
-    back = cluster.apply(service(ipFamilyPolicy="SingleStack"))["spec"]
+    back = cluster.apply(bare_service("a/x", ipFamilyPolicy="SingleStack"))["spec"]
     assert (back["ipFamilies"], back["clusterIPs"]) == (["IPv6"], [single["clusterIP"]])
 
 
 def test_ports_get_their_defaults(cluster):
-    assert cluster.apply(service(ports=[{"port": 80}]))["spec"]["ports"] == [
+    assert cluster.apply(bare_service("a/x", ports=[{"port": 80}]))["spec"]["ports"] == [
         {"port": 80, "protocol": "TCP", "targetPort": 80}
     ]
 
@@ -257,8 +255,8 @@ def test_ports_get_their_defaults(cluster):
     "spec", [{"type": "ExternalName", "externalName": "x.example"}, {"type": "ClusterIP", "clusterIP": "None"}]
 )
 def test_no_cluster_address_where_there_is_none(cluster, spec):
-    cluster.apply(service())
-    assert cluster.apply(service(**spec))["spec"].get("clusterIP", "None") == "None"
+    cluster.apply(bare_service("a/x"))
+    assert cluster.apply(bare_service("a/x", **spec))["spec"].get("clusterIP", "None") == "None"
 
 
 def endpoints(*addresses: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
@@ -278,7 +276,7 @@ def mirrored(cluster: MemoryCluster) -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("service_first", [True, False])
 def test_manual_endpoints_are_mirrored_whichever_comes_first(cluster, service_first):
-    for entry in [service(), endpoints("172.16.23.0", "fd00::1")][:: 1 if service_first else -1]:
+    for entry in [bare_service("a/x"), endpoints("172.16.23.0", "fd00::1")][:: 1 if service_first else -1]:
         cluster.apply(entry)
     assert mirrored(cluster) == [("IPv4", ["172.16.23.0"]), ("IPv6", ["fd00::1"])]
     cluster.apply(endpoints("172.16.24.0"))
@@ -290,9 +288,9 @@ def test_manual_endpoints_are_mirrored_whichever_comes_first(cluster, service_fi
 def test_endpoints_are_not_mirrored_for_a_service_with_a_selector_nor_against_their_label(cluster):
     cluster.apply(endpoints("172.16.23.0"))
     assert mirrored(cluster) == []
-    cluster.apply(service(selector={"app": "web"}))
+    cluster.apply(bare_service("a/x", selector={"app": "web"}))
     assert mirrored(cluster) == []
-    cluster.apply(service())
+    cluster.apply(bare_service("a/x"))
     assert len(mirrored(cluster)) == 1
     cluster.apply(endpoints("172.16.23.0", labels={"endpointslice.kubernetes.io/skip-mirror": "true"}))
     assert mirrored(cluster) == []
@@ -329,7 +327,7 @@ def test_scope_and_default_namespace(cluster):
 
 def test_ages_and_uids_may_be_stated(cluster):
     stated = {"uid": "mine", "creationTimestamp": "2020-01-01T00:00:00Z"}
-    meta = cluster.apply(service(metadata=stated))["metadata"]
+    meta = cluster.apply(bare_service("a/x", metadata=stated))["metadata"]
     assert {key: meta[key] for key in stated} == stated
 
 
@@ -342,7 +340,7 @@ def test_merge_is_a_json_merge_patch():
 
 
 def test_a_source_says_everything_once_and_then_changes(cluster):
-    cluster.apply(service())
+    cluster.apply(bare_service("a/x"))
     source = ClusterSource(cluster)
     batches: list[Batch] = []
     source.pump(batches.append)
@@ -350,7 +348,7 @@ def test_a_source_says_everything_once_and_then_changes(cluster):
     assert all(batch.listed is not None and batch.listed.present for batch in batches)
     batches.clear()
     assert source.pump(batches.append) == 0
-    cluster.apply(service("y"))
+    cluster.apply(bare_service("a/y"))
     cluster.delete(*KEY)
     source.pump(batches.append)
     [batch] = batches

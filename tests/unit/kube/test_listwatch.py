@@ -19,6 +19,7 @@ from ledgerlb.kube.api.listwatch import WatchSettings
 from ledgerlb.kube.api.source import ApiSource
 from ledgerlb.kube.kinds import BY_KIND
 from ledgerlb.kube.source import Batch
+from tests.builders.objects import bare_service
 from tests.unit.kube.fake_api import FakeApi
 
 DEADLINE = 10.0
@@ -90,25 +91,21 @@ async def follow(api: FakeApi, tmp_path) -> AsyncIterator[Any]:
         await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE)
 
 
-def service(name: str, **spec: Any) -> dict[str, Any]:
-    return {"metadata": {"namespace": "a", "name": name}, "spec": {"type": "LoadBalancer", **spec}}
-
-
 def subnet(name: str, cidr: Any = "192.0.2.0/24") -> dict[str, Any]:
     return {"metadata": {"namespace": "a", "name": name}, "spec": {"cidr": cidr}}
 
 
 async def test_a_list_is_read_page_by_page_and_then_watched(api, follow):
     for name in ("p", "q", "r", "s", "t"):
-        await api.put(SERVICES, service(name))
+        await api.put(SERVICES, bare_service(f"a/{name}"))
     world = follow("Service")
     await world.until(lambda: world.listed.get("Service"))
     assert world.names("Service") == ["a/p", "a/q", "a/r", "a/s", "a/t"]
     assert len(api.lists(SERVICES)) == 3
     assert [batch.listed is not None for batch in world.batches[:3]] == [False, False, True]
 
-    await api.put(SERVICES, service("u"))
-    await api.put(SERVICES, service("p", loadBalancerIP="192.0.2.7"))
+    await api.put(SERVICES, bare_service("a/u"))
+    await api.put(SERVICES, bare_service("a/p", loadBalancerIP="192.0.2.7"))
     await api.remove(SERVICES, "a/q")
     await world.until(lambda: "a/q" not in world.names("Service"))
     assert world.names("Service") == ["a/p", "a/r", "a/s", "a/t", "a/u"]
@@ -118,22 +115,22 @@ async def test_a_list_is_read_page_by_page_and_then_watched(api, follow):
 
 
 async def test_a_watch_that_times_out_goes_on_where_it_was(api, follow):
-    await api.put(SERVICES, service("p"))
+    await api.put(SERVICES, bare_service("a/p"))
     world = follow("Service", settings=replace(SETTINGS, watch=(1, 1)))
     await world.until(lambda: len(api.watches(SERVICES)) >= 1)
     await api.bookmark(SERVICES)
     version = str(api.version)
     await world.until(lambda: len(api.watches(SERVICES)) >= 2)
     assert api.watches(SERVICES)[1]["resourceVersion"] == version, "the bookmark moved it on"
-    await api.put(SERVICES, service("q"))
+    await api.put(SERVICES, bare_service("a/q"))
     await world.until(lambda: world.names("Service") == ["a/p", "a/q"])
     assert world.listed["Service"] == 1, "nothing was listed again"
 
 
 @pytest.mark.parametrize("how", ["event", "status"])
 async def test_after_410_everything_is_listed_again_and_missed_deletions_are_found(api, follow, how):
-    await api.put(SERVICES, service("p"))
-    await api.put(SERVICES, service("q"))
+    await api.put(SERVICES, bare_service("a/p"))
+    await api.put(SERVICES, bare_service("a/q"))
     world = follow("Service", settings=replace(SETTINGS, watch=(1, 1)))
     await world.until(lambda: api.watches(SERVICES))
     if how == "status":
@@ -145,7 +142,7 @@ async def test_after_410_everything_is_listed_again_and_missed_deletions_are_fou
         await api.error(SERVICES, 410)
     await world.until(lambda: world.listed["Service"] == 2)
     assert world.names("Service") == ["a/p"]
-    await api.put(SERVICES, service("r"))
+    await api.put(SERVICES, bare_service("a/r"))
     await world.until(lambda: world.names("Service") == ["a/p", "a/r"])
 
 
@@ -153,7 +150,7 @@ async def test_another_error_event_loses_nothing_that_came_with_it(api, follow):
     world = follow("Service")
     await world.until(lambda: api.watches(SERVICES))
     api.version += 1
-    event = {"type": "ADDED", "object": service("p")}
+    event = {"type": "ADDED", "object": bare_service("a/p")}
     event["object"]["metadata"]["resourceVersion"] = str(api.version)
     error = {"type": "ERROR", "object": {"code": 500, "message": "from the test"}}
     await api.raw(SERVICES, (json.dumps(event) + "\n" + json.dumps(error) + "\n").encode())
@@ -166,7 +163,7 @@ async def test_a_connection_cut_in_the_middle_of_a_line_is_taken_up_again(api, f
     world = follow("Service")
     await world.until(lambda: api.watches(SERVICES))
     api.cut[SERVICES] = b""
-    await api.put(SERVICES, service("p"))
+    await api.put(SERVICES, bare_service("a/p"))
     await world.until(lambda: world.names("Service") == ["a/p"])
     assert len(api.watches(SERVICES)) >= 2
     assert world.listed["Service"] == 1
@@ -175,7 +172,7 @@ async def test_a_connection_cut_in_the_middle_of_a_line_is_taken_up_again(api, f
 async def test_an_event_of_megabytes_is_read(api, follow):
     world = follow("Service")
     await world.until(lambda: api.watches(SERVICES))
-    big = service("p")
+    big = bare_service("a/p")
     big["metadata"]["annotations"] = {"ledgerlb.io/exclude": "x" * 3_000_000}
     await api.put(SERVICES, big)
     await world.until(lambda: world.names("Service") == ["a/p"])
@@ -185,7 +182,7 @@ async def test_an_event_of_megabytes_is_read(api, follow):
 async def test_a_line_that_is_no_event_leads_to_a_new_list(api, follow):
     world = follow("Service")
     await world.until(lambda: api.watches(SERVICES))
-    api.collections[SERVICES]["a/p"] = service("p")
+    api.collections[SERVICES]["a/p"] = bare_service("a/p")
     await api.raw(SERVICES, b"<html>a proxy was here</html>\n")
     await world.until(lambda: world.names("Service") == ["a/p"])
 
@@ -195,7 +192,7 @@ async def test_a_silent_stream_is_given_up(api, follow):
     world = follow("Service", settings=replace(SETTINGS, idle=0.2))
     await world.until(lambda: len(api.watches(SERVICES)) >= 1)
     api.stuck.clear()
-    await api.put(SERVICES, service("p"))
+    await api.put(SERVICES, bare_service("a/p"))
     await world.until(lambda: world.names("Service") == ["a/p"])
 
 
@@ -217,7 +214,7 @@ async def test_errors_are_tried_again_and_retry_after_is_kept(api, follow):
         return None if status is None else web.json_response({"code": status, "message": "no"}, status=status)
 
     api.answers.append(refuse)
-    await api.put(SERVICES, service("p"))
+    await api.put(SERVICES, bare_service("a/p"))
     world = follow("Service")
     await world.until(lambda: world.names("Service") == ["a/p"])
     assert len(api.lists(SERVICES)) == 5
@@ -225,7 +222,7 @@ async def test_errors_are_tried_again_and_retry_after_is_kept(api, follow):
 
 async def test_a_page_that_expires_begins_the_list_again(api, follow):
     for name in ("p", "q", "r"):
-        await api.put(SERVICES, service(name))
+        await api.put(SERVICES, bare_service(f"a/{name}"))
     expired = iter([True])
 
     def expire(request: web.Request) -> web.Response | None:
@@ -259,7 +256,7 @@ async def test_a_definition_that_appears_later_is_picked_up_and_one_that_goes_is
 @pytest.mark.parametrize("when", ["list", "watch"])
 async def test_not_found_of_a_kind_that_every_api_server_has_deletes_nothing(api, follow, when, caplog):
     """Such as from a load balancer in front of it that has lost its way."""
-    await api.put(SERVICES, service("p"))
+    await api.put(SERVICES, bare_service("a/p"))
     world = follow("Service")
     await world.until(lambda: api.watches(SERVICES))
     lost = {"now": True}
@@ -275,7 +272,7 @@ async def test_not_found_of_a_kind_that_every_api_server_has_deletes_nothing(api
     assert world.present["Service"] is True
     assert "API server, services" in caplog.text
     lost["now"] = False
-    await api.put(SERVICES, service("q"))
+    await api.put(SERVICES, bare_service("a/q"))
     await world.until(lambda: world.names("Service") == ["a/p", "a/q"])
 
 
@@ -301,7 +298,7 @@ async def test_whatever_answers_in_place_of_an_api_server_deletes_nothing(api, f
     api.definitions["core.contrail.juniper.net"] = {"v1": ["subnets"]}
     api.collections[path] = {}
     await api.put(path, subnet("s"))
-    await api.put(SERVICES, service("p"))
+    await api.put(SERVICES, bare_service("a/p"))
     world = follow("Service", "Subnet")
     await world.until(lambda: api.watches(SERVICES) and api.watches(path))
     lost = {"now": True}
@@ -320,7 +317,7 @@ async def test_whatever_answers_in_place_of_an_api_server_deletes_nothing(api, f
     assert world.present == {"Service": True, "Subnet": True}
     assert when == "watch" or "check what answers at" in caplog.text
     lost["now"] = False
-    await api.put(SERVICES, service("q"))
+    await api.put(SERVICES, bare_service("a/q"))
     await api.put(path, subnet("t"))
     await world.until(lambda: world.names("Service") == ["a/p", "a/q"] and world.names("Subnet") == ["a/s", "a/t"])
 
@@ -357,11 +354,11 @@ async def test_a_broken_field_of_a_subnet_is_told_and_stops_no_other(api, follow
 
 
 async def test_a_broken_object_stops_no_other_and_keeps_its_last_good_state(api, follow, caplog):
-    await api.put(SERVICES, service("s", type="LoadBalancer"))
+    await api.put(SERVICES, bare_service("a/s", type="LoadBalancer"))
     world = follow("Service")
     await world.until(lambda: api.watches(SERVICES))
-    await api.put(SERVICES, service("s", type=24))
-    await api.put(SERVICES, service("t"))
+    await api.put(SERVICES, bare_service("a/s", type=24))
+    await api.put(SERVICES, bare_service("a/t"))
     await world.until(lambda: world.names("Service") == ["a/s", "a/t"])
     assert world.facts["Service"]["a/s"].type == "LoadBalancer"
     assert "Service a/s, spec.type: 24 is not a string" in caplog.text
@@ -386,7 +383,7 @@ async def test_an_api_server_that_starts_late_is_found(tmp_path):
         late.collections = {SERVICES: {}}
         late.port = port
         async with late:
-            await late.put(SERVICES, service("p"))
+            await late.put(SERVICES, bare_service("a/p"))
             await world.until(lambda: world.names("Service") == ["a/p"])
             stop.set()
             await asyncio.wait_for(task, DEADLINE)

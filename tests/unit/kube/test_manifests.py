@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ledgerlb.core.cluster.facts import FINALIZER
 from ledgerlb.core.errors import InvalidManifest
@@ -19,21 +20,15 @@ from ledgerlb.kube.manifests.files import read_documents
 from ledgerlb.kube.manifests.folder import ManifestFolder, ManifestSource
 from ledgerlb.kube.memory.cluster import MemoryCluster
 from ledgerlb.kube.source import Batch
+from tests.builders.objects import bare_service
 
 DEADLINE = 10.0
 
 
-def service(name: str, address: str = "") -> str:
-    extra = f"\n  loadBalancerIP: {address}" if address else ""
-    return f"""
-apiVersion: v1
-kind: Service
-metadata:
-  name: {name}
-  namespace: a
-spec:
-  type: LoadBalancer{extra}
-"""
+def manifest(name: str, address: object = "") -> str:
+    """The text of a Service in namespace a."""
+    requested = {"loadBalancerIP": address} if address != "" else {}
+    return "\n" + yaml.safe_dump(bare_service(f"a/{name}", **requested))
 
 
 @pytest.fixture
@@ -75,21 +70,21 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def test_every_form_of_file_is_read(folder, cluster):
-    write(folder.root / "one.yaml", service("p") + "---" + service("q") + "---\n# nothing\n---\n")
-    write(folder.root / "deep" / "two.yml", service("r"))
+    write(folder.root / "one.yaml", manifest("p") + "---" + manifest("q") + "---\n# nothing\n---\n")
+    write(folder.root / "deep" / "two.yml", manifest("r"))
     objects = [{"kind": "Service", "metadata": {"name": name, "namespace": "a"}} for name in ("s", "t")]
     write(folder.root / "three.json", json.dumps({"kind": "List", "apiVersion": "v1", "items": objects}))
     write(folder.root / "four.json", json.dumps({"kind": "Service", "metadata": {"name": "u", "namespace": "a"}}))
-    write(folder.root / "five.txt", service("v"))
-    write(folder.root / ".hidden" / "six.yaml", service("w"))
+    write(folder.root / "five.txt", manifest("v"))
+    write(folder.root / ".hidden" / "six.yaml", manifest("w"))
     assert folder.load() == 6
     assert names(cluster) == ["p", "q", "r", "s", "t", "u"]
     assert folder.load() == 0
 
 
 def test_one_file_may_be_the_folder(tmp_path, cluster):
-    write(tmp_path / "one.yaml", service("p"))
-    write(tmp_path / "two.yaml", service("q"))
+    write(tmp_path / "one.yaml", manifest("p"))
+    write(tmp_path / "two.yaml", manifest("q"))
     ManifestFolder(tmp_path / "one.yaml", cluster).load()
     assert names(cluster) == ["p"]
 
@@ -97,40 +92,40 @@ def test_one_file_may_be_the_folder(tmp_path, cluster):
 def test_dates_stay_text(folder, cluster):
     write(
         folder.root / "one.yaml",
-        service("p") + "---\nkind: Namespace\nmetadata: {name: n, creationTimestamp: 2020-01-01T00:00:00Z}\n",
+        manifest("p") + "---\nkind: Namespace\nmetadata: {name: n, creationTimestamp: 2020-01-01T00:00:00Z}\n",
     )
     folder.load()
     assert cluster.get("Namespace", "", "n")["metadata"]["creationTimestamp"] == "2020-01-01T00:00:00Z"
 
 
 def test_age_comes_from_the_file_so_that_a_restart_does_not_change_it(folder, cluster):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     os.utime(folder.root / "one.yaml", (1_600_000_000, 1_600_000_000))
     folder.load()
     assert cluster.get("Service", "a", "p")["metadata"]["creationTimestamp"] == "2020-09-13T12:26:40Z"
 
 
 async def test_changes_are_followed(folder, cluster, following):
-    write(folder.root / "one.yaml", service("p") + "---" + service("q"))
+    write(folder.root / "one.yaml", manifest("p") + "---" + manifest("q"))
     await until(lambda: names(cluster) == ["p", "q"])
     uid = cluster.get("Service", "a", "p")["metadata"]["uid"]
-    write(folder.root / "one.yaml", service("p", "192.0.2.7"))
+    write(folder.root / "one.yaml", manifest("p", "192.0.2.7"))
     await until(lambda: names(cluster) == ["p"])
     assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.7"
     assert cluster.get("Service", "a", "p")["metadata"]["uid"] == uid
-    write(folder.root / "two.yaml", service("r"))
+    write(folder.root / "two.yaml", manifest("r"))
     await until(lambda: names(cluster) == ["p", "r"])
     (folder.root / "one.yaml").unlink()
     await until(lambda: names(cluster) == ["r"])
 
 
 async def test_an_object_may_move_to_another_file(folder, cluster, following):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     await until(lambda: names(cluster) == ["p"])
     uid = cluster.get("Service", "a", "p")["metadata"]["uid"]
-    write(folder.root / "two.yaml", service("p"))
+    write(folder.root / "two.yaml", manifest("p"))
     (folder.root / "one.yaml").unlink()
-    write(folder.root / "three.yaml", service("q"))
+    write(folder.root / "three.yaml", manifest("q"))
     await until(lambda: names(cluster) == ["p", "q"])
     assert cluster.get("Service", "a", "p")["metadata"]["uid"] == uid
 
@@ -147,13 +142,13 @@ async def test_an_object_may_move_to_another_file(folder, cluster, following):
 )
 @pytest.mark.usefixtures("following")
 async def test_a_file_that_is_no_yaml_keeps_its_last_good_content(folder, cluster, caplog, broken, said):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     await until(lambda: names(cluster) == ["p"])
     write(folder.root / "one.yaml", broken)
-    write(folder.root / "two.yaml", service("q"))
+    write(folder.root / "two.yaml", manifest("q"))
     await until(lambda: names(cluster) == ["p", "q"] and said in caplog.text)
     assert str(folder.root / "one.yaml") in caplog.text
-    write(folder.root / "one.yaml", service("r"))
+    write(folder.root / "one.yaml", manifest("r"))
     await until(lambda: names(cluster) == ["q", "r"])
 
 
@@ -179,25 +174,25 @@ def test_broken_json_names_its_line(folder, caplog):
     ],
 )  # fmt: skip
 def test_a_broken_object_is_named_with_its_line_and_the_others_count(folder, cluster, caplog, broken, said):
-    write(folder.root / "one.yaml", service("p").strip() + "\n---\n" + broken + "\n---" + service("z"))
+    write(folder.root / "one.yaml", manifest("p").strip() + "\n---\n" + broken + "\n---" + manifest("z"))
     folder.load()
     assert f"{folder.root / 'one.yaml'}{said}" in caplog.text
     assert names(cluster) == ["p", "z"]
 
 
 async def test_nothing_is_deleted_while_a_file_holds_a_broken_object(folder, cluster, following, caplog):
-    write(folder.root / "one.yaml", service("p") + "---" + service("q"))
+    write(folder.root / "one.yaml", manifest("p") + "---" + manifest("q"))
     await until(lambda: names(cluster) == ["p", "q"])
-    write(folder.root / "one.yaml", service("p", "192.0.2.7") + "---\nkind: Service\nmetadata: oops\n")
+    write(folder.root / "one.yaml", manifest("p", "192.0.2.7") + "---\nkind: Service\nmetadata: oops\n")
     await until(lambda: "metadata: 'oops' is not a mapping" in caplog.text)
     await until(lambda: "loadBalancerIP" in cluster.get("Service", "a", "p")["spec"])
     assert names(cluster) == ["p", "q"]
 
 
 async def test_a_broken_object_keeps_its_last_good_state(folder, cluster, following, caplog):
-    write(folder.root / "one.yaml", service("p", "192.0.2.7"))
+    write(folder.root / "one.yaml", manifest("p", "192.0.2.7"))
     await until(lambda: names(cluster) == ["p"])
-    write(folder.root / "one.yaml", service("p", "[]"))
+    write(folder.root / "one.yaml", manifest("p", []))
     await until(lambda: "spec.loadBalancerIP" in caplog.text)
     assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.7"
 
@@ -213,7 +208,7 @@ def test_aliases_that_explode_are_refused(folder, cluster, caplog):
     for level in range(1, 12):
         bomb += f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n"
     write(folder.root / "bomb.yaml", bomb)
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     folder.load()
     assert "expands to more than 500000 values" in caplog.text
     assert names(cluster) == ["p"]
@@ -222,7 +217,7 @@ def test_aliases_that_explode_are_refused(folder, cluster, caplog):
 def test_nesting_without_end_is_refused(folder, cluster, caplog):
     write(folder.root / "deep.json", "[" * 200_000)
     write(folder.root / "deep.yaml", "a: " + "[" * 3_000 + "]" * 3_000)
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     folder.load()
     assert names(cluster) == ["p"]
     assert "deep.json" in caplog.text
@@ -230,8 +225,8 @@ def test_nesting_without_end_is_refused(folder, cluster, caplog):
 
 
 def test_the_same_object_in_two_files_is_said_and_the_later_wins(folder, cluster, caplog):
-    write(folder.root / "one.yaml", service("p", "192.0.2.1"))
-    write(folder.root / "two.yaml", service("p", "192.0.2.2"))
+    write(folder.root / "one.yaml", manifest("p", "192.0.2.1"))
+    write(folder.root / "two.yaml", manifest("p", "192.0.2.2"))
     folder.load()
     assert "names the same object as" in caplog.text
     assert cluster.get("Service", "a", "p")["spec"]["loadBalancerIP"] == "192.0.2.2"
@@ -246,7 +241,7 @@ def test_a_file_that_was_well_in_between_is_told_again(folder, caplog, mend):
         if mend == "removed":
             (folder.root / "one.yaml").unlink()
         else:
-            write(folder.root / "one.yaml", service("p"))
+            write(folder.root / "one.yaml", manifest("p"))
         folder.load()
         caplog.clear()
         write(folder.root / "one.yaml", broken)
@@ -255,24 +250,24 @@ def test_a_file_that_was_well_in_between_is_told_again(folder, caplog, mend):
 
 
 async def test_a_folder_that_goes_deletes_nothing(folder, cluster, following, caplog):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     await until(lambda: names(cluster) == ["p"])
     folder.root.rename(folder.root.with_name("away"))
     await until(lambda: "does not exist" in caplog.text)
     assert names(cluster) == ["p"]
     folder.root.with_name("away").rename(folder.root)
-    write(folder.root / "two.yaml", service("q"))
+    write(folder.root / "two.yaml", manifest("q"))
     await until(lambda: names(cluster) == ["p", "q"])
 
 
 async def test_an_object_that_comes_back_waits_for_the_end_of_its_predecessor(folder, cluster, following):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     await until(lambda: names(cluster) == ["p"])
     uid = cluster.get("Service", "a", "p")["metadata"]["uid"]
     cluster.patch_metadata("Service", "a", "p", {"finalizers": [FINALIZER]})
     (folder.root / "one.yaml").unlink()
     await until(lambda: "deletionTimestamp" in cluster.get("Service", "a", "p")["metadata"])
-    write(folder.root / "one.yaml", service("p", "192.0.2.7"))
+    write(folder.root / "one.yaml", manifest("p", "192.0.2.7"))
     await asyncio.sleep(0.3)
     assert cluster.get("Service", "a", "p")["metadata"]["uid"] == uid
     cluster.patch_metadata("Service", "a", "p", {"finalizers": []})
@@ -282,11 +277,11 @@ async def test_an_object_that_comes_back_waits_for_the_end_of_its_predecessor(fo
 
 async def test_a_file_that_is_being_written_is_not_taken_for_empty(folder, cluster, following):
     path = folder.root / "one.yaml"
-    write(path, service("p"))
+    write(path, manifest("p"))
     await until(lambda: names(cluster) == ["p"])
     watching = cluster.subscribe()
     with path.open("w") as opened:
-        for piece in (service("p"), "---", service("q")):
+        for piece in (manifest("p"), "---", manifest("q")):
             opened.write(piece)
             opened.flush()
             await asyncio.sleep(0.04)
@@ -295,7 +290,7 @@ async def test_a_file_that_is_being_written_is_not_taken_for_empty(folder, clust
 
 
 async def test_a_source_of_manifests_follows_files_and_writes(folder, cluster):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     seen: dict[str, Any] = {}
 
     def sink(batch: Batch) -> None:
@@ -307,7 +302,7 @@ async def test_a_source_of_manifests_follows_files_and_writes(folder, cluster):
     await until(lambda: "a/p" in seen)
     cluster.patch_status("Service", "a", "p", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
     await until(lambda: seen["a/p"].ingress == ("192.0.2.1",))
-    write(folder.root / "two.yaml", service("q"))
+    write(folder.root / "two.yaml", manifest("q"))
     await until(lambda: "a/q" in seen)
     stop.set()
     await asyncio.wait_for(task, DEADLINE)
@@ -326,19 +321,19 @@ class Lists:
 
 @pytest.mark.parametrize(
     "broken",
-    ["kind: [", "kind: Service\nmetadata: {}\n", service("q", "[]")],
+    ["kind: [", "kind: Service\nmetadata: {}\n", manifest("q", [])],
     ids=["no YAML", "no name", "a wrong value"],
 )
 @pytest.mark.parametrize("mended", [True, False])
 async def test_what_was_broken_from_the_start_takes_nothing_for_gone(folder, broken, mended):
-    write(folder.root / "one.yaml", service("p"))
+    write(folder.root / "one.yaml", manifest("p"))
     write(folder.root / "two.yaml", broken)
     lists, stop = Lists(), asyncio.Event()
     task = asyncio.create_task(ManifestSource(folder).run(lists, stop))
     await until(lambda: lists.said)
     assert lists.said == [(False, ["p"])], "the good ones count, and it is said that there may be more"
     if mended:
-        write(folder.root / "two.yaml", service("q"))
+        write(folder.root / "two.yaml", manifest("q"))
     else:
         (folder.root / "two.yaml").unlink()
     await until(lambda: len(lists.said) > 1)
@@ -353,7 +348,7 @@ async def test_a_folder_that_is_not_there_yet_takes_nothing_for_gone(folder):
     task = asyncio.create_task(ManifestSource(folder).run(lists, stop))
     await until(lambda: lists.said)
     staged = folder.root.with_name("staged")  # appears with its file: an empty folder would be a complete one
-    write(staged / "one.yaml", service("p"))
+    write(staged / "one.yaml", manifest("p"))
     staged.rename(folder.root)
     await until(lambda: len(lists.said) > 1)
     assert lists.said == [(False, []), (True, ["p"])]
@@ -389,15 +384,15 @@ class Closed:
 @pytest.mark.usefixtures("following")
 @pytest.mark.parametrize("place", ["", "sub", "sub/q.yaml"])
 async def test_what_cannot_be_read_for_now_deletes_nothing(folder, cluster, monkeypatch, caplog, place):
-    write(folder.root / "p.yaml", service("p"))
-    write(folder.root / "sub" / "q.yaml", service("q"))
+    write(folder.root / "p.yaml", manifest("p"))
+    write(folder.root / "sub" / "q.yaml", manifest("q"))
     await until(lambda: names(cluster) == ["p", "q"] and folder.complete)
     closed = Closed(monkeypatch)
     closed.places = {str(folder.root / place)}
     await until(lambda: not folder.complete)
     assert f"{folder.root / place}: cannot be read (Stale file handle); check the path" in caplog.text
     if place:  # everything else is followed meanwhile
-        write(folder.root / "r.yaml", service("r"))
+        write(folder.root / "r.yaml", manifest("r"))
         (folder.root / "p.yaml").unlink()
         await until(lambda: names(cluster) == ["q", "r"])
     else:
@@ -412,7 +407,7 @@ async def test_what_cannot_be_read_for_now_deletes_nothing(folder, cluster, monk
 @pytest.mark.usefixtures("following")
 async def test_a_folder_that_cannot_be_read_from_the_start_is_not_complete(folder, cluster, monkeypatch):
     (folder.root / "sub").mkdir()
-    write(folder.root / "p.yaml", service("p"))
+    write(folder.root / "p.yaml", manifest("p"))
     closed = Closed(monkeypatch)
     closed.places = {str(folder.root / "sub")}
     looks = []

@@ -10,24 +10,23 @@ from ledgerlb.core.cluster.facts import FINALIZER, decode_fact, encode_fact, key
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.kinds import BY_KIND, WATCHED, newest_first
 from ledgerlb.kube.normalise.dispatch import fact_of
+from tests.builders.objects import bare_service
+
+BORN = {"uid": "u1", "creationTimestamp": "2026-01-02T03:04:05Z"}
 
 
 def obj(kind: str, namespace: str = "a", **body: Any) -> dict[str, Any]:
-    meta = {"name": "x", "namespace": namespace, "uid": "u1", "creationTimestamp": "2026-01-02T03:04:05Z"}
+    meta = {"name": "x", "namespace": namespace, **BORN}
     meta.update(body.pop("metadata", {}))
     return {"kind": kind, "metadata": meta, **body}
 
 
-def service(
-    status: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **spec: Any
-) -> dict[str, Any]:
-    return obj("Service", spec={"type": "LoadBalancer", **spec}, status=status or {}, metadata=metadata or {})
-
-
 def test_a_service_in_full():
     fact = fact_of(
-        service(
+        bare_service(
+            "a/x",
             metadata={
+                **BORN,
                 "generation": 3,
                 "labels": {"app": "web"},
                 "annotations": {
@@ -67,8 +66,8 @@ def test_a_service_in_full():
                 {"name": "web", "port": 80, "targetPort": "http", "nodePort": 30080, "protocol": "TCP"},
                 {"name": "dns", "port": 53, "protocol": "UDP"},
             ],
-            status={"loadBalancer": {"ingress": [{"ip": "192.0.2.7", "ipMode": "VIP"}, {"hostname": "h"}]}},
         )
+        | {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7", "ipMode": "VIP"}, {"hostname": "h"}]}}}
     )
     assert fact is not None
     assert fact.model_dump(exclude_defaults=True) | {"ports": None} == {
@@ -100,7 +99,7 @@ def test_a_service_in_full():
 def test_source_ranges_fall_back_to_the_legacy_annotation(listed, annotation, expected):
     key = "service.beta.kubernetes.io/load-balancer-source-ranges"
     metadata = {} if annotation is None else {"annotations": {key: annotation}}
-    assert fact_of(service(metadata=metadata, loadBalancerSourceRanges=listed)).source_ranges == expected
+    assert fact_of(bare_service("a/x", metadata=metadata, loadBalancerSourceRanges=listed)).source_ranges == expected
 
 
 def test_a_service_of_another_type_and_without_anything():
@@ -132,7 +131,7 @@ def test_a_service_of_another_type_and_without_anything():
 )  # fmt: skip
 def test_a_wrong_value_names_object_and_field(spec, field):
     with pytest.raises(BadInput) as caught:
-        fact_of(service(**spec))
+        fact_of(bare_service("a/x", **spec))
     assert (caught.value.subject, caught.value.field) == ("Service a/x", field)
 
 

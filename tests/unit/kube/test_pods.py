@@ -13,10 +13,10 @@ from ledgerlb.core.cluster.facts import (
     EndpointsSubset,
     NodeFact,
     PodFact,
-    ServiceFact,
 )
 from ledgerlb.kube.pods import PodFilter
 from ledgerlb.kube.source import Batch, Listed
+from tests.builders.facts import service
 
 NAMES = ("p", "q", "r")
 SERVICES = ("x", "y")
@@ -24,10 +24,6 @@ SERVICES = ("x", "y")
 
 def pod(name: str, network_status: str = "", *ips: str) -> AnyFact:
     return PodFact(namespace="a", name=name, network_status=network_status, ips=ips)
-
-
-def service(name: str, kind: str = "LoadBalancer") -> AnyFact:
-    return ServiceFact(namespace="a", name=name, type=kind)
 
 
 def slice_of(service: str, pods: tuple[str, ...], name: str = "") -> AnyFact:
@@ -76,7 +72,7 @@ def test_the_list_of_pods_waits_for_services_and_slices():
     assert world.lists == []
     world.tell(Batch("Endpoints", listed=listed()))
     assert world.lists == []
-    world.tell(Batch("Service", (service("x"),), listed=listed("x")))
+    world.tell(Batch("Service", (service("a/x"),), listed=listed("x")))
     assert (world.pods, world.lists) == ({"p", "q"}, [listed("p", "q")])
     world.tell(Batch("Pod", (pod("p"), pod("q")), listed=listed("p", "q")))
     assert (world.pods, world.lists[1:]) == ({"p"}, [listed("p")])
@@ -94,7 +90,7 @@ def test_a_pod_that_the_list_does_not_name_is_gone():
 def test_a_pod_that_an_endpoint_means_by_its_address_is_needed():
     world = World()
     world.tell(Batch("Pod", (pod("p", "", "10.0.0.1"), pod("q", "", "fd00::0:2", "10.0.0.2"), pod("r"))))
-    world.tell(Batch("Service", (service("x"),)))
+    world.tell(Batch("Service", (service("a/x"),)))
     assert world.pods == set()
     world.tell(Batch("Endpoints", (by_hand("x", "10.0.0.1", "fd00::2", "10.0.0.9"),)))
     assert world.pods == {"p", "q"}
@@ -109,7 +105,7 @@ def test_a_pod_that_an_endpoint_means_by_its_address_is_needed():
 def test_endpoints_and_slices_of_one_name_are_two():
     world = World()
     world.tell(Batch("Pod", (pod("p"), pod("q", "", "10.0.0.2"))))
-    world.tell(Batch("Service", (service("x"),)))
+    world.tell(Batch("Service", (service("a/x"),)))
     world.tell(Batch("EndpointSlice", (slice_of("x", ("p",), "x"),)))
     world.tell(Batch("Endpoints", (by_hand("x", "10.0.0.2"),)))
     assert world.pods == {"p", "q"}
@@ -149,7 +145,7 @@ def test_exactly_the_needed_pods_pass(told):
                 world.tell(Batch("Pod", gone=(("a", name),)))
             case ("service", name, kind):
                 services[name] = kind
-                world.tell(Batch("Service", (service(name, kind),)))
+                world.tell(Batch("Service", (service(f"a/{name}", type=kind),)))
             case ("no service", name):
                 services.pop(name, None)
                 world.tell(Batch("Service", gone=(("a", name),)))

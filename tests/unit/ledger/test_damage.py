@@ -24,7 +24,7 @@ from ledgerlb.core.paths.pathset import Heartbeat
 from ledgerlb.core.settings import LONGEST, Defaults
 from ledgerlb.eventlog.port import NewRecord
 from ledgerlb.eventlog.topics import LEDGER
-from tests.support.ledger import NETWORK, START, Office, offer, unwish, wish
+from tests.support.ledger import NETWORK, START, Office, intent_of, offer, withdrawal_of
 from tests.unit.ipam.test_processor import World
 
 OTHER = "n/other"
@@ -33,14 +33,14 @@ OTHER = "n/other"
 def lived() -> Office:
     """A small ledger with a life in it: two families, sharing, moves, releases, quarantine, refusals, a new prefix."""
     office = Office(offer("10.0.0.0/29", "2001:db8::/64"), Defaults(quarantine=60, lease=600))
-    office.settle(wish("a"), wish("b", families=(4, 6)))
-    office.settle(wish("c", sharing_key="k"), wish("d", sharing_key="k", ports=(("TCP", 81),)))
-    office.settle(wish("full"), wish("fuller"), wish("late", requested=("10.0.0.2",)))
-    office.settle(unwish("a"), unwish("late"))
+    office.settle(intent_of("a"), intent_of("b", families=(4, 6)))
+    office.settle(intent_of("c", sharing_key="k"), intent_of("d", sharing_key="k", ports=(("TCP", 81),)))
+    office.settle(intent_of("full"), intent_of("fuller"), intent_of("late", requested=("10.0.0.2",)))
+    office.settle(withdrawal_of("a"), withdrawal_of("late"))
     office.advance(61)
-    office.settle(wish("b", 2, basis="other", families=(4, 6)), unwish("c"))
+    office.settle(intent_of("b", 2, basis="other", families=(4, 6)), withdrawal_of("c"))
     office.offer = offer("10.0.0.0/28", "2001:db8::/64", revision=2)
-    office.settle(wish("late", 3, requested=("10.0.0.9",)))
+    office.settle(intent_of("late", 3, requested=("10.0.0.9",)))
     office.advance(601)
     office.settle()
     return office
@@ -298,7 +298,7 @@ async def test_ipam_appends_nothing_to_a_damaged_network_and_serves_the_others()
     world = World()
     ipam = world.replica()
     elsewhere = offer("10.9.0.0/24").model_copy(update={"network": OTHER})
-    await world.say(offer("10.0.0.0/24"), elsewhere, IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), elsewhere, IntentsSynced(), intent_of("a"))
     await world.run(ipam)
     assert ipam.ipam.problems() == []
     await world.log.append(LEDGER, [NewRecord(NETWORK, b"\x00")])
@@ -307,11 +307,11 @@ async def test_ipam_appends_nothing_to_a_damaged_network_and_serves_the_others()
     end = await world.log.end(LEDGER)
     world.now += timedelta(days=2)
     await world.report(Heartbeat(agent="n1", at=world.now, started=world.now))
-    await world.say(wish("late"), unwish("a"), offer("10.0.0.0/28", revision=2))
+    await world.say(intent_of("late"), withdrawal_of("a"), offer("10.0.0.0/28", revision=2))
     await world.run(ipam)
     assert await world.log.end(LEDGER) == end
     assert [holding.state for holding in ipam.ipam.fold.holdings_of("default/a")] == ["held"]
-    await world.say(wish("b").model_copy(update={"network": OTHER}))
+    await world.say(intent_of("b").model_copy(update={"network": OTHER}))
     await world.run(ipam)
     assert [holding.address for holding in ipam.ipam.fold.holdings_of("default/b")] == ["10.9.0.2"]
     [problem] = ipam.ipam.problems()

@@ -106,7 +106,7 @@ class Stage:
         last = {record.key: decode_intent(record.key, record.value) for record in await self.records()}
         return {key: intent for key, intent in last.items() if not isinstance(intent, Dropped)}
 
-    async def said(self, key):
+    async def last_intent(self, key):
         return (await self.intents()).get(key)
 
     async def ledger(self):

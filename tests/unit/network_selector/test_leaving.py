@@ -16,23 +16,23 @@ MINE = Condition(type="ledgerlb.io/NetworkSelected", status="True", reason="Netw
 @pytest.mark.parametrize("mark", [{"has_finalizer": True}, {"has_finalizer": False, "conditions": (MINE,)}])
 async def test_the_verdict_stays_while_our_marks_do(leaving, mark):
     stage = await Stage().start(service("a/s", has_finalizer=False))
-    assert await stage.said("|a/s") is not None
+    assert await stage.last_intent("|a/s") is not None
     await stage.put(service("a/s", **leaving, **mark))
     await stage.run()
-    assert (await stage.said("|a/s")).uid == "uid-a/s"
+    assert (await stage.last_intent("|a/s")).uid == "uid-a/s"
     await stage.put(service("a/s", **leaving, has_finalizer=False))
     await stage.run()
-    assert await stage.said("|a/s") is None
+    assert await stage.last_intent("|a/s") is None
 
 
 async def test_of_another_class_it_is_said_not_to_be_ours_once_our_marks_are_gone():
     stage = await Stage().start(service("a/s", has_finalizer=False))
     await stage.put(service("a/s", load_balancer_class="x/y", has_finalizer=False, conditions=(MINE,)))
     await stage.run()
-    assert (await stage.said("|a/s")).ours
+    assert (await stage.last_intent("|a/s")).ours
     await stage.put(service("a/s", load_balancer_class="x/y", has_finalizer=False))
     await stage.run()
-    assert not (await stage.said("|a/s")).ours
+    assert not (await stage.last_intent("|a/s")).ours
 
 
 async def test_nothing_is_left_of_one_that_is_gone_with_its_finalizer():
@@ -41,7 +41,7 @@ async def test_nothing_is_left_of_one_that_is_gone_with_its_finalizer():
     await stage.run()
     await stage.drop("Service", "a/s")
     await stage.run()
-    assert await stage.said("|a/s") is None
+    assert await stage.last_intent("|a/s") is None
 
 
 async def test_one_that_held_an_address_is_looked_at_when_its_last_condition_goes():
@@ -52,7 +52,7 @@ async def test_one_that_held_an_address_is_looked_at_when_its_last_condition_goe
     leaving = {"annotations": wish, "type": "ClusterIP", "has_finalizer": False}
     await stage.put(service("a/s", **leaving, conditions=(MINE,)))
     await stage.run()
-    assert await stage.said("|a/s") is not None
+    assert await stage.last_intent("|a/s") is not None
     await stage.put(service("a/s", **leaving))
     await stage.run()
-    assert await stage.said("|a/s") is None
+    assert await stage.last_intent("|a/s") is None

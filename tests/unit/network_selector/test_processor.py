@@ -49,7 +49,7 @@ async def test_nothing_is_said_before_every_kind_is_synced():
         assert await stage.log.end(INTENTS) == 0
         await stage.sync(kind)
     await stage.run()
-    assert (await stage.said(f"{DEFAULT}|a/s")).type == "want"
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).type == "want"
 
 
 async def test_the_marker_comes_after_everything_that_is_known():
@@ -69,7 +69,7 @@ async def test_an_intent_says_all_that_ipam_needs():
         requester="kubectl",
     )
     stage = await started(of, namespace("a", {"team": "a"}), vn("n/x", "10.0.0.0/24"))
-    want = await stage.said("n/x|a/s")
+    want = await stage.last_intent("n/x|a/s")
     assert (want.uid, want.created, want.requester) == (of.uid, of.created, "kubectl")
     assert (want.families, want.required, want.requested) == ((4, 6), (), ("10.0.0.7",))
     assert (want.sharing_key, want.ports, want.basis) == ("k", (("TCP", 80),), basis_of(of))
@@ -82,27 +82,27 @@ async def test_an_intent_says_all_that_ipam_needs():
 
 async def test_every_network_is_offered_also_one_that_is_closed():
     stage = await started(vn("n/x", "10.0.0.0/24", annotations={"ledgerlb.io/lease": "x"}))
-    offer = await stage.said("n/x|")
+    offer = await stage.last_intent("n/x|")
     assert isinstance(offer, NetworkOffer)
     assert (offer.problem, offer.gone) == ("InvalidAnnotation", False)
-    assert (await stage.said(f"{DEFAULT}|")).prefixes[0].prefix == "192.168.102.0/24"
+    assert (await stage.last_intent(f"{DEFAULT}|")).prefixes[0].prefix == "192.168.102.0/24"
 
 
 async def test_an_offer_tells_since_which_revision_its_problem_lasts():
     broken = {"ledgerlb.io/lease": "x"}
     stage = await started(vn("n/x", "10.0.0.0/24", annotations=broken))
-    first = await stage.said("n/x|")
+    first = await stage.last_intent("n/x|")
     await stage.put(vn("n/x", "10.0.1.0/24", annotations=broken))
     stage.selector = stage.new_selector()
     await stage.run()
-    lasting = await stage.said("n/x|")
+    lasting = await stage.last_intent("n/x|")
     assert lasting.revision > first.revision == first.problem_since == lasting.problem_since
     await stage.put(vn("n/x", "10.0.1.0/24"))
     await stage.run()
-    assert (await stage.said("n/x|")).problem_since == 0
+    assert (await stage.last_intent("n/x|")).problem_since == 0
     await stage.put(vn("n/x", "10.0.1.0/24", annotations=broken))
     await stage.run()
-    back = await stage.said("n/x|")
+    back = await stage.last_intent("n/x|")
     assert back.problem_since == back.revision > lasting.revision
 
 
@@ -164,11 +164,11 @@ async def test_a_change_that_does_not_concern_the_choice_writes_nothing(change):
 
 async def test_revisions_rise_with_every_change_over_a_restart_too():
     stage = await started(service("a/s"))
-    first = await stage.said(f"{DEFAULT}|a/s")
+    first = await stage.last_intent(f"{DEFAULT}|a/s")
     stage.selector = stage.new_selector()
     await stage.put(service("a/s", {"ledgerlb.io/sharing-key": "k"}))
     await stage.run()
-    second = await stage.said(f"{DEFAULT}|a/s")
+    second = await stage.last_intent(f"{DEFAULT}|a/s")
     assert second.revision == first.revision + 1
     assert second.basis != first.basis
 
@@ -177,12 +177,12 @@ async def test_after_a_lost_intents_topic_revisions_go_on_from_the_ledger():
     stage = await started(service("a/s"))
     await stage.put(service("a/s", {"ledgerlb.io/sharing-key": "k"}))
     await stage.run()
-    offer, want = await stage.said(f"{DEFAULT}|"), await stage.said(f"{DEFAULT}|a/s")
+    offer, want = await stage.last_intent(f"{DEFAULT}|"), await stage.last_intent(f"{DEFAULT}|a/s")
     stage.log.store.topics.pop(INTENTS.name)
     stage.selector = stage.new_selector()
     await stage.run(stage.selector)
-    assert (await stage.said(f"{DEFAULT}|a/s")).revision == want.revision + 1
-    assert (await stage.said(f"{DEFAULT}|")).revision == offer.revision + 1
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).revision == want.revision + 1
+    assert (await stage.last_intent(f"{DEFAULT}|")).revision == offer.revision + 1
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
 
 
@@ -223,8 +223,8 @@ async def test_an_append_that_failed_is_made_up_for():
             await stage.selector.processor.settle(stage.log)
     stage.log.append = real
     await stage.run()
-    assert await stage.said(f"{DEFAULT}|a/s") is not None
-    assert await stage.said("|") is not None
+    assert await stage.last_intent(f"{DEFAULT}|a/s") is not None
+    assert await stage.last_intent("|") is not None
 
 
 async def test_a_record_of_another_writer_is_set_right():
@@ -233,7 +233,7 @@ async def test_a_record_of_another_writer_is_set_right():
     await stage.log.append(INTENTS, [NewRecord(f"{DEFAULT}|a/s", encode_intent(wrong))])
     await stage.run()
     await stage.advance(5)
-    want = await stage.said(f"{DEFAULT}|a/s")
+    want = await stage.last_intent(f"{DEFAULT}|a/s")
     assert (want.type, want.revision) == ("want", 10)
 
 
@@ -243,23 +243,23 @@ async def test_a_record_of_another_writer_is_set_right_also_where_the_clock_was_
     await stage.log.append(INTENTS, [NewRecord(f"{DEFAULT}|a/s", encode_intent(wrong))])
     await stage.run()
     await stage.advance(-3600)
-    want = await stage.said(f"{DEFAULT}|a/s")
+    want = await stage.last_intent(f"{DEFAULT}|a/s")
     assert (want.type, want.revision) == ("want", 10)
 
 
 async def test_a_late_record_with_an_older_revision_does_not_outlive_the_newer_one():
     stage = await started(service("a/s"))
-    current = await stage.said(f"{DEFAULT}|a/s")
+    current = await stage.last_intent(f"{DEFAULT}|a/s")
     await move_to(stage, ONE)
     await stage.put(service("a/s", {NETWORK: ONE}, ingress=("192.168.103.2",)))
     await stage.run()
-    newest = await stage.said(f"{DEFAULT}|a/s")
+    newest = await stage.last_intent(f"{DEFAULT}|a/s")
     assert (newest.type, newest.revision > current.revision) == ("withdraw", True)
     late = NewRecord(f"{DEFAULT}|a/s", encode_intent(current))
     await stage.log.append(INTENTS, [late])
     await stage.run()
     # The log keeps the last record of a key.
-    kept = await stage.said(f"{DEFAULT}|a/s")
+    kept = await stage.last_intent(f"{DEFAULT}|a/s")
     assert kept == newest.model_copy(update={"revision": newest.revision + 1})
     size = await stage.log.end(INTENTS)
     await stage.advance(10)
@@ -294,7 +294,7 @@ async def test_an_undecodable_record_changes_nothing(topic):
 
 async def test_a_service_gets_its_intent_before_it_has_a_finalizer():
     stage = await started(service("a/s", has_finalizer=False))
-    assert (await stage.said(f"{DEFAULT}|a/s")).uid == "uid-a/s"
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).uid == "uid-a/s"
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
 
 
@@ -325,10 +325,10 @@ async def test_of_services_of_other_types_nothing_is_said(of):
 
 async def test_a_service_of_another_class_is_said_not_to_be_ours():
     stage = await started(service("a/s", load_balancer_class="example.org/other"))
-    said = await stage.said("|a/s")
+    said = await stage.last_intent("|a/s")
     assert (said.ours, said.network) == (False, None)
     assert "example.org/other" in said.message
-    assert await stage.said(f"{DEFAULT}|a/s") is None
+    assert await stage.last_intent(f"{DEFAULT}|a/s") is None
 
 
 async def test_an_instance_with_a_class_serves_that_class_alone():
@@ -336,12 +336,12 @@ async def test_an_instance_with_a_class_serves_that_class_alone():
     stage = await started(service("a/s", load_balancer_class="example.org/ours"), service("a/t"), settings=settings)
     assert list(await stage.held("a/s")) == [DEFAULT]
     assert await stage.held("a/t") == {}
-    assert (await stage.said("|a/t")).ours is False
+    assert (await stage.last_intent("|a/t")).ours is False
 
 
 async def test_a_service_without_a_network_gets_a_verdict_with_its_reason_and_no_intent():
     stage = await started(service("a/s", {NETWORK: "no/such"}))
-    said = await stage.said("|a/s")
+    said = await stage.last_intent("|a/s")
     assert (said.network, said.rung, said.reason) == (None, "service-annotation:externalNetwork", "NetworkNotFound")
     assert next(look.rung for look in said.rungs if look.present) == said.rung
     assert not [key for key, intent in (await stage.intents()).items() if isinstance(intent, AddressIntent)]
@@ -352,12 +352,12 @@ async def test_a_network_that_appears_late_serves_those_who_waited_for_it():
     await stage.put(vn("n/late", "10.7.0.0/24"))
     await stage.run()
     assert await stage.held("a/s") == {"n/late": "10.7.0.2"}
-    assert (await stage.said("|a/s")).reason is None
+    assert (await stage.last_intent("|a/s")).reason is None
 
 
 async def test_an_annotation_of_a_namespace_that_comes_late_counts_for_those_who_wait():
     stage = await Stage().start(vn("n/x", "10.7.0.0/24"), service("a/s"))
-    assert (await stage.said("|a/s")).reason == "NoDefaultNetwork"
+    assert (await stage.last_intent("|a/s")).reason == "NoDefaultNetwork"
     await stage.put(namespace("contrail", annotations={NETWORK: "n/x"}))
     await stage.run()
     assert await stage.held("a/s") == {"n/x": "10.7.0.2"}
@@ -369,7 +369,7 @@ async def test_a_namespace_whose_labels_change_makes_its_networks_match():
         vn("n/x", "10.7.0.0/24"),
         service("a/s"),
     )
-    assert (await stage.said("|a/s")).reason == "NoNetworkMatches"
+    assert (await stage.last_intent("|a/s")).reason == "NoNetworkMatches"
     await stage.put(namespace("n", {"is": "lb"}))
     await stage.run()
     assert await stage.held("a/s") == {"n/x": "10.7.0.2"}
@@ -381,11 +381,11 @@ async def test_a_pending_newcomer_follows_what_changes_and_leaves_no_wish_behind
     await stage.put(service("a/s"), namespace("a", annotations={NETWORK: "n/full"}))
     await stage.run()
     assert await stage.held("a/s") == {}
-    assert (await stage.said("n/full|a/s")).type == "want"
+    assert (await stage.last_intent("n/full|a/s")).type == "want"
     await stage.put(namespace("a", annotations={NETWORK: ONE}))
     await stage.run()
     assert await stage.held("a/s") == {ONE: "192.168.103.2"}
-    assert (await stage.said("n/full|a/s")).type == "withdraw"
+    assert (await stage.last_intent("n/full|a/s")).type == "withdraw"
     assert (await stage.ledger()).refusals_of("a/s") == ()
 
 
@@ -405,12 +405,12 @@ async def test_a_pending_newcomer_follows_what_changes_and_leaves_no_wish_behind
 )
 async def test_what_does_not_concern_a_holder_leaves_it_where_it_is(change):
     stage = await started(service("a/s"))
-    want = await stage.said(f"{DEFAULT}|a/s")
+    want = await stage.last_intent(f"{DEFAULT}|a/s")
     await stage.put(change)
     await stage.run()
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
-    assert await stage.said(f"{DEFAULT}|a/s") == want
-    said = await stage.said("|a/s")
+    assert await stage.last_intent(f"{DEFAULT}|a/s") == want
+    said = await stage.last_intent("|a/s")
     assert (said.network, said.reason) == (DEFAULT, None)
     assert said.drift is not None or said.drift_reason is not None
 
@@ -422,7 +422,7 @@ async def test_a_holder_stays_over_a_restart_and_a_lost_intents_topic():
     stage.log.store.topics.pop(INTENTS.name)
     stage.selector = stage.new_selector()
     await stage.run(stage.selector)
-    said = await stage.said("|a/s")
+    said = await stage.last_intent("|a/s")
     assert (said.network, said.drift) == (DEFAULT, ONE)
 
 
@@ -440,14 +440,14 @@ async def test_a_move_is_make_before_break():
     await stage.programmed("agent-1", "192.168.102.2")
     await move_to(stage, ONE)
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2", ONE: "192.168.103.2"}
-    assert (await stage.said(f"{DEFAULT}|a/s")).type == "want", "the old one stays until the new one is there"
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).type == "want", "the old one stays until the new one is there"
     # Published, but not forwarded yet.
     await stage.put(service("a/s", {NETWORK: ONE}, ingress=("192.168.103.2",)))
     await stage.run()
-    assert (await stage.said(f"{DEFAULT}|a/s")).type == "want"
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).type == "want"
     await stage.programmed("agent-1", "192.168.103.2")
     await stage.run()
-    withdrawal = await stage.said(f"{DEFAULT}|a/s")
+    withdrawal = await stage.last_intent(f"{DEFAULT}|a/s")
     assert (withdrawal.type, withdrawal.why) == ("withdraw", "Moved")
     assert await stage.held("a/s") == {ONE: "192.168.103.2"}
 
@@ -509,19 +509,19 @@ async def test_an_agent_that_said_goodbye_does_not_hold_up_a_move():
 )
 async def test_while_the_new_network_cannot_be_had_the_old_address_stays(annotations, reason):
     stage = await started(service("a/s"))
-    want = await stage.said(f"{DEFAULT}|a/s")
+    want = await stage.last_intent(f"{DEFAULT}|a/s")
     await stage.put(service("a/s", annotations))
     await stage.run()
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
-    assert await stage.said(f"{DEFAULT}|a/s") == want
-    assert (await stage.said("|a/s")).reason == reason
+    assert await stage.last_intent(f"{DEFAULT}|a/s") == want
+    assert (await stage.last_intent("|a/s")).reason == reason
 
 
 async def test_a_full_target_keeps_the_old_address_until_there_is_room():
     stage = await started(vn("n/full", "10.7.0.0/32"), service("b/first", {NETWORK: "n/full"}), service("a/s"))
     await move_to(stage, "n/full")
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
-    assert (await stage.said("n/full|a/s")).type == "want"
+    assert (await stage.last_intent("n/full|a/s")).type == "want"
     await stage.drop("Service", "b/first")
     await stage.run()
     assert set(await stage.held("a/s")) == {DEFAULT, "n/full"}
@@ -533,8 +533,8 @@ async def test_a_move_that_is_taken_back_leaves_the_service_where_it_was():
     await stage.put(service("a/s", ingress=("192.168.102.2",)))
     await stage.run()
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
-    assert (await stage.said(f"{ONE}|a/s")).type == "withdraw"
-    assert (await stage.said("|a/s")).network == DEFAULT
+    assert (await stage.last_intent(f"{ONE}|a/s")).type == "withdraw"
+    assert (await stage.last_intent("|a/s")).network == DEFAULT
 
 
 async def test_a_second_move_before_the_first_is_done_forgets_the_first_target():
@@ -542,7 +542,7 @@ async def test_a_second_move_before_the_first_is_done_forgets_the_first_target()
     await move_to(stage, "n/full")
     await move_to(stage, TWO)
     assert set(await stage.held("a/s")) == {DEFAULT, TWO}
-    assert (await stage.said("n/full|a/s")).type == "withdraw"
+    assert (await stage.last_intent("n/full|a/s")).type == "withdraw"
     await stage.put(service("a/s", {NETWORK: TWO}, ingress=("192.168.104.2",)))
     await stage.run()
     assert set(await stage.held("a/s")) == {TWO}
@@ -553,13 +553,13 @@ async def test_and_back_again_later_with_a_higher_revision():
     await move_to(stage, ONE)
     await stage.put(service("a/s", {NETWORK: ONE}, ingress=("192.168.103.2",)))
     await stage.run()
-    gone = await stage.said(f"{DEFAULT}|a/s")
+    gone = await stage.last_intent(f"{DEFAULT}|a/s")
     await stage.put(service("a/s", ingress=("192.168.103.2",)))
     await stage.run()
     await stage.put(service("a/s", ingress=("192.168.102.2",)))
     await stage.run()
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
-    assert (await stage.said(f"{DEFAULT}|a/s")).revision > gone.revision
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).revision > gone.revision
 
 
 async def test_holders_of_a_network_that_goes_move_and_keep_the_old_address_until_they_have():
@@ -574,7 +574,7 @@ async def test_holders_of_a_network_that_goes_move_and_keep_the_old_address_unti
     assert await stage.held("a/s") == {"n/first": "10.1.0.2"}
     await stage.drop("VirtualNetwork", "n/first")
     await stage.run()
-    assert (await stage.said("n/first|")).gone
+    assert (await stage.last_intent("n/first|")).gone
     assert set(await stage.held("a/s")) == {"n/first", "n/second"}
     await stage.put(service("a/s", {SELECTOR: "pick"}, ingress=("10.2.0.2",)))
     await stage.run()
@@ -586,7 +586,7 @@ async def test_a_holder_of_a_network_that_goes_keeps_its_address_where_there_is_
     await stage.drop("VirtualNetwork", ONE)
     await stage.run()
     assert await stage.held("a/s") == {ONE: "192.168.103.2"}
-    assert (await stage.said("|a/s")).reason == "NetworkNotFound"
+    assert (await stage.last_intent("|a/s")).reason == "NetworkNotFound"
 
 
 async def test_a_network_that_comes_back_is_offered_again():
@@ -595,10 +595,10 @@ async def test_a_network_that_comes_back_is_offered_again():
     await stage.run()
     await stage.put(vn(ONE, "192.168.103.0/24"))
     await stage.run()
-    offer = await stage.said(f"{ONE}|")
+    offer = await stage.last_intent(f"{ONE}|")
     assert not offer.gone
     assert await stage.held("a/s") == {ONE: "192.168.103.2"}
-    assert (await stage.said("|a/s")).reason is None
+    assert (await stage.last_intent("|a/s")).reason is None
 
 
 async def test_dual_stack_moves_when_the_new_network_has_every_required_family():
@@ -643,7 +643,7 @@ async def test_while_its_address_is_being_released_the_withdrawal_stands():
     await stage.put(service("a/s", deleting=True))
     await stage.run()
     assert [h.state for h in (await stage.ledger()).holdings_of("a/s")] == ["releasing"]
-    assert (await stage.said(f"{DEFAULT}|a/s")).type == "withdraw"
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).type == "withdraw"
 
 
 async def test_a_service_that_vanished_while_nobody_looked_is_withdrawn():
@@ -672,7 +672,7 @@ async def test_a_service_that_ceases_to_be_ours_is_withdrawn_and_regains_its_add
     assert await stage.held("a/s") == {}
     words = [intent for intent in await every(stage) if isinstance(intent, Withdrawal)]
     assert [word.why for word in words] == ["NotOurs"]
-    assert await stage.said(f"{DEFAULT}|a/s") is None
+    assert await stage.last_intent(f"{DEFAULT}|a/s") is None
     await stage.put(service("a/s"))
     await stage.run()
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.2"}
@@ -702,7 +702,7 @@ async def test_a_service_made_again_under_the_same_name_regains_its_address_unde
 
 async def test_a_service_that_shows_an_address_from_before_asks_to_keep_it():
     stage = await started(service("a/s", ingress=("192.168.102.77", "lb.example.org")))
-    assert (await stage.said(f"{DEFAULT}|a/s")).adopt == ("192.168.102.77",)
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).adopt == ("192.168.102.77",)
     assert await stage.held("a/s") == {DEFAULT: "192.168.102.77"}
 
 
@@ -710,12 +710,12 @@ async def test_what_the_ledger_gave_is_never_adopted():
     stage = await started(service("a/s"))
     await stage.put(service("a/s", {"ledgerlb.io/sharing-key": "k"}, ingress=("192.168.102.2",)))
     await stage.run()
-    assert (await stage.said(f"{DEFAULT}|a/s")).adopt == ()
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).adopt == ()
     await stage.put(service("a/s", type="ClusterIP", ingress=("192.168.102.2",)))
     await stage.run()
     await stage.put(service("a/s", {NETWORK: ONE}, ingress=("192.168.102.2",)))
     await stage.run()
-    assert (await stage.said(f"{ONE}|a/s")).adopt == ()
+    assert (await stage.last_intent(f"{ONE}|a/s")).adopt == ()
 
 
 # -- overlapping networks ---------------------------------------------------------------------------------------------
@@ -725,11 +725,11 @@ async def test_holders_decide_which_of_two_overlapping_networks_is_closed():
     stage = await started(vn("n/young", "10.1.0.0/24", day=9), service("a/s", {NETWORK: "n/young"}))
     await stage.put(vn("n/old", "10.1.0.0/16", created="2020-01-01T00:00:00Z"), service("a/t", {NETWORK: "n/old"}))
     await stage.run()
-    assert (await stage.said("n/old|")).problem == "NetworkConflict"
-    assert (await stage.said("|a/t")).reason == "NetworkConflict"
+    assert (await stage.last_intent("n/old|")).problem == "NetworkConflict"
+    assert (await stage.last_intent("|a/t")).reason == "NetworkConflict"
     await stage.drop("Service", "a/s")
     await stage.run()
-    assert (await stage.said("n/young|")).problem == "NetworkConflict"
+    assert (await stage.last_intent("n/young|")).problem == "NetworkConflict"
     assert await stage.held("a/t") == {"n/old": "10.1.0.2"}
 
 
@@ -778,7 +778,7 @@ async def test_what_the_status_shows_is_looked_at_only_where_it_counts(monkeypat
 
 async def test_the_verdict_is_a_selection_record():
     stage = await started(service("a/s"))
-    assert isinstance(await stage.said("|a/s"), Selection)
+    assert isinstance(await stage.last_intent("|a/s"), Selection)
 
 
 # -- addresses that outlive their network -----------------------------------------------------------------------------
@@ -791,14 +791,14 @@ async def test_an_address_that_is_still_held_in_a_gone_network_goes_to_nobody_el
     await stage.run()
     assert await stage.held("a/s") == {"n/old": "10.1.0.2"}
     assert await stage.held("a/t") == {"n/new": "10.1.0.3"}
-    assert (await stage.said("n/new|")).prefixes[0].excluded == (("10.1.0.2", "10.1.0.2"),)
+    assert (await stage.last_intent("n/new|")).prefixes[0].excluded == (("10.1.0.2", "10.1.0.2"),)
     await stage.put(service("a/s", {NETWORK: "n/new"}, ingress=("10.1.0.2",)))
     await stage.run()
     assert await stage.held("a/s") == {"n/old": "10.1.0.2", "n/new": "10.1.0.4"}
     await stage.put(service("a/s", {NETWORK: "n/new"}, ingress=("10.1.0.4",)))
     await stage.run()
     assert await stage.held("a/s") == {"n/new": "10.1.0.4"}
-    assert (await stage.said("n/new|")).prefixes[0].excluded == ()
+    assert (await stage.last_intent("n/new|")).prefixes[0].excluded == ()
 
 
 async def test_an_address_outside_its_networks_changed_prefix_goes_to_nobody_else():
@@ -816,15 +816,15 @@ async def test_in_another_routing_context_the_same_address_may_be_given():
         vn("n/one", "10.9.0.0/24", **one), vn("n/two", "10.1.0.0/24", **two), service("a/t", {NETWORK: "n/two"})
     )
     await stage.run()
-    assert (await stage.said("n/two|")).prefixes[0].excluded == ()
+    assert (await stage.last_intent("n/two|")).prefixes[0].excluded == ()
 
 
 async def test_what_fits_no_record_holds_up_nobody_else(monkeypatch):
     monkeypatch.setattr(processor, "INTENTS", replace(INTENTS, max_bytes=3000))
     ports = tuple(ServicePort(name=f"p{port}", port=port, protocol="UDP") for port in range(10_000, 10_500))
     stage = await started(service("a/large", ports=ports), service("a/small"))
-    assert await stage.said(f"{DEFAULT}|a/large") is None
-    assert (await stage.said(f"{DEFAULT}|a/small")).type == "want"
+    assert await stage.last_intent(f"{DEFAULT}|a/large") is None
+    assert (await stage.last_intent(f"{DEFAULT}|a/small")).type == "want"
     await stage.put(service("a/large", ports=ports[:1]))
     await stage.run()
-    assert (await stage.said(f"{DEFAULT}|a/large")).type == "want"
+    assert (await stage.last_intent(f"{DEFAULT}|a/large")).type == "want"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,12 +7,12 @@ import pytest
 from ledgerlb.core.errors import InvalidSetting
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.runtime.settings import ProcessSettings, domain_settings, process_settings, unread_variables
+from tests.support.environment import remove_settings
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [name for name in os.environ if name.startswith("LEDGERLB_")]:
-        monkeypatch.delenv(variable)
+    remove_settings(monkeypatch)
 
 
 def of_file(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> DomainSettings:

@@ -67,7 +67,7 @@ class ObjectsRig(Rig):
         done, self.objects.done = self.objects.done, []
         return [f"{write.verb} {write.kind} {write.name}" for write in done if write.kind != "Event"]
 
-    def said(self) -> list[tuple[str, str]]:
+    def events(self) -> list[tuple[str, str]]:
         """(object, reason) of the Events of the processors of objects."""
         return [(event["involvedObject"]["name"], event["reason"]) for event in self.objects.memory.events]
 

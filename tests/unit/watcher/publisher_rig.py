@@ -32,6 +32,7 @@ from ledgerlb.kube.writer import Object, Write
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.publisher import Publisher
 from ledgerlb.watcher.work import Limits
+from tests.builders.objects import bare_service
 
 NET = "contrail/ext"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,10 +103,8 @@ class Rig:
     # The cluster
 
     def service(self, name: str = "web", **spec: Any) -> None:
-        full = {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"a": "b"}} | spec
-        self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "a", "name": name}, "spec": full}
-        )
+        full = {"ports": [{"port": 80}], "selector": {"a": "b"}} | spec
+        self.cluster.apply(bare_service(f"a/{name}", **full))
 
     def obj(self, name: str = "web") -> dict[str, Any]:
         found = self.cluster.get("Service", "a", name)

@@ -52,7 +52,7 @@ async def test_a_nad_gets_finalizer_subnets_network_and_status_in_this_order(rig
     assert network["spec"]["v6SubnetReference"]["name"] == "net-v6"
     await rig.turn()
     assert rig.wrote() == []
-    assert rig.said() == []
+    assert rig.events() == []
 
 
 async def test_a_network_or_subnet_that_somebody_deletes_is_made_again(rig):
@@ -65,7 +65,7 @@ async def test_a_network_or_subnet_that_somebody_deletes_is_made_again(rig):
     rig.cluster.delete("Subnet", "a", "net-v6")
     await rig.turn()
     assert rig.wrote() == ["create Subnet net-v6"]
-    assert rig.said() == [("net", "ForeignChangeReverted")] * 2
+    assert rig.events() == [("net", "ForeignChangeReverted")] * 2
 
 
 async def test_a_foreign_change_is_reverted_and_what_a_server_adds_stays(rig):
@@ -98,7 +98,7 @@ async def test_objects_follow_an_edited_nad(rig):
     assert rig.names("Subnet") == ["net-v4"]
     assert rig.spec("Subnet", "net-v4", "a") == {"cidr": "192.0.2.0/25"}
     assert status(rig) == "success creating VirtualNetwork net v4Subnet: 192.0.2.0/25"
-    assert rig.said() == []
+    assert rig.events() == []
 
 
 async def test_the_nad_takes_them_with_it_and_the_finalizer_goes_last(rig):
@@ -239,7 +239,7 @@ async def test_a_refused_network_leaves_the_status_silent_and_is_tried_again(rig
     rig.nad(FOUR)
     await rig.turn()
     assert status(rig) == ""
-    assert ("net", "ObjectRefused") in rig.said()
+    assert ("net", "ObjectRefused") in rig.events()
     rig.objects.before = lambda _write: None
     rig.pass_time(61)
     await rig.turn()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.cluster.facts import Gone, NamespaceFact, PodFact, ServiceFact, Synced, decode_fact
+from ledgerlb.core.cluster.facts import Gone, NamespaceFact, PodFact, Synced, decode_fact
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.embedded.memory import MemoryLog
 from ledgerlb.eventlog.port import NewRecord, latest
@@ -18,12 +18,9 @@ from ledgerlb.eventlog.topics import FACTS, Topic
 from ledgerlb.kube.memory.cluster import MemoryCluster
 from ledgerlb.kube.source import Batch, ClusterSource, Listed
 from ledgerlb.watcher.observer import RECHECK_SECONDS, Observer
+from tests.builders.facts import service
 
 DEADLINE = 5.0
-
-
-def service(name: str, **fields: Any) -> ServiceFact:
-    return ServiceFact(namespace="a", name=name, type="LoadBalancer", **fields)
 
 
 def listed(*names: str) -> Listed:
@@ -57,8 +54,8 @@ async def log():
 async def test_the_marker_stands_behind_what_it_covers(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x"),)))
-    observer.take(Batch("Service", (service("y"),), listed=listed("x", "y")))
+    observer.take(Batch("Service", (service("a/x"),)))
+    observer.take(Batch("Service", (service("a/y"),), listed=listed("x", "y")))
     assert await observer.flush(log) == 3
     assert await keys(log) == ["Service/a/x", "Service/a/y", "Synced//Service"]
 
@@ -66,9 +63,9 @@ async def test_the_marker_stands_behind_what_it_covers(log):
 async def test_an_equal_fact_is_not_written_again(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x"),), listed=listed("x")))
+    observer.take(Batch("Service", (service("a/x"),), listed=listed("x")))
     await observer.flush(log)
-    observer.take(Batch("Service", (service("x"),)))
+    observer.take(Batch("Service", (service("a/x"),)))
     assert observer.pending == 0
     assert await observer.flush(log) == 0
 
@@ -76,8 +73,8 @@ async def test_an_equal_fact_is_not_written_again(log):
 async def test_changes_between_two_flushes_are_one_record(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x"),)))
-    observer.take(Batch("Service", (service("x", load_balancer_ip="192.0.2.1"),)))
+    observer.take(Batch("Service", (service("a/x"),)))
+    observer.take(Batch("Service", (service("a/x", load_balancer_ip="192.0.2.1"),)))
     await observer.flush(log)
     [(key, fact)] = await records(log)
     assert (key, fact.load_balancer_ip) == ("Service/a/x", "192.0.2.1")
@@ -87,7 +84,7 @@ async def test_a_restart_over_an_unchanged_cluster_writes_nothing(log):
     for _ in range(2):
         observer = Observer()
         await observer.start(log)
-        observer.take(Batch("Service", (service("x"),), listed=listed("x")))
+        observer.take(Batch("Service", (service("a/x"),), listed=listed("x")))
         observer.take(Batch("Kubemanager", listed=Listed(frozenset(), present=False)))
         await observer.flush(log)
     assert await keys(log) == ["Service/a/x", "Synced//Service", "Synced//Kubemanager"]
@@ -96,12 +93,12 @@ async def test_a_restart_over_an_unchanged_cluster_writes_nothing(log):
 async def test_deletions_missed_while_down_become_tombstones_when_the_list_ends(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x"), service("y")), listed=listed("x", "y")))
+    observer.take(Batch("Service", (service("a/x"), service("a/y")), listed=listed("x", "y")))
     await observer.flush(log)
 
     restarted = Observer()
     await restarted.start(log)
-    restarted.take(Batch("Service", (service("y"),)))
+    restarted.take(Batch("Service", (service("a/y"),)))
     assert await restarted.flush(log) == 0, "nothing is gone before the list has ended"
     restarted.take(Batch("Service", listed=listed("y")))
     await restarted.flush(log)
@@ -115,13 +112,13 @@ async def test_deletions_missed_while_down_become_tombstones_when_the_list_ends(
 async def test_a_list_that_is_not_complete_takes_nothing_for_gone(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x"), service("y")), listed=listed("x", "y")))
+    observer.take(Batch("Service", (service("a/x"), service("a/y")), listed=listed("x", "y")))
     await observer.flush(log)
     restarted = Observer()
     await restarted.start(log)
-    restarted.take(Batch("Service", (service("y"),), listed=replace(listed("y"), complete=False)))
+    restarted.take(Batch("Service", (service("a/y"),), listed=replace(listed("y"), complete=False)))
     assert await restarted.flush(log) == 0
-    restarted.take(Batch("Service", (service("y"),), listed=listed("y")))
+    restarted.take(Batch("Service", (service("a/y"),), listed=listed("y")))
     assert await restarted.flush(log) == 2
     assert set(await latest(log, FACTS)) == {"Service/a/y", "Synced//Service"}
 
@@ -129,13 +126,13 @@ async def test_a_list_that_is_not_complete_takes_nothing_for_gone(log):
 async def test_a_full_list_repeats_the_marker_only_if_something_stands_behind_it(log):
     observer = Observer()
     await observer.start(log)
-    observer.take(Batch("Service", (service("x"),), listed=listed("x")))
+    observer.take(Batch("Service", (service("a/x"),), listed=listed("x")))
     await observer.flush(log)
-    observer.take(Batch("Service", (service("x"),), listed=listed("x")))
+    observer.take(Batch("Service", (service("a/x"),), listed=listed("x")))
     assert observer.pending == 0
-    observer.take(Batch("Service", (service("x", load_balancer_ip="192.0.2.1"),)))
+    observer.take(Batch("Service", (service("a/x", load_balancer_ip="192.0.2.1"),)))
     await observer.flush(log)
-    observer.take(Batch("Service", (service("x", load_balancer_ip="192.0.2.1"),), listed=listed("x")))
+    observer.take(Batch("Service", (service("a/x", load_balancer_ip="192.0.2.1"),), listed=listed("x")))
     await observer.flush(log)
     assert await keys(log) == ["Service/a/x", "Synced//Service", "Service/a/x", "Synced//Service"]
 
@@ -170,7 +167,7 @@ async def test_pods_become_facts_only_while_somebody_needs_them(log):
         b'{"kind":"EndpointSlice","namespace":"a","name":"x-1","service":"x",'
         b'"endpoints":[{"addresses":["10.0.0.1"],"target_kind":"Pod","target_name":"p"}]}',
     )
-    observer.take(Batch("Service", (service("x"),), listed=listed("x")))
+    observer.take(Batch("Service", (service("a/x"),), listed=listed("x")))
     observer.take(Batch("EndpointSlice", (slice_,), listed=listed("x-1")))
     observer.take(Batch("Endpoints", listed=listed()))
     await observer.flush(log)
@@ -269,13 +266,13 @@ async def test_a_change_back_while_the_append_is_under_way_is_not_lost():
     async with Flaky() as log:
         observer = Observer()
         await observer.start(log)
-        observer.take(Batch("Service", (service("x"),)))
+        observer.take(Batch("Service", (service("a/x"),)))
         await observer.flush(log)
-        observer.take(Batch("Service", (service("x", load_balancer_ip="192.0.2.1"),)))
+        observer.take(Batch("Service", (service("a/x", load_balancer_ip="192.0.2.1"),)))
 
         def meanwhile() -> None:
             log.hook = None
-            observer.take(Batch("Service", (service("x"),)))
+            observer.take(Batch("Service", (service("a/x"),)))
 
         log.hook = meanwhile
         await observer.flush(log)
@@ -304,7 +301,7 @@ async def test_many_facts_go_in_few_appends_and_the_marker_last():
         observer = Observer()
         await observer.start(log)
         names = [f"s{i:05}" for i in range(4500)]
-        observer.take(Batch("Service", tuple(service(n) for n in names), listed=listed(*names)))
+        observer.take(Batch("Service", tuple(service(f"a/{n}") for n in names), listed=listed(*names)))
         assert await observer.flush(log) == 4501
         assert calls == 3
         assert (await keys(log))[-1] == "Synced//Service"

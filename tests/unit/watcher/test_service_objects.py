@@ -47,7 +47,7 @@ async def test_an_address_brings_two_pairs_parents_first_each_written_once(rig):
     }
     await rig.turn()
     assert rig.wrote() == []
-    assert rig.said() == []
+    assert rig.events() == []
 
 
 async def test_nothing_is_made_before_an_address_is_held(rig):
@@ -74,7 +74,7 @@ async def test_floating_ips_follow_endpoints_interfaces_and_ports(rig):
     await rig.turn()
     assert rig.spec("FloatingIP", FLOAT)["floatingIPPortMappings"]["portMappings"][0]["srcPort"] == 81
     assert sorted(rig.wrote()) == [f"patch FloatingIP {CLUSTER_FLOAT}", f"patch FloatingIP {FLOAT}"]
-    assert rig.said() == [], "what we change ourselves is no foreign change"
+    assert rig.events() == [], "what we change ourselves is no foreign change"
 
 
 async def test_an_interface_of_nobody_behind_a_service_causes_no_work(rig):
@@ -92,7 +92,7 @@ async def test_a_foreign_change_is_reverted_and_told(rig):
     await rig.turn()
     assert rig.spec("FloatingIP", FLOAT)["floatingIPAddress"] == "192.0.2.1"
     assert rig.wrote() == [f"patch FloatingIP {FLOAT}"]
-    assert rig.said() == [("web", "ForeignChangeReverted")]
+    assert rig.events() == [("web", "ForeignChangeReverted")]
 
 
 async def test_a_field_that_is_not_ours_may_be_anything(rig):
@@ -110,7 +110,7 @@ async def test_what_somebody_deletes_is_made_again_and_told(rig):
     rig.cluster.delete("InstanceIP", "", EXTERNAL)
     await rig.turn()
     assert rig.wrote() == [f"create InstanceIP {EXTERNAL}"]
-    assert rig.said() == [("web", "ForeignChangeReverted")]
+    assert rig.events() == [("web", "ForeignChangeReverted")]
 
 
 async def test_whoever_fights_waits_longer_and_loses_in_the_end(rig):
@@ -200,7 +200,7 @@ async def test_a_crash_between_two_writes_changes_nothing_in_the_end(rig):
         await crashed.turn()
         assert crashed.names("InstanceIP") == sorted([CLUSTER, EXTERNAL])
         assert crashed.names("FloatingIP") == sorted([CLUSTER_FLOAT, FLOAT])
-        assert ("web", "ForeignChangeReverted") not in crashed.said(), "what was ours is no foreign change"
+        assert ("web", "ForeignChangeReverted") not in crashed.events(), "what was ours is no foreign change"
 
 
 async def test_somebody_elses_objects_are_never_touched(rig):
@@ -211,7 +211,7 @@ async def test_somebody_elses_objects_are_never_touched(rig):
     await rig.turn()
     assert rig.spec("InstanceIP", EXTERNAL) == {"instanceIPAddress": "203.0.113.9"}
     assert rig.spec("FloatingIP", "theirs") == {"x": 1}
-    assert ("web", "ObjectNotOurs") in rig.said()
+    assert ("web", "ObjectNotOurs") in rig.events()
     assert FLOAT in rig.names("FloatingIP"), "the others are made all the same"
     rig.cluster.delete("InstanceIP", "", EXTERNAL)
     await rig.turn()
@@ -231,7 +231,7 @@ async def test_the_objects_of_another_instances_services_are_left_alone(rig):
 async def test_a_refusal_is_told_once_and_tried_again_later(rig):
     rig.objects.errors = [ClusterRefused("forbidden") for _ in range(4)]
     await serve(rig)
-    assert rig.said() == [("web", "ObjectRefused")], "the same words once"
+    assert rig.events() == [("web", "ObjectRefused")], "the same words once"
     assert rig.wrote() == []
     await rig.turn()
     assert rig.wrote() == [], "not before its time"
@@ -303,7 +303,7 @@ async def test_the_latest_state_wins_over_facts_that_were_on_their_way(rig):
     await asyncio.sleep(0)
     await rig.turn()
     assert references(rig) == ["p-eth0", "q-eth0"]
-    assert rig.said() == []
+    assert rig.events() == []
 
 
 async def test_pods_with_different_target_ports_are_told_of(rig):
@@ -314,4 +314,4 @@ async def test_pods_with_different_target_ports_are_told_of(rig):
         endpoints=[{"addresses": ["10.0.0.9"], "targetRef": {"kind": "Pod", "name": "z", "namespace": "a"}}],
     )  # fmt: skip
     await serve(rig)
-    assert rig.said() == [("web", "TargetPortsDiffer")]
+    assert rig.events() == [("web", "TargetPortsDiffer")]

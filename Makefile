@@ -11,6 +11,8 @@ CACHE := $(abspath $(or $(LEDGERLB_CACHE_DIR),.cache))
 export LEDGERLB_CACHE_DIR := $(CACHE)
 export UV_CACHE_DIR ?= $(CACHE)/uv
 export RUFF_CACHE_DIR := $(CACHE)/ruff
+# Some containers forbid compiled modules. Without them each of the many processes of the tests compiles all it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 RUN := $(VENV)/bin

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ledgerlb.cli.commands.confirm_deletions import confirm_deletions, withheld_deletions
 from ledgerlb.cli.pipeline import BackendName, Pipeline, open_pipeline
@@ -21,11 +22,14 @@ from ledgerlb.eventlog.port import latest
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.manifests.identity import FILE
 from ledgerlb.runtime.settings import process_settings
+from tests.builders.objects import NETWORK, service
 
 BOUND = 60.0
-QUIET = 1.5
+POLL = 0.05
+QUIET = 6 * POLL
+"""Long enough for several looks at the folder and at the withheld deletions."""
 """Seconds in which nothing may happen: three looks at the folder."""
-NETWORK = """
+MANIFESTS = """
 kind: Namespace
 metadata: {name: net, labels: {ledgerlb.io/external-networks: "true"}}
 ---
@@ -43,13 +47,15 @@ spec: {config: '{"cniVersion": "0.3.1", "name": "x", "type": "contrail-k8s-cni"}
 COUNT = 8
 
 
-def service(number: int) -> str:
-    return f"""
-apiVersion: v1
-kind: Service
-metadata: {{name: s{number}, namespace: a, annotations: {{service.contrail.juniper.net/externalNetwork: net/x}}}}
-spec: {{type: LoadBalancer, ports: [{{port: 80}}]}}
-"""
+def manifest(number: int) -> str:
+    return yaml.safe_dump(service(f"a/s{number}", {NETWORK: "net/x"}))
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledgerlb.kube.manifests.folder.POLL", POLL)
+    monkeypatch.setattr("ledgerlb.kube.manifests.folder.SETTLE", POLL / 5)
+    monkeypatch.setattr("ledgerlb.watcher.guarded.LOOK_SECONDS", POLL)
 
 
 @pytest.fixture
@@ -61,9 +67,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def fill(root: Path) -> None:
-    (root / "network.yaml").write_text(NETWORK)
+    (root / "network.yaml").write_text(MANIFESTS)
     for number in range(COUNT):
-        (root / f"{number}.yaml").write_text(service(number))
+        (root / f"{number}.yaml").write_text(manifest(number))
 
 
 def empty(root: Path) -> None:
@@ -140,7 +146,7 @@ def mount_another(root: Path) -> None:
     unmount(root)
     root.mkdir()
     (root / FILE).write_text("00000000-0000-4000-8000-000000000000\n")
-    (root / "other.yaml").write_text(service(99))
+    (root / "other.yaml").write_text(manifest(99))
 
 
 def lose_the_identity(root: Path) -> None:
@@ -224,7 +230,7 @@ async def test_an_emptied_folder_is_released_once_confirmed(root, log):
 
 
 async def test_an_emptied_folder_is_released_after_the_grace_period(root, log, monkeypatch):
-    monkeypatch.setenv("LEDGERLB_DELETION_GRACE", "3s")
+    monkeypatch.setenv("LEDGERLB_DELETION_GRACE", "1s")
     async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         empty(root)

@@ -121,7 +121,8 @@ async def test_what_a_killed_process_left_beside_the_file_does_not_reach_the_res
     assert await ledger(path) == ["old"]
 
 
-async def test_a_log_in_use_is_not_replaced(tmp_path: Path) -> None:
+async def test_a_log_in_use_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledgerlb.eventlog.embedded.backup._BUSY_TIMEOUT", 0.05)
     path, copy = tmp_path / "l.db", tmp_path / "b"
     await fill(path, "1")
     backup(path, copy)

@@ -33,6 +33,8 @@ from ledgerlb.runtime.stopping import in_daemon_thread, run_or_stop, sleep_or_st
 Signature = tuple[int, int, int]
 """(mtime in ns, size, inode)"""
 
+POLL: Final = 0.5
+"""Seconds between two looks at the folder."""
 SETTLE: Final = 0.1
 """Seconds over which a file must stay the same before it is read: an editor may be in the middle of writing it."""
 
@@ -50,20 +52,23 @@ MAX_FILES: Final = 50_000
 
 
 class ManifestFolder:
-    """Follow ``root`` (a folder and its subfolders, or one file) into ``cluster``; look every ``poll`` seconds."""
+    """Follow ``root`` (a folder and its subfolders, or one file) into ``cluster``.
+
+    Look every ``poll`` seconds, by default every ``POLL``.
+    """
 
     def __init__(
         self,
         root: Path,
         cluster: MemoryCluster,
         problems: ProblemLog | None = None,
-        poll: float = 0.5,
+        poll: float | None = None,
         guard: DeletionGuard | None = None,
     ) -> None:
         self.root = root
         self.cluster = cluster
         self.problems = problems or ProblemLog()
-        self.poll = poll
+        self.poll = POLL if poll is None else poll
         self.on_look: Callable[[], None] = lambda: None
         """Called after the folder has taken changed files into account."""
         self.identity = ""

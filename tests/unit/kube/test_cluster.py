@@ -222,7 +222,10 @@ def test_a_subscription_shows_the_latest_state_once(cluster):
         ({"ipFamilies": ["IPv6"]}, ["IPv6"], "SingleStack", 1),
         ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4", "IPv6"], "PreferDualStack", 2),
         ({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}, ["IPv6", "IPv4"], "RequireDualStack", 2),
-        ({"ipFamilies": ["IPv6", "IPv4"]}, ["IPv6", "IPv4"], "RequireDualStack", 2),
+        ({"ipFamilies": ["IPv6", "IPv4"]}, ["IPv6", "IPv4"], "PreferDualStack", 2),
+        ({"ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "SingleStack"}, ["IPv6"], "SingleStack", 1),
+        ({"clusterIPs": ["fd00::7", "10.9.9.9"]}, ["IPv6", "IPv4"], "RequireDualStack", 2),
+        ({"clusterIPs": ["10.9.9.9"], "ipFamilyPolicy": "PreferDualStack"}, ["IPv4"], "PreferDualStack", 1),
         ({"clusterIP": "fd00::7"}, ["IPv6"], "SingleStack", 1),
     ],
 )

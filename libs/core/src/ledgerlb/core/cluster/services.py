@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from typing import Final
 
-from ledgerlb.core.addresses import Family, parse_address, source_ranges
+from ledgerlb.core.addresses import Family, parse, parse_address, source_ranges
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
@@ -38,7 +38,29 @@ def is_ours(service: ServiceFact, settings: DomainSettings) -> bool:
 def families_of(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
     """Return the families that the Service wants, in order, and those that it requires.
 
-    SingleStack and RequireDualStack need what they list; PreferDualStack needs one and takes both.
+    Where an API server gave the Service cluster addresses, its answer counts: a single-stack cluster leaves
+    PreferDualStack with one family, and an external address of the other one would lead nowhere. Otherwise the wish
+    counts as it is written.
+    """
+    wanted, required = _wished_families(service)
+    answered = _answered_families(service)
+    if not answered:
+        return wanted, required
+    optional = len(answered) > 1 and not required
+    return answered, () if optional else answered
+
+
+def _answered_families(service: ServiceFact) -> tuple[Family, ...]:
+    """Return the families of a Service that has cluster addresses, () where it has none."""
+    given = [found.family for text in service.cluster_ips if (found := parse(text)) is not None]
+    return tuple(dict.fromkeys(service.ip_families or given)) if given else ()
+
+
+def _wished_families(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
+    """Return the families that the manifest asks for, and those that it requires.
+
+    SingleStack and RequireDualStack need what they list; PreferDualStack, and two families without a policy, need one
+    and take both.
     """
     listed = service.ip_families or (4,)
     first = listed[0]
@@ -46,7 +68,7 @@ def families_of(service: ServiceFact) -> tuple[tuple[Family, ...], tuple[Family,
     if service.ip_family_policy == "RequireDualStack":
         both = (first, other)
         return both, both
-    if service.ip_family_policy == "PreferDualStack":
+    if service.ip_family_policy == "PreferDualStack" or (len(listed) > 1 and not service.ip_family_policy):
         return (first, other), ()
     return (first,), (first,)
 
@@ -126,9 +148,10 @@ def frontends(service: ServiceFact) -> tuple[tuple[str, int], ...]:
 def basis_of(service: ServiceFact) -> str:
     """Return a fingerprint of what the Service asks for. A holder moves only if this changes or its network goes.
 
-    The order for a fresh choice is included only if there is one, so older fingerprints stay valid.
+    The order for a fresh choice is included only if there is one, so older fingerprints stay valid. Of the families the
+    wish counts, not the API server's answer: a cluster that becomes dual-stack moves nobody.
     """
-    families, required = families_of(service)
+    families, required = _wished_families(service)
     terms = [
         service.annotations.get(ANNOTATION_NETWORK),
         service.annotations.get(ANNOTATION_SELECTOR),

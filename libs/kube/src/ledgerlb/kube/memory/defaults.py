@@ -51,20 +51,27 @@ def _families(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
     if listed is not None and not isinstance(listed, list):
         return
     families = list(listed or ())
-    given = [
-        a for a in spec.get("clusterIPs") or [spec.get("clusterIP")] if isinstance(a, str) and a not in {"", "None"}
-    ]
+    answered = [_family_of(address) for address in _addresses(spec.get("clusterIPs"))]
+    pinned = [_family_of(address) for address in _addresses([spec.get("clusterIP")])]
     policy = spec.get("ipFamilyPolicy")
     if not isinstance(policy, str) or not policy:
-        policy = "RequireDualStack" if max(len(families), len(given)) > 1 else "SingleStack"
+        # A real server makes RequireDualStack of two families. CN2's documentation has them on networks of one family,
+        # and CN2 serves that.
+        several = "RequireDualStack" if len(answered) > 1 else "PreferDualStack"
+        policy = several if max(len(families), len(answered)) > 1 else "SingleStack"
         spec["ipFamilyPolicy"] = policy
     if not families:
         stored = before.get("ipFamilies")
         primary = stored[0] if isinstance(stored, list) and stored else "IPv4"
-        families = [_family_of(given[0])] if given else [primary]
-    if policy in DUAL_STACK and len(families) == 1 and families[0] in _OTHER:
+        families = answered or pinned or [primary]
+    # A manifest with clusterIPs comes from an API server, which has resolved the policy.
+    if policy in DUAL_STACK and len(families) == 1 and families[0] in _OTHER and not answered:
         families.append(_OTHER[families[0]])
-    spec["ipFamilies"] = families
+    spec["ipFamilies"] = families[:1] if policy == "SingleStack" else families
+
+
+def _addresses(value: Any) -> list[str]:
+    return [address for address in _strings(value) if address not in {"", "None"}]
 
 
 def _family_of(address: str) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
+from datetime import UTC, datetime
 
 import pytest
 
 from ledgerlb.core.errors import LogUnavailable, RecordTooLarge
+from ledgerlb.core.ledger.chain import Head
+from ledgerlb.core.ledger.heads import encode_head
+from ledgerlb.eventlog.heads import forget_heads, highest_heads
 from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Reader, Record, latest
 from ledgerlb.eventlog.topics import FACTS
 from tests.contract.conftest import Harness
@@ -49,6 +54,26 @@ async def test_records_come_back_in_the_order_of_their_appends(harness: Harness,
     assert all(record.topic == topic.name for record in found)
     assert all(abs(record.timestamp / 1000 - time.time()) < 60 for record in found)
     assert found[1].raw_key == "network/ä".encode()
+
+
+async def test_the_highest_head_of_each_network_is_remembered_until_it_is_forgotten(
+    harness: Harness, log: EventLog
+) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def head(network: str, seq: int) -> NewRecord:
+        return NewRecord(network, encode_head(network, Head(seq, f"{seq:064x}"), at))
+
+    await log.provision()
+    one, two = f"net/{uuid.uuid4()}", f"net/ä-{uuid.uuid4()}"
+    await log.remember_heads([head(one, 1), head(two, 7)])
+    await log.remember_heads([head(one, 2)])
+    await log.remember_heads([head(one, 1)])
+    async with harness.connect() as another:
+        found = {kept.network: kept.seq for kept in await highest_heads(another)}
+    assert (found[one], found[two]) == (2, 7)
+    await forget_heads(log, [one])
+    assert {kept.network for kept in await highest_heads(log)} & {one, two} == {two}
 
 
 async def test_an_empty_append_is_nothing(harness: Harness, log: EventLog) -> None:

@@ -52,6 +52,10 @@ class TestLoading:
         assert modules_after(*command) == []
 
 
+GROUPS = {"topics": ("apply", "check"), "heads": ("show", "forget")}
+"""Commands that have commands of their own."""
+
+
 class TestRoot:
     def test_the_help_has_one_line_a_command(self, invoke: Invoke) -> None:
         lines = invoke("--help").stdout.splitlines()
@@ -67,15 +71,15 @@ class TestRoot:
         assert result.exit_code == 2
         assert f"Did you mean '{meant}'?" in result.stderr
 
-    @pytest.mark.parametrize("entry", [entry for entry in COMMANDS if entry.name != "topics"], ids=lambda e: e.name)
+    @pytest.mark.parametrize("entry", [entry for entry in COMMANDS if entry.name not in GROUPS], ids=lambda e: e.name)
     def test_every_help_has_the_exit_statuses(self, entry: Entry, invoke: Invoke) -> None:
         lines = invoke(entry.name, "--help").stdout.splitlines()
         assert any(line.strip().startswith("2    bad input or usage") for line in lines)
         assert (f"    1    {entry.findings}" in lines) is bool(entry.findings)
 
-    @pytest.mark.parametrize("command", ["apply", "check"])
-    def test_so_has_that_of_topics(self, command: str, invoke: Invoke) -> None:
-        assert "Exit status:" in invoke("topics", command, "--help").stdout
+    @pytest.mark.parametrize(("group", "command"), [(group, name) for group, names in GROUPS.items() for name in names])
+    def test_so_has_that_of_each_command_of_a_group(self, group: str, command: str, invoke: Invoke) -> None:
+        assert "Exit status:" in invoke(group, command, "--help").stdout
 
 
 class TestCompletion:

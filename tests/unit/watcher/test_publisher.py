@@ -9,6 +9,7 @@ import pytest
 from ledgerlb.core.cluster.facts import FINALIZER, encode_fact, key_of
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, UndecodableRecord
 from ledgerlb.core.ledger import events as ev
+from ledgerlb.core.ledger.chain import Head
 from ledgerlb.core.paths.pathset import Heartbeat
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import NewRecord
@@ -847,3 +848,15 @@ async def test_in_a_burst_statuses_are_written_before_events():
     first_event = next(at for at, said in enumerate(short) if said.startswith("event"))
     assert short[:first_event].count("publish") == 100
     assert len(short) == 100 * 3
+
+
+async def test_a_network_that_lost_its_last_entries_keeps_its_holders_and_lets_newcomers_wait(rig):
+    await ready(rig)
+    rig.service("late")
+    await rig.turn(1)
+    await rig.select("late")
+    rig.restart()
+    rig.publisher._projection.heads.remember(NET, Head(9, "a" * 64))
+    await rig.turn()
+    assert rig.ingress() == [A]
+    assert rig.conditions("late")["AddressAllocated"] == ("False", "LedgerDamaged")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from ledgerlb.eventlog.port import EventLog, NewRecord, Reader
+from ledgerlb.eventlog.port import EventLog, NewRecord, Reader, Record
 from ledgerlb.eventlog.topics import Topic
 
 
@@ -39,6 +39,14 @@ class DelegatingLog:
     async def maintain(self, limit: int = 10_000) -> int:
         """See EventLog."""
         return await self._log.maintain(limit)
+
+    async def remember_heads(self, heads: Sequence[NewRecord]) -> None:
+        """See EventLog."""
+        await self._log.remember_heads(heads)
+
+    async def read_heads(self, take: Callable[[Record], None]) -> None:
+        """See EventLog."""
+        await self._log.read_heads(take)
 
     async def __aenter__(self) -> Self:
         return self

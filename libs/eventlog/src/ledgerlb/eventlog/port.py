@@ -120,6 +120,18 @@ class EventLog(Protocol):
         """
         ...
 
+    async def remember_heads(self, heads: Sequence[NewRecord]) -> None:
+        """Keep heads of the ledger's chains (``ledgerlb.core.ledger.heads``), key = network, apart from the ledger.
+        ``value`` None forgets the network's head. Raises LogUnavailable, after which some of them may be kept.
+        """
+        ...
+
+    async def read_heads(self, take: Callable[[Record], None]) -> None:
+        """Hand ``take`` every head that was kept, and where the log keeps them what was forgotten, oldest first. Their
+        bytes are as anybody wrote them. Raises LogUnavailable.
+        """
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(

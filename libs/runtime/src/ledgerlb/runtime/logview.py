@@ -16,6 +16,7 @@ from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.fold import Accepted, Holding
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.paths.pathset import LocalBackends, PathSet
@@ -152,6 +153,15 @@ class LogView:
                     self.path_sets[record.key] = path_set
             case REPORTS.name:
                 self._projection.report(record)
+
+    @property
+    def heads(self) -> RememberedHeads:
+        """The heads that the ledger must have."""
+        return self._projection.heads
+
+    def at_end(self) -> None:
+        """Find chains that end too early; call it when the log was read to its end."""
+        self._projection.at_end()
 
     @property
     def as_of(self) -> datetime | None:

@@ -61,7 +61,8 @@ class Parts:
     """See module. ``settings`` names the models whose variables the parts read.
 
     ``open`` gets the parts ready before anything is read, and raises where they cannot work; ``close`` finishes what
-    they are writing and lets go of what they hold.
+    they are writing and lets go of what they hold. ``projections`` are the folds of the processors that read the
+    ledger. ``keeps_heads``: the process keeps the heads of the chains that it folds.
     """
 
     processors: tuple[Processor, ...] = ()
@@ -69,6 +70,8 @@ class Parts:
     tasks: tuple[ExtraTask, ...] = ()
     collectors: tuple[Collector, ...] = ()
     settings: tuple[type[BaseModel], ...] = ()
+    projections: tuple[Projection, ...] = ()
+    keeps_heads: bool = False
     open: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
 
@@ -86,4 +89,6 @@ async def opened(parts: Sequence[Parts]) -> AsyncIterator[Parts]:
             tasks=tuple(one for part in parts for one in part.tasks),
             collectors=tuple(one for part in parts for one in part.collectors),
             settings=tuple(dict.fromkeys(one for part in parts for one in part.settings)),
+            projections=tuple(dict.fromkeys(one for part in parts for one in part.projections)),
+            keeps_heads=any(part.keeps_heads for part in parts),
         )

@@ -22,6 +22,7 @@ from ledgerlb.core.cluster.view import Change, ClusterView
 from ledgerlb.core.intents.fold import IntentChange, IntentFold
 from ledgerlb.core.intents.model import IntentRecord, decode_intent
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.paths.pathset import PathSet, ReportRecord, decode_path_set, decode_report
 from ledgerlb.eventlog.port import Record
@@ -50,6 +51,8 @@ class IntentNews:
 class Projection:
     """See module. The folds are read-only for processors; all methods raise UndecodableRecord, and the folds are
     unchanged then. ``clock`` gives aware UTC: a heartbeat from the future counts from when it was read.
+
+    ``heads`` are the heads that the ledger must have. They outlive a reset, and a reset adds those that were folded.
     """
 
     cluster: ClusterView
@@ -60,6 +63,8 @@ class Projection:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._fresh = False
+        self.heads = RememberedHeads()
+        self.ledger = LedgerFold(self.heads)
         self.reset()
 
     def reset(self) -> None:
@@ -71,9 +76,12 @@ class Projection:
         if self._fresh:
             return
         self._fresh = True
+        for name, state in self.ledger.networks.items():
+            self.heads.remember(name, state.head)
         self.cluster = ClusterView()
         self.intents = IntentFold()
-        self.ledger = LedgerFold()
+        self.ledger = LedgerFold(self.heads)
+        self._ends_checked = False
         self.agents = AgentTable()
         self._answers: dict[str, tuple[Record, Any, Exception | None]] = {}
         """The last record of each topic, with the answer or the error that it led to."""
@@ -99,6 +107,14 @@ class Projection:
     def path_set(self, record: Record) -> PathSet | None:
         """Return the decoded record of the paths topic, which is not folded here; None for a tombstone."""
         return self._once(record, lambda record: decode_path_set(record.key, record.value))
+
+    def at_end(self) -> None:
+        """Find chains that end too early. A processor that asks for damage calls it at each settle, when the log was
+        read to its end; only the first call after a reset does anything.
+        """
+        if not self._ends_checked:
+            self._ends_checked = True
+            self.ledger.check_ends()
 
     def note(self, intent: IntentRecord, offset: int) -> None:
         """Fold an intent of this process as soon as the log has it at ``offset``.

@@ -31,10 +31,11 @@ from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.backoff import Backoff
+from ledgerlb.runtime.heads import HeadKeeper
 from ledgerlb.runtime.health import Health, HealthServer
 from ledgerlb.runtime.logging import configure
 from ledgerlb.runtime.loop import run_processors
-from ledgerlb.runtime.parts import LateProcessor, Parts, opened
+from ledgerlb.runtime.parts import LateProcessor, Parts, opened, utc_now
 from ledgerlb.runtime.settings import ProcessSettings, unread_variables
 from ledgerlb.runtime.stopping import sleep_or_stop
 
@@ -73,16 +74,19 @@ async def serve(
             _logger.warning("no part of this process reads this variable", variable=unread, nearest=nearest)
         for collector in whole.collectors:
             health.metrics.registry.register(collector)
+        keeper = HeadKeeper(whole.projections, utc_now, writes=whole.keeps_heads)
         with _signals(stop):
             async with HealthServer(health, settings.http_host, settings.http_port) as server:
                 address = f"http://{settings.http_host}:{server.port}/readyz"
                 _logger.info("started", log=settings.log, health=address)
-                if not await _connect(log, settings, health, stop):
+                if not await _connect(log, settings, health, keeper, stop):
                     return 0
                 try:
                     running = _started(whole, log, health, stop)
-                    return await _run_parts(running, _look_after(log, health, stop), stop, settings.stop_timeout)
+                    keeping = _keep(log, health, keeper, stop)
+                    return await _run_parts(running, keeping, stop, settings.stop_timeout)
                 finally:
+                    await keeper.try_to_save(log)
                     await _leave(log)
 
 
@@ -140,7 +144,9 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _connect(log: EventLog, settings: ProcessSettings, health: Health, stop: asyncio.Event) -> bool:
+async def _connect(
+    log: EventLog, settings: ProcessSettings, health: Health, keeper: HeadKeeper, stop: asyncio.Event
+) -> bool:
     """Connect and make the topics ready, however long it takes. Return False if stopped meanwhile."""
     part = health.part("log", contact_bound=math.inf)
     backoff = Backoff()
@@ -150,6 +156,7 @@ async def _connect(log: EventLog, settings: ProcessSettings, health: Health, sto
             await log.__aenter__()
             try:
                 await _prepare(log, settings, health)
+                await keeper.load(log, new_ledger=settings.log_new_ledger)
             except BaseException:
                 await _leave(log)
                 raise
@@ -194,6 +201,10 @@ async def _look_after(log: EventLog, health: Health, stop: asyncio.Event) -> Non
             _logger.info("log maintained", removed=await log.maintain())
         except (LogUnavailable, OSError) as error:
             _logger.warning("cannot check the topics", error=str(error))
+
+
+async def _keep(log: EventLog, health: Health, keeper: HeadKeeper, stop: asyncio.Event) -> None:
+    await asyncio.gather(_look_after(log, health, stop), keeper.run(log, stop))
 
 
 async def _run_parts(

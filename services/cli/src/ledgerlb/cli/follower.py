@@ -76,6 +76,7 @@ class Follower:
     async def settle(self, log: EventLog) -> float | None:
         """See Processor."""
         del log
+        self.view.at_end()
         self._caught_up = True
         await asyncio.sleep(0)
         return None

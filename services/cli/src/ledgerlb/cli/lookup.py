@@ -7,7 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 
 from ledgerlb.cli.console import say
-from ledgerlb.cli.reading import existing_log, read_all, warn_of_damage
+from ledgerlb.cli.reading import existing_log, read_all, remembered_heads, warn_of_damage
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.text import timestamp
@@ -20,7 +20,9 @@ async def load(url: str, settings: DomainSettings, *, keep_entries: bool = False
     if keep_entries:
         view.accepted = []
     async with existing_log(url) as log:
+        await remembered_heads(log, view.heads)
         unusable = await read_all(log, LogView.READS, view.take)
+    view.at_end()
     if unusable:
         say(f"warning: {unusable} records of the log could not be used; ledgerlb verify checks the ledger", err=True)
     warn_of_damage(view.ledger.damage)

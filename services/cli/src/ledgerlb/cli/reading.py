@@ -10,7 +10,9 @@ from typing import Final
 from ledgerlb.cli.console import say
 from ledgerlb.core.errors import BadInput, InvalidSetting
 from ledgerlb.core.ledger.damage import Damage
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.eventlog.connect import connect, sqlite_path
+from ledgerlb.eventlog.heads import read_heads
 from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog, Record, read_to_end
 from ledgerlb.eventlog.topics import Topic
@@ -35,9 +37,17 @@ async def opened_log(url: str) -> AsyncIterator[EventLog]:
 
 @asynccontextmanager
 async def existing_log(url: str) -> AsyncIterator[EventLog]:
-    """Connect to a log that exists: a question must not create a file. Raises InvalidSetting, LogUnavailable, and
-    TopicMisconfigured where the log has lost its ledger.
+    """Connect to a log that exists and has its ledger. Raises InvalidSetting, LogUnavailable, and TopicMisconfigured
+    where the log has lost its ledger.
     """
+    async with opened_existing(url) as log:
+        await require_ledger(log)
+        yield log
+
+
+@asynccontextmanager
+async def opened_existing(url: str) -> AsyncIterator[EventLog]:
+    """Connect to a log that exists: a question must not create a file. Raises InvalidSetting, LogUnavailable."""
     if url.startswith("sqlite:"):
         path = sqlite_path(url)
         if not path.is_file():
@@ -45,7 +55,6 @@ async def existing_log(url: str) -> AsyncIterator[EventLog]:
                 "option --log", "", f"there is no file {path}", "start ledgerlb run first, or name its log with --log"
             )
     async with opened_log(url) as log:
-        await require_ledger(log)
         yield log
 
 
@@ -56,6 +65,16 @@ def embedded_file(url: str) -> Path:
             "option --log", "", f"{url!r} is not an embedded log", "use the tools of Kafka for its topics"
         )
     return sqlite_path(url)
+
+
+async def remembered_heads(log: EventLog, heads: RememberedHeads) -> list[str]:
+    """Add the heads that the log keeps to ``heads``. Print a line on standard error for each that cannot be used, and
+    return these lines.
+    """
+    unusable = await read_heads(log, heads)
+    for line in unusable[:MAX_WARNINGS]:
+        say(f"warning: {line}", err=True)
+    return unusable
 
 
 def warn_of_damage(damaged: Mapping[str, Damage]) -> None:

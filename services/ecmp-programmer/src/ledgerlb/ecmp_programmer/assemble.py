@@ -35,7 +35,7 @@ def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: Progra
     projection = ports.projection or Projection(ports.clock)
     planners = (Planner(domain, projection),) if "planner" in settings.roles else ()
     if "agent" not in settings.roles:
-        return ProgrammerParts(processors=planners, settings=(ProgrammerSettings,))
+        return ProgrammerParts(processors=planners, settings=(ProgrammerSettings,), projections=(projection,))
     agent = Agent(
         ports.backend or settings.make_backend(),
         settings.name_of_agent(),
@@ -48,6 +48,7 @@ def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: Progra
         processors=(*planners, agent),
         tasks=(_taking_down(agent),) if settings.take_down_on_stop else (),
         settings=(ProgrammerSettings,),
+        projections=(projection,),
         # Opening the back end first reports a machine that cannot be programmed once, in one line.
         open=agent.open,
         close=agent.close,

@@ -76,6 +76,7 @@ class Planner:
 
     async def settle(self, log: EventLog) -> float | None:
         """See Processor."""
+        self._projection.at_end()
         # Without any ledger entry no address was ever given out or released, so existing path sets stay.
         if not self._facts.synced() or not self._ledger.accepted:
             return None

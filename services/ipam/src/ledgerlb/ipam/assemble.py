@@ -12,6 +12,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ipam.metrics import IpamMetrics
 from ledgerlb.ipam.processor import Ipam
 from ledgerlb.runtime.parts import Parts, Ports
+from ledgerlb.runtime.projection import Projection
 
 
 def decider_name() -> str:
@@ -31,5 +32,6 @@ class IpamPorts(Ports):
 
 def assemble(settings: DomainSettings, ports: IpamPorts) -> Parts:
     """Return the parts of IPAM: one processor and its metrics."""
-    ipam = Ipam(settings, ports.clock, ports.decider, ports.projection)
-    return Parts(processors=(ipam,), collectors=(IpamMetrics(ipam),))
+    projection = ports.projection or Projection(ports.clock)
+    ipam = Ipam(settings, ports.clock, ports.decider, projection)
+    return Parts(processors=(ipam,), collectors=(IpamMetrics(ipam),), projections=(projection,), keeps_heads=True)

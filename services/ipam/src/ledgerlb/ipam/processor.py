@@ -71,6 +71,8 @@ class Ipam:
         self.queues: dict[str, NetworkQueue] = {}
         self._touched: dict[str, None] = {}
         self._due: dict[str, datetime] = {}
+        self._damaged: set[str] = set()
+        """Networks whose damage was logged."""
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
@@ -124,9 +126,15 @@ class Ipam:
     def _stop_deciding(self, record: Record) -> None:
         """Stop deciding in a network whose ledger is damaged, and report it once."""
         self._queue(record.key).read_back(record.offset)
-        damage = self.fold.damage[record.key]
-        if damage.offset == record.offset:
-            _logger.error("the ledger is damaged; nothing is decided here", network=record.key, error=damage.text())
+        self._report_damage()
+
+    def _report_damage(self) -> None:
+        if len(self.fold.damage) == len(self._damaged):
+            return
+        for network, damage in self.fold.damage.items():
+            if network not in self._damaged:
+                self._damaged.add(network)
+                _logger.error("the ledger is damaged; nothing is decided here", network=network, error=damage.text())
 
     def problems(self) -> list[str]:
         """Return a line for the readiness probe for each network whose ledger is damaged."""
@@ -150,6 +158,8 @@ class Ipam:
 
     async def settle(self, log: EventLog) -> float | None:
         """Decide in every network that was touched or is due; return the seconds until the next one is due."""
+        self._projection.at_end()
+        self._report_damage()
         if not self.intents.synced:
             return None
         now = self._clock()

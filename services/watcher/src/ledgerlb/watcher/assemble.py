@@ -14,6 +14,7 @@ from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import LateProcessor, Parts, Ports
+from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.guarded import AdmittedWriter, GuardedSource, Identify
 from ledgerlb.watcher.metrics import WatcherMetrics
 from ledgerlb.watcher.objects.base import ObjectProcessor
@@ -61,16 +62,17 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
     writer = AdmittedWriter(ports.writer, source.admitted)
     served = ServedKinds(source)
     observer = Observer(served, problems=ports.problems)
+    projection = ports.projection or Projection(ports.clock)
     publisher = Publisher(
         domain,
         writer,
         ports.clock,
         on_reset=observer.recheck,
         limits=ports.limits or Limits(concurrency=settings.write_concurrency),
-        projection=ports.projection,
+        projection=projection,
     )
     source.known = observer.held
-    objects = object_processors(domain, settings, writer, ports.clock, limits=ports.limits)
+    objects = object_processors(domain, settings, writer, ports.clock, limits=ports.limits, heads=projection.heads)
 
     async def close() -> None:
         await publisher.close()
@@ -84,6 +86,7 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         tasks=(observing(observer), source.guard),
         collectors=(WatcherMetrics(observer, publisher, objects, source),),
         settings=(WatcherSettings,),
+        projections=(projection,),
         close=close,
         observer=observer,
         publisher=publisher,

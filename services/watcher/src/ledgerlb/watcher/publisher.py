@@ -119,6 +119,7 @@ class Publisher:
     async def settle(self, log: EventLog) -> float | None:  # noqa: ARG002 - the publisher writes to the cluster only
         """See Processor. Returns without waiting for the writes."""
         first, self._began = not self._began, True
+        self._state.take_end(self._clock())
         for name in self._state.take_changed():
             self.queue.add(name)
         now = self._clock()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.kube.source import Batch, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter
@@ -57,12 +58,15 @@ def object_processors(
     clock: Clock,
     *,
     limits: Limits | None = None,
+    heads: RememberedHeads | None = None,
 ) -> tuple[ObjectProcessor, ...]:
-    """Return the processors that make objects in the cluster; ``limits`` replace those of the settings."""
+    """Return the processors that make objects in the cluster. ``limits`` replace those of the settings; ``heads`` are
+    those that the ledger must have.
+    """
     # Addresses in the status of Services come first: objects get a share of the connections.
     limits = limits or Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
     cn2, nads = settings.cn2_objects != "off", settings.nad_objects != "off"
     return (
-        ServiceObjectReconciler(domain, writer, clock, enabled=cn2, limits=limits),
+        ServiceObjectReconciler(domain, writer, clock, enabled=cn2, limits=limits, heads=heads),
         NetworkObjectReconciler(domain, writer, clock, enabled=nads, limits=limits),
     )

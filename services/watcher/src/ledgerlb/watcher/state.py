@@ -20,6 +20,7 @@ from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.intents.fold import IntentChange
 from ledgerlb.core.intents.model import Dropped, Intent, NetworkOffer, Selection, Withdrawal
+from ledgerlb.core.ledger.damage import Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
 from ledgerlb.core.ledger.fold import Accepted
@@ -73,6 +74,8 @@ class PublisherState:
         self.changed: dict[str, None] = {}
         self.offered: dict[str, None] = {}
         self.notices: list[Notice] = []
+        self._cut_off: set[str] = set()
+        """Networks whose chain ended too early."""
         self._made_for: Dependencies[tuple[str, str], str] = Dependencies()
         """Services for which each InstanceIP or FloatingIP of ours exists, by (kind, name)."""
         self._handovers = Handovers(settings)
@@ -139,13 +142,23 @@ class PublisherState:
     def _take_damage(self, record: Record) -> None:
         """Queue the Services of a network whose ledger became damaged, and an Event for the network."""
         damage = self.fold.damage[record.key]
-        if damage.offset != record.offset:
-            return
-        concerned = [name for name, selection in self.intents.selections.items() if selection.network == record.key]
-        concerned += [holding.service for holding in self.fold.network(record.key).holdings()]
+        if damage.offset == record.offset:
+            self._note_damage(damage, datetime.fromtimestamp(record.timestamp / 1000, UTC))
+
+    def take_end(self, now: datetime) -> None:
+        """Note the networks whose chain ends too early, once the log was read to its end."""
+        self._projection.at_end()
+        for network, damage in self.fold.damage.items():
+            if damage.kind is DamageKind.TRUNCATED and network not in self._cut_off:
+                self._cut_off.add(network)
+                self._note_damage(damage, now)
+
+    def _note_damage(self, damage: Damage, at: datetime) -> None:
+        network = damage.network
+        concerned = [name for name, selection in self.intents.selections.items() if selection.network == network]
+        concerned += [holding.service for holding in self.fold.network(network).holdings()]
         self.changed.update(dict.fromkeys(concerned))
-        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        self.notices.append(Notice(record.key, damage.seq, at, damage.reason, damage.text()))
+        self.notices.append(Notice(network, damage.seq, at, damage.reason, damage.text()))
 
     def _take_fact(self, fact: FactRecord) -> None:
         match fact:

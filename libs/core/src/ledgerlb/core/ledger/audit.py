@@ -5,6 +5,7 @@ the other. It checks that
 
 - every record is an entry of a known version under its network's key;
 - each entry names the hash of the one before it, and no entry is missing or was changed;
+- each chain has its remembered head, with the same bytes;
 - an address has one holder, unless all of its holders are of one namespace, under one sharing key, with disjoint ports;
 - an address is inside the network's prefixes when it is given out, and stays there until a forced change strands it;
 - an address is released only after its release has begun, and no other Service gets it before;
@@ -14,8 +15,8 @@ the other. It checks that
 It warns where an entry was decided earlier than the one before it: a clock was wrong, and quarantines and leases that
 were counted by it last longer than was configured, or less long.
 
-A changed byte in the last entry of a chain may still decode to an honest decision. Only a head that was remembered or
-signed elsewhere shows such a change.
+A changed byte in the last entry of a chain may still decode to an honest decision, and a chain whose last entries were
+cut off is a chain. Only a head that was remembered elsewhere shows such a change: see ``heads``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from ledgerlb.core.ledger.events import (
     ReleaseCancelled,
 )
 from ledgerlb.core.ledger.fold import LedgerFold
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.plan import covers
 from ledgerlb.core.text import timestamp
 
@@ -56,6 +58,7 @@ MAX_FINDINGS: Final = 1000
 TIME_WENT_BACK: Final = "TimeWentBack"
 """The rule of a warning."""
 _CHAIN_BROKEN: Final = "ChainBroken"
+_HEAD_UNREADABLE: Final = "HeadUnreadable"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class NetworkHead:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result of an audit.
+    """The result of an audit. ``remembered`` counts the heads that the ledger was compared with.
 
     ``rejected`` entries lost a race for the head of their chain: that is normal, and every reader skips them.
     ``undecodable`` counts records that are not entries; ``skipped`` entries come after a break of their chain.
@@ -96,6 +99,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     heads: tuple[NetworkHead, ...]
     warnings: tuple[Finding, ...] = ()
+    remembered: int = 0
 
     @property
     def clean(self) -> bool:
@@ -137,10 +141,13 @@ class _Network:
 
 
 class Audit:
-    """Give it every record of the ledger topic in order, then ask for the report."""
+    """Give it every record of the ledger topic in order, then ask for the report. ``remembered`` are the heads that the
+    ledger must have.
+    """
 
-    def __init__(self) -> None:
-        self._fold = LedgerFold()
+    def __init__(self, remembered: RememberedHeads | None = None) -> None:
+        self._remembered = remembered if remembered is not None else RememberedHeads()
+        self._fold = LedgerFold(self._remembered)
         self._networks: dict[str, _Network] = {}
         self._findings: list[Finding] = []
         self._warnings: list[Finding] = []
@@ -169,8 +176,17 @@ class Audit:
         self._compare_with_fold(key, value, offset, found=self._problems > before)
         network.known.add(digest(raw))
 
+    def unreadable_head(self, problem: str) -> None:
+        """Report a remembered head that cannot be read: it may have shown a change of the ledger."""
+        self._find(_HEAD_UNREADABLE, "", 0, "", problem)
+
     def report(self) -> AuditReport:
-        """Summarise what was found so far."""
+        """Summarise what was found. Call it once, at the end of the ledger."""
+        for name in self._remembered.networks():
+            network = self._networks.get(name, _Network())
+            cut_off = self._remembered.cut_off(name, network.head)
+            if cut_off is not None and not network.broken:
+                self._damaged(cut_off)
         heads = (
             NetworkHead(name, state.head.seq, state.head.digest)
             for name, state in sorted(self._networks.items())
@@ -186,6 +202,7 @@ class Audit:
             findings=tuple(self._findings),
             heads=tuple(heads),
             warnings=tuple(self._warnings),
+            remembered=len(self._remembered.networks()),
         )
 
     def _find(self, rule: str, network: str, seq: int, address: str, message: str) -> None:
@@ -200,6 +217,8 @@ class Audit:
     def _check_accepted(self, network: _Network, entry: Entry, entry_digest: str) -> None:
         self._accepted += 1
         network.head = Head(entry.seq, entry_digest)
+        if (mismatch := self._remembered.mismatch(entry.network, network.head)) is not None:
+            self._damaged(mismatch)
         self._check_time(network, entry)
         for event in entry.events:
             for rule, address, message in _check_event(network, event, entry.decided_at):

@@ -37,10 +37,15 @@ class DamageKind(StrEnum):
     """``seq`` follows the head, but ``prev`` names another entry in its place."""
     CONTRADICTION = "Contradiction"
     """An event says something that no decision on this state can say."""
+    HEAD_MISMATCH = "HeadMismatch"
+    """Another entry stands where a remembered head was."""
+    TRUNCATED = "Truncated"
+    """The chain ends before a remembered head."""
 
 
 _UPGRADE: Final = "upgrade this process"
 _INSPECT: Final = "run ledgerlb verify, and restore the log from a backup or repair it"
+_REPLACED: Final = f"{_INSPECT}; if you replaced the log on purpose, run ledgerlb heads forget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Damage:
     @property
     def remedy(self) -> str:
         """What an operator can do."""
+        if self.kind in {DamageKind.HEAD_MISMATCH, DamageKind.TRUNCATED}:
+            return _REPLACED
         return _UPGRADE if self.kind is DamageKind.TOO_NEW else _INSPECT
 
     @property

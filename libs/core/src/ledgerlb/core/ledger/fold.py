@@ -18,6 +18,7 @@ from ledgerlb.core.ledger.chain import Head, damage_of, extends, why_lost
 from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry, digest, parse_entry
 from ledgerlb.core.ledger.evolve import evolve
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.ledger.state import NetworkState
 
@@ -54,15 +55,17 @@ class Rejected:
 
 class LedgerFold:
     """See module. ``accepted``, ``rejected`` and ``skipped`` count entries: a rejected one lost a race, a skipped one
-    comes after damage. ``damage`` is the first damage of each network that has any.
+    comes after damage. ``damage`` is the first damage of each network that has any. ``remembered`` are the heads that
+    the ledger must have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: RememberedHeads | None = None) -> None:
         self.networks: dict[str, NetworkState] = {}
         self.damage: dict[str, Damage] = {}
         self.accepted = 0
         self.rejected = 0
         self.skipped = 0
+        self._remembered = remembered if remembered is not None else RememberedHeads()
         self._networks_of: _Places = {}
         self._networks_at: _Places = {}
 
@@ -87,8 +90,22 @@ class LedgerFold:
         if not extends(head, found):
             raise self._damaged(damage_of(head, found, offset)).error()
         accepted = Accepted(found, digest(value))
+        if (mismatch := self._remembered.mismatch(key, Head(found.seq, accepted.digest), offset)) is not None:
+            raise self._damaged(mismatch).error()
         self._apply(state if state is not None else NetworkState(key), accepted, offset)
         return accepted
+
+    def check_ends(self) -> dict[str, Damage]:
+        """Note as damage each chain that ends before its remembered head, and return what was found by network. Call it
+        at the end of the log.
+        """
+        found: dict[str, Damage] = {}
+        for network in self._remembered.networks():
+            damage = self._remembered.cut_off(network, self.network(network).head)
+            if damage is not None and network not in self.damage:
+                self._note(damage)
+                found[network] = damage
+        return found
 
     def _apply(self, state: NetworkState, accepted: Accepted, offset: int) -> None:
         """Evolve all events of an entry, or none; raises LedgerDamaged."""

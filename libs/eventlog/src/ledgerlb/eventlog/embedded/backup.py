@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ledgerlb.core.errors import BadInput, EventLogError, LogUnavailable, TopicMisconfigured
-from ledgerlb.eventlog.embedded import statements
+from ledgerlb.core.errors import BadInput, EventLogError, LogUnavailable, TopicMisconfigured, UndecodableRecord
+from ledgerlb.core.ledger.entry import digest
+from ledgerlb.core.ledger.heads import RememberedHeads, decode_head
+from ledgerlb.eventlog.embedded import heads, statements
 from ledgerlb.eventlog.topics import LEDGER
 
 _BUSY_TIMEOUT: Final = 5.0
@@ -58,21 +60,26 @@ def contents(path: Path) -> Contents:
 def restore(source: Path, target: Path, *, force: bool = False) -> tuple[Contents, Path | None]:
     """Put the backup ``source`` in the place of the log ``target``, which no process may have open.
 
-    Returns what it holds, and where the former log is kept (None where there was none). Raises BadInput where the
-    former ledger has entries that the backup lacks, or cannot be read, unless ``force``; LogUnavailable where a process
-    has the log open; else as ``backup``.
+    Returns what it holds, and where the former log is kept (None where there was none). Unless ``force``, raises
+    BadInput where the former ledger has entries that the backup lacks, or cannot be read, and where the backup lacks a
+    remembered head of the log. Raises LogUnavailable where a process has the log open; else as ``backup``. With
+    ``force``, the heads of the backup replace the remembered ones.
     """
     restored = contents(source)
     if source.exists() and target.exists() and source.samefile(target):
         raise BadInput(str(source), "", "is the log itself", "name a backup")
-    if target.exists() and not force:
-        _require_known_history(source, target)
+    if not force:
+        if target.exists():
+            _require_known_history(source, target)
+        _require_heads(source, target)
     partial = _partial(target)
     with _errors(source), closing(_open_log(source)) as database:
         _copy(database, partial)
     try:
         kept = _set_aside(target)
         partial.replace(target)
+        if force:
+            _replace_heads(target, kept)
         _sync_folder(target.parent)
     except OSError as error:
         raise LogUnavailable(f"{target} cannot be replaced: {error}; correct its rights and try again") from error
@@ -94,6 +101,35 @@ def _require_known_history(source: Path, target: Path) -> None:
     except TopicMisconfigured as error:
         problem = f"cannot be compared with {source} ({error})"
         raise BadInput(str(target), "", problem, f"check the path, {_OR_FORCE}") from error
+
+
+def _require_heads(source: Path, target: Path) -> None:
+    """Raise BadInput unless ``source`` has every remembered head of the log ``target``."""
+    wanted = RememberedHeads()
+    for record in heads.read_file(target):
+        with contextlib.suppress(UndecodableRecord):
+            wanted.remember(record.key, decode_head(record.key, record.value or b"").head)
+    missing = {(network, head.digest): head.seq for network, head in wanted.items()}
+    if not missing:
+        return
+    with _errors(source), closing(_open_log(source)) as database:
+        rows = database.execute(
+            "SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM record WHERE topic=?", (LEDGER.name,)
+        )
+        for key, value in rows:
+            missing.pop((key.decode("utf-8", "replace"), digest(value or b"")), None)
+    for (network, _), seq in missing.items():
+        problem = f"remembers entry {network}#{seq}, which {source} lacks: restoring forgets allocations"
+        raise BadInput(str(heads.heads_path(target)), "", problem, f"use a newer backup, {_OR_FORCE}")
+
+
+def _replace_heads(target: Path, kept: Path | None) -> None:
+    """Remember the heads that the restored log remembers. The former file stays beside the former log."""
+    path = heads.heads_path(target)
+    if path.exists() and kept is not None:
+        path.rename(heads.heads_path(kept))
+    with closing(_open_log(target)) as database:
+        heads.write_file(target, heads.kept(database))
 
 
 def _set_aside(target: Path) -> Path | None:

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.embedded.heads import is_higher
 from ledgerlb.eventlog.embedded.waiters import Waiters
 from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
 from ledgerlb.eventlog.reader import BaseReader
-from ledgerlb.eventlog.topics import Topic
+from ledgerlb.eventlog.topics import HEADS, Topic
 
 
 class MemoryStore:
@@ -25,6 +26,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.topics: dict[str, list[Record]] = {}
+        self.heads: dict[str, Record] = {}
         self.waiters = Waiters()
 
 
@@ -76,6 +78,21 @@ class MemoryLog:
         """Keep everything: a memory log lives as long as its process."""
         del limit
         return 0
+
+    async def remember_heads(self, heads: Sequence[NewRecord]) -> None:
+        """See EventLog."""
+        self._assert_open()
+        for head in heads:
+            if head.value is None:
+                self.store.heads.pop(head.key, None)
+            elif is_higher(head, self.store.heads.get(head.key)):
+                self.store.heads[head.key] = Record(HEADS.name, 0, head.key, head.value, 0, head.key.encode())
+
+    async def read_heads(self, take: Callable[[Record], None]) -> None:
+        """See EventLog."""
+        self._assert_open()
+        for head in tuple(self.store.heads.values()):
+            take(head)
 
     @property
     def closed(self) -> bool:

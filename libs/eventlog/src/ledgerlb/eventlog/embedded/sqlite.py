@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.eventlog.embedded import heads as remembered
 from ledgerlb.eventlog.embedded import statements
 from ledgerlb.eventlog.embedded.appender import Appender, Written
 from ledgerlb.eventlog.embedded.connection import Connection
@@ -128,6 +129,20 @@ class SqliteLog:
             self._notify_foreign()
         await self._readers.run(statements.checkpoint)
         return removed
+
+    async def remember_heads(self, heads: Sequence[NewRecord]) -> None:
+        """See EventLog. The heads are in the file, and in a file beside it (``heads``)."""
+        now = self._now_ms()
+        kept = await self._writer.run(lambda database: remembered.keep(database, heads, now))
+        forgotten = {head.key for head in heads if head.value is None}
+        # Not in the writer's thread: an append must not wait for a second file.
+        await self._readers.run(lambda _: remembered.update_file(self._path, kept, forgotten))
+
+    async def read_heads(self, take: Callable[[Record], None]) -> None:
+        """See EventLog."""
+        found = await self._readers.run(lambda database: remembered.kept(database) + remembered.read_file(self._path))
+        for head in found:
+            take(head)
 
     # -- for the readers --------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,9 +21,9 @@ from ledgerlb.eventlog.kafka.access import Access
 from ledgerlb.eventlog.kafka.producer import Producer
 from ledgerlb.eventlog.kafka.reader import KafkaReader, new_consumer
 from ledgerlb.eventlog.kafka.stop import stop_client
-from ledgerlb.eventlog.port import NewRecord, Reader, check_start, encode_records
+from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records, read_to_end
 from ledgerlb.eventlog.security import LogSecurity
-from ledgerlb.eventlog.topics import ALL_TOPICS, Topic
+from ledgerlb.eventlog.topics import ALL_TOPICS, HEADS, Topic
 
 CALL_TIMEOUT: Final = 15.0
 """Seconds for opening a reader, asking for an end, and each step of provisioning and checking."""
@@ -106,6 +106,17 @@ class KafkaLog:
         """Return 0: the brokers compact and expire topics by themselves."""
         del limit
         return 0
+
+    async def remember_heads(self, heads: Sequence[NewRecord]) -> None:
+        """See EventLog."""
+        await self.append(HEADS, heads)
+
+    async def read_heads(self, take: Callable[[Record], None]) -> None:
+        """See EventLog. A missing topic holds no heads: ``check`` reports it."""
+        try:
+            await read_to_end(self, [HEADS], take)
+        except TopicMisconfigured:
+            return
 
     # -- inside --------------------
 

@@ -21,11 +21,12 @@ from ledgerlb.cli.console import (
     print_json,
     say,
 )
-from ledgerlb.cli.reading import existing_log, read_all, warn_of_damage
+from ledgerlb.cli.reading import existing_log, read_all, remembered_heads, warn_of_damage
 from ledgerlb.core.addresses import parse
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.history import Tenure
 from ledgerlb.core.ledger.history import history as history_of
 from ledgerlb.core.text import timestamp
@@ -87,7 +88,8 @@ def service_tenures(service: str, entries: Sequence[tuple[Entry, str]]) -> list[
 
 async def _entries(url: str, concerns: Callable[[Entry], bool]) -> list[tuple[Entry, str]]:
     """Read the ledger and return the accepted entries that ``concerns`` picks, with their hashes."""
-    fold = LedgerFold()
+    heads = RememberedHeads()
+    fold = LedgerFold(heads)
     entries: list[tuple[Entry, str]] = []
 
     def take(record: Record) -> None:
@@ -96,7 +98,9 @@ async def _entries(url: str, concerns: Callable[[Entry], bool]) -> list[tuple[En
             entries.append((outcome.entry, outcome.digest))
 
     async with existing_log(url) as log:
+        await remembered_heads(log, heads)
         await read_all(log, [LEDGER], take)
+    fold.check_ends()
     warn_of_damage(fold.damage)
     return entries
 

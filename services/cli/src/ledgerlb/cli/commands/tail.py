@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from ledgerlb.cli.console import DEFAULT_LOG, LogOption, Output, OutputOption, guarded, moment_of, print_json, say
-from ledgerlb.cli.reading import existing_log
+from ledgerlb.cli.reading import existing_log, remembered_heads, warn_of_damage
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import digest, entry_as_json
 from ledgerlb.core.ledger.fold import LedgerFold, Rejected
-from ledgerlb.eventlog.port import Record
+from ledgerlb.core.ledger.heads import RememberedHeads
+from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import LEDGER
 
 _SHOWN = ("address", "service", "choice", "reason", "message", "why")
@@ -37,9 +38,24 @@ async def tail(
 
 async def _tail(url: str, output: Output, begin: datetime | None, last: int | None, *, follow: bool) -> None:
     """Show past entries (the last ``last``; None: all from ``begin``), then new ones."""
-    fold = LedgerFold()
+    heads = RememberedHeads()
+    fold = LedgerFold(heads)
     kept: deque[dict[str, Any]] = deque(maxlen=last)
-    async with existing_log(url) as log, await log.open([LEDGER]) as reader:
+    async with existing_log(url) as log:
+        await remembered_heads(log, heads)
+        await _follow(log, fold, kept, output, begin, follow=follow)
+
+
+async def _follow(
+    log: EventLog,
+    fold: LedgerFold,
+    kept: deque[dict[str, Any]],
+    output: Output,
+    begin: datetime | None,
+    *,
+    follow: bool,
+) -> None:
+    async with await log.open([LEDGER]) as reader:
         caught_up = False
         while True:
             records = await reader.poll(0.5)
@@ -53,6 +69,7 @@ async def _tail(url: str, output: Output, begin: datetime | None, last: int | No
                 caught_up = True
                 for line in kept:
                     _print_line(line, output)
+                warn_of_damage(fold.check_ends())
                 if not follow:
                     return
 

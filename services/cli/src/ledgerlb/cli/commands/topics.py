@@ -18,7 +18,9 @@ from ledgerlb.cli.console import (
     say,
 )
 from ledgerlb.cli.reading import existing_log, opened_log
+from ledgerlb.eventlog.heads import forget_heads, highest_heads
 from ledgerlb.eventlog.lost import require_ledger
+from ledgerlb.eventlog.topics import LEDGER
 
 topics = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +46,8 @@ async def apply_topics(
         if not new_ledger:
             await require_ledger(opened)
         changes = await opened.provision(replication=replication)
+        if new_ledger and await opened.end(LEDGER) == 0:
+            await forget_heads(opened, [head.network for head in await highest_heads(opened)])
     if output is Output.json:
         print_json({"changes": changes})
         return

@@ -8,6 +8,8 @@ from ledgerlb.cli.console import DEFAULT_LOG, FINDINGS, LogOption, Output, Outpu
 from ledgerlb.cli.reading import existing_log, read_all
 from ledgerlb.cli.tables import Column, print_table
 from ledgerlb.core.ledger.audit import Audit, AuditReport, Finding, report_as_json
+from ledgerlb.core.ledger.heads import RememberedHeads
+from ledgerlb.eventlog.heads import read_heads
 from ledgerlb.eventlog.topics import LEDGER
 
 _COLUMNS: Final = (Column("NETWORK"), Column("ENTRIES", drop=1), Column("HEAD"))
@@ -26,8 +28,11 @@ async def verify(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.tex
 
 async def audit(url: str) -> AuditReport:
     """Audit the ledger of the log at ``url``."""
-    found = Audit()
+    heads = RememberedHeads()
+    found = Audit(heads)
     async with existing_log(url) as log:
+        for problem in await read_heads(log, heads):
+            found.unreadable_head(problem)
         await read_all(log, [LEDGER], lambda record: found.take(record.key, record.value, record.offset))
     return found.report()
 
@@ -37,7 +42,8 @@ def print_report(report: AuditReport) -> None:
     verdict = "every promise is kept" if report.clean else f"{report.problems} PROBLEMS"
     say(
         f"{report.accepted} entries of {len(report.heads)} networks: {verdict}"
-        f" ({report.rejected} rejected, harmless; {report.undecodable} undecodable; {report.skipped} after a break)"
+        f" ({report.rejected} rejected, harmless; {report.undecodable} undecodable; {report.skipped} after a break;"
+        f" {report.remembered} remembered heads)"
     )
     if report.heads:
         print_table(_COLUMNS, ((head.network, str(head.seq), head.hash) for head in report.heads))
@@ -52,4 +58,4 @@ def print_report(report: AuditReport) -> None:
 def _line(finding: Finding) -> str:
     place = f"{finding.network}#{finding.seq}" if finding.seq else finding.network
     address = f"{finding.address}: " if finding.address else ""
-    return f"{finding.rule}  {place}  {address}{finding.message}"
+    return "  ".join(part for part in (finding.rule, place, f"{address}{finding.message}") if part)

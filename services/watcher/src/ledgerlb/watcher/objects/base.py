@@ -78,6 +78,10 @@ class ObjectProcessor(ABC):
         self.queue.clear()
         self._forget()
 
+    def _at_end(self) -> None:
+        """Check what only the end of the log shows."""
+        return
+
     @abstractmethod
     def take(self, record: Record) -> None:
         """See Processor."""
@@ -96,6 +100,7 @@ class ObjectProcessor(ABC):
 
     async def settle(self, log: EventLog) -> float | None:  # noqa: ARG002 - objects are written to the cluster only
         """See Processor. Returns without waiting for the writes."""
+        self._at_end()
         if not self.ready():
             return None
         self._began = True

@@ -15,12 +15,15 @@ from ledgerlb.cn2.model import DEFAULT_VERSION, owners_of
 from ledgerlb.core.cluster.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
+from ledgerlb.core.ledger.heads import RememberedHeads
+from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, Topic
-from ledgerlb.kube.writer import About
+from ledgerlb.kube.writer import About, ClusterWriter
 from ledgerlb.watcher.handovers import Handovers
-from ledgerlb.watcher.objects.base import ObjectProcessor
+from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
 from ledgerlb.watcher.objects.table import Key
+from ledgerlb.watcher.work import Limits
 
 WRITTEN: Final = ("InstanceIP", "FloatingIP")
 """Kinds that are written, parents first."""
@@ -28,21 +31,42 @@ _INPUTS: Final = (*KINDS, "VirtualMachineInterface")
 
 
 class ServiceObjectReconciler(ObjectProcessor):
-    """A Processor; see module. ``enabled`` False: no Service has any, and what an earlier run made is removed."""
+    """A Processor; see module. ``enabled`` False: no Service has any, and what an earlier run made is removed.
+    ``heads`` are those that the ledger must have.
+    """
 
     name = "cn2-objects"
     reads: tuple[Topic, ...] = (FACTS, LEDGER)
     needs = WRITTEN
 
+    def __init__(
+        self,
+        settings: DomainSettings,
+        writer: ClusterWriter,
+        clock: Clock,
+        *,
+        enabled: bool = True,
+        limits: Limits | None = None,
+        heads: RememberedHeads | None = None,
+    ) -> None:
+        self._heads = heads
+        super().__init__(settings, writer, clock, enabled=enabled, limits=limits)
+
     def _forget(self) -> None:
         super()._forget()
         self._view = ObjectsView()
-        self._fold = LedgerFold()
+        self._fold = LedgerFold(self._heads)
+        self._ends_checked = False
         self._known_to_ledger: set[str] = set()
         """Services that the ledger has ever named."""
         self._handovers = Handovers(self._settings)
         self._made_from: Dependencies[str, str] = Dependencies()
         self._announced: dict[str, tuple[Note, ...]] = {}
+
+    def _at_end(self) -> None:
+        if not self._ends_checked:
+            self._ends_checked = True
+            self._fold.check_ends()
 
     def take(self, record: Record) -> None:
         """See Processor."""

@@ -22,7 +22,7 @@ from ledgerlb.cli.main import app
 from ledgerlb.core.reasons import REASONS
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
-from ledgerlb.eventlog.topics import ALL_TOPICS
+from ledgerlb.eventlog.topics import ALL_TOPICS, EVERY_ROLE, Role
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.settings import PREFIX, ProcessSettings
 from ledgerlb.watcher.settings import WatcherSettings
@@ -70,9 +70,12 @@ def topics() -> str:
         lag = f", history for {topic.min_compaction_lag_ms // _DAY} days" if topic.min_compaction_lag_ms else ""
         return f"compacted{lag}" if topic.cleanup == "compact" else f"kept {kept}"
 
+    def roles(found: tuple[Role, ...]) -> str:
+        return "every service" if found == EVERY_ROLE else ", ".join(found)
+
     return table(
-        ("Topic", "Key", "Kept", "Written by", "Carries"),
-        ((code(t.name), code(t.key), policy(t), t.written_by, t.carries) for t in ALL_TOPICS),
+        ("Topic", "Key", "Kept", "Written by", "Read by", "Carries"),
+        ((code(t.name), code(t.key), policy(t), roles(t.written_by), roles(t.read_by), t.carries) for t in ALL_TOPICS),
     )
 
 

@@ -69,7 +69,7 @@ async def set_config(kafka: Harness, topic: str, **settings: str) -> None:
 
 
 async def test_a_missing_topic_is_told_and_not_made_by_asking(kafka: Harness) -> None:
-    missing = Topic("contract.never-made", "", "delete", "", "")
+    missing = Topic("contract.never-made", "", "delete", (), "")
     async with kafka.connect() as log:
         for call in (log.append(missing, records("a")), log.end(missing), log.open([missing])):
             with pytest.raises(TopicMisconfigured, match=r"contract\.never-made.*LEDGERLB_LOG_PROVISION"):
@@ -106,7 +106,7 @@ async def test_settings_that_lose_records_are_reported_and_mended(kafka: Harness
 
 
 async def test_a_topic_with_several_partitions_is_reported(kafka: Harness) -> None:
-    wrong = Topic("contract.three-partitions", "", "delete", "", "")
+    wrong = Topic("contract.three-partitions", "", "delete", (), "")
     async with admin.connect(loopback([kafka.bootstrap])) as client:
         await client.create_topics([NewTopic(wrong.name, 3, 1, topic_configs=admin.wanted_settings(wrong, 1))])
         problems: list[str] = []

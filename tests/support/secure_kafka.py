@@ -7,7 +7,10 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DeleteAclsRequest
 
 from tests.support.certificates import Authority, KeyPair
 from tests.support.containers import KafkaBroker
@@ -16,16 +19,26 @@ from tests.support.engine import free_port
 _FOLDER: Final = "/etc/kafka/tls"
 _ITERATIONS: Final = 4096
 _ALTER_SCRAM: Final = 51
+_ANY: Final = 1
 _SCRAM_SHA_512: Final = 2
 _LOGIN: Final = "org.apache.kafka.common.security"
+_AUTHORIZER: Final = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+}
 PLAIN_USER: Final = ("paula", "plain secret")
 
 
 class SecureKafka:
-    """See module. `folder` receives the PEM files. The broker's first listener stays open, for the tests' own use."""
+    """See module. `folder` receives the PEM files. The broker's first listener stays open, for the tests' own use.
 
-    def __init__(self, folder: Path) -> None:
+    With `authorizer`, the broker permits what its access rules (ACLs) allow; whoever uses the open listener is an
+    administrator.
+    """
+
+    def __init__(self, folder: Path, *, authorizer: bool = False) -> None:
         self.folder = folder
+        self._authorizer = authorizer
         self._sasl, self._mtls = free_port(), free_port()
         authority = Authority()
         server, self._client = authority.server("kafka", ("127.0.0.1", "localhost")), authority.client("ledgerlb")
@@ -53,6 +66,11 @@ class SecureKafka:
         """Make the SCRAM user, or change the password."""
         asyncio.run(self._alter_scram(user, password))
 
+    async def remove_rules(self, client: AIOKafkaAdminClient, principal: str) -> None:
+        """Remove every access rule of the principal, as an administrator."""
+        nothing: Any = None
+        await client._send_to_controller(DeleteAclsRequest(_ANY, nothing, _ANY, principal, nothing, _ANY, _ANY))
+
     async def _alter_scram(self, user: str, password: str) -> None:
         host, _, port = self.broker.bootstrap.rpartition(":")
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 10)
@@ -74,6 +92,7 @@ class SecureKafka:
     def _properties(self) -> Mapping[str, str]:
         user, password = PLAIN_USER
         return {
+            **(_AUTHORIZER if self._authorizer else {}),
             "listeners": "PLAINTEXT://:9092,SECRET://:9094,CERTIFIED://:9095,CONTROLLER://localhost:9093",
             "advertised.listeners": f"PLAINTEXT://{{bootstrap}},SECRET://{self.sasl},CERTIFIED://{self.mtls}",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECRET:SASL_SSL,CERTIFIED:SSL",

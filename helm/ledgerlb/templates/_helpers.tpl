@@ -28,52 +28,66 @@ app.kubernetes.io/component: {{ .component }}
 {{- with $image.registry }}{{ . }}/{{ end }}{{ $image.prefix }}/{{ .image }}:{{ default .root.Chart.AppVersion $image.tag }}
 {{- end -}}
 
-{{/* How every process reaches Kafka. */}}
+{{/* A component's own entry of kafka.users over what all share; takes (dict "root" $ "component" "ipam"). */}}
+{{- define "ledgerlb.kafkaUser" -}}
+{{- $kafka := .root.Values.kafka -}}
+{{- $own := index ($kafka.users | default dict) .component | default dict -}}
+username: {{ default $kafka.sasl.username $own.username | quote }}
+secretName: {{ default $kafka.sasl.secretName $own.secretName | quote }}
+tlsSecretName: {{ default $kafka.tls.secretName $own.tlsSecretName | quote }}
+{{- end -}}
+
+{{/* How a process reaches Kafka; takes (dict "root" $ "component" "ipam"). */}}
 {{- define "ledgerlb.kafkaEnvironment" -}}
-- {name: LEDGERLB_LOG, value: {{ printf "kafka://%s" (join "," .Values.kafka.bootstrapServers) | quote }}}
-- {name: LEDGERLB_LOG_INSECURE, value: {{ .Values.kafka.insecure | quote }}}
-{{- if .Values.kafka.tls.secretName }}
+{{- $kafka := .root.Values.kafka -}}
+{{- $user := include "ledgerlb.kafkaUser" . | fromYaml -}}
+- {name: LEDGERLB_LOG, value: {{ printf "kafka://%s" (join "," $kafka.bootstrapServers) | quote }}}
+- {name: LEDGERLB_LOG_INSECURE, value: {{ $kafka.insecure | quote }}}
+{{- if $user.tlsSecretName }}
 - {name: LEDGERLB_LOG_TLS_CA, value: /etc/ledgerlb-kafka/tls/ca.crt}
-{{- if .Values.kafka.tls.clientCertificate }}
+{{- if $kafka.tls.clientCertificate }}
 - {name: LEDGERLB_LOG_TLS_CERT, value: /etc/ledgerlb-kafka/tls/tls.crt}
 - {name: LEDGERLB_LOG_TLS_KEY, value: /etc/ledgerlb-kafka/tls/tls.key}
 {{- end }}
 {{- end }}
-{{- if .Values.kafka.sasl.mechanism }}
-- {name: LEDGERLB_LOG_SASL_MECHANISM, value: {{ .Values.kafka.sasl.mechanism | quote }}}
-- {name: LEDGERLB_LOG_SASL_USERNAME, value: {{ required "kafka.sasl.username is needed with kafka.sasl.mechanism" .Values.kafka.sasl.username | quote }}}
+{{- if $kafka.sasl.mechanism }}
+- {name: LEDGERLB_LOG_SASL_MECHANISM, value: {{ $kafka.sasl.mechanism | quote }}}
+- {name: LEDGERLB_LOG_SASL_USERNAME, value: {{ required (printf "kafka.sasl.username or kafka.users.%s.username is needed with kafka.sasl.mechanism" .component) $user.username | quote }}}
 - {name: LEDGERLB_LOG_SASL_PASSWORD_FILE, value: /etc/ledgerlb-kafka/sasl/password}
 {{- end }}
 {{- end -}}
 
-{{/* The Secrets of the connection to Kafka, as volumes and as mounts; empty where there are none. */}}
+{{/* The Secrets of the connection to Kafka, as volumes and as mounts; empty where there are none. Both take
+     (dict "root" $ "component" "ipam"). */}}
 {{- define "ledgerlb.kafkaVolumes" -}}
-{{- if .Values.kafka.tls.secretName }}
+{{- $user := include "ledgerlb.kafkaUser" . | fromYaml -}}
+{{- if $user.tlsSecretName }}
 - name: kafka-tls
-  secret: {secretName: {{ .Values.kafka.tls.secretName | quote }}, defaultMode: 0444}
+  secret: {secretName: {{ $user.tlsSecretName | quote }}, defaultMode: 0444}
 {{- end }}
-{{- if .Values.kafka.sasl.mechanism }}
+{{- if .root.Values.kafka.sasl.mechanism }}
 - name: kafka-sasl
-  secret: {secretName: {{ required "kafka.sasl.secretName is needed with kafka.sasl.mechanism" .Values.kafka.sasl.secretName | quote }}, defaultMode: 0444}
+  secret: {secretName: {{ required (printf "kafka.sasl.secretName or kafka.users.%s.secretName is needed with kafka.sasl.mechanism" .component) $user.secretName | quote }}, defaultMode: 0444}
 {{- end }}
 {{- end -}}
 
 {{- define "ledgerlb.kafkaMounts" -}}
-{{- if .Values.kafka.tls.secretName }}
+{{- $user := include "ledgerlb.kafkaUser" . | fromYaml -}}
+{{- if $user.tlsSecretName }}
 - {name: kafka-tls, mountPath: /etc/ledgerlb-kafka/tls, readOnly: true}
 {{- end }}
-{{- if .Values.kafka.sasl.mechanism }}
+{{- if .root.Values.kafka.sasl.mechanism }}
 - {name: kafka-sasl, mountPath: /etc/ledgerlb-kafka/sasl, readOnly: true}
 {{- end }}
 {{- end -}}
 
-{{/* Environment that all processes share. */}}
+{{/* Environment that all processes share; takes (dict "root" $ "component" "ipam"). */}}
 {{- define "ledgerlb.environment" -}}
 {{ include "ledgerlb.kafkaEnvironment" . }}
 - {name: LEDGERLB_LOG_PROVISION, value: "false"}
-- {name: LEDGERLB_LOG_REPLICATION, value: {{ .Values.kafka.replication | quote }}}
-- {name: LEDGERLB_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
-- {name: LEDGERLB_LOG_FORMAT, value: {{ .Values.log.format | quote }}}
+- {name: LEDGERLB_LOG_REPLICATION, value: {{ .root.Values.kafka.replication | quote }}}
+- {name: LEDGERLB_LOG_LEVEL, value: {{ .root.Values.log.level | quote }}}
+- {name: LEDGERLB_LOG_FORMAT, value: {{ .root.Values.log.format | quote }}}
 - {name: LEDGERLB_SETTINGS, value: /etc/ledgerlb/settings.yaml}
 {{- end -}}
 
@@ -94,7 +108,7 @@ volumes:
     configMap: {name: {{ include "ledgerlb.name" .root }}-settings}
   - name: tmp
     emptyDir: {}
-  {{- include "ledgerlb.kafkaVolumes" .root | nindent 2 }}
+  {{- include "ledgerlb.kafkaVolumes" . | nindent 2 }}
 {{- end -}}
 
 {{- define "ledgerlb.podAnnotations" -}}
@@ -182,7 +196,7 @@ spec:
         - name: {{ .component }}
           image: {{ include "ledgerlb.image" . | quote }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-          env: {{- include "ledgerlb.environment" .root | nindent 12 }}
+          env: {{- include "ledgerlb.environment" . | nindent 12 }}
             - {name: LEDGERLB_HTTP_HOST, value: "0.0.0.0"}
             - {name: LEDGERLB_HTTP_PORT, value: "8080"}
             {{- range $name, $value := .environment }}
@@ -193,5 +207,5 @@ spec:
           {{- include "ledgerlb.probes" . | nindent 10 }}
           resources: {{- toYaml .values.resources | nindent 12 }}
           securityContext: {{- include "ledgerlb.containerSecurity" . | nindent 12 }}
-          volumeMounts: {{- include "ledgerlb.mounts" .root | nindent 12 }}
+          volumeMounts: {{- include "ledgerlb.mounts" . | nindent 12 }}
 {{- end -}}

@@ -196,6 +196,27 @@ class TestPods:
             assert environment["LEDGERLB_LOG_SASL_USERNAME"] == "lb"
             assert environment["LEDGERLB_LOG_INSECURE"] == "false"
 
+    def test_use_kafka_as_their_own_user_where_the_values_name_one(self):
+        values = (
+            'kafka.tls={"secretName":"kafka-tls","clientCertificate":true}',
+            'kafka.sasl={"mechanism":"SCRAM-SHA-512","username":"lb","secretName":"kafka-password"}',
+            'kafka.users.ipam={"username":"lb-ipam","secretName":"ipam-password","tlsSecretName":"ipam-tls"}',
+            'kafka.users.topics={"username":"lb-topics"}',
+            "agent.enabled=true",
+        )
+        found = {}
+        for name, spec in pod_specs(render(*values)).items():
+            environment = {item["name"]: item.get("value") for item in spec["containers"][0]["env"]}
+            secrets = {
+                volume["name"]: volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume
+            }
+            found[name] = (environment["LEDGERLB_LOG_SASL_USERNAME"], secrets["kafka-sasl"], secrets["kafka-tls"])
+        shared = ("lb", "kafka-password", "kafka-tls")
+        assert found.pop("ledgerlb-ipam") == ("lb-ipam", "ipam-password", "ipam-tls")
+        assert found.pop("ledgerlb-topics") == ("lb-topics", "kafka-password", "kafka-tls")
+        assert set(found.values()) == {shared}
+        assert len(found) == 4
+
     def test_planner_and_agent_are_one_image_in_two_roles(self, with_agent):
         specs = pod_specs(with_agent)
         for name, role in (("ledgerlb-planner", "planner"), ("ledgerlb-agent", "agent")):

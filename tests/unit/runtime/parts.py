@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
+from ledgerlb.core.errors import LogAccessDenied, LogUnavailable, UndecodableRecord
 from ledgerlb.eventlog.embedded import MemoryLog, MemoryStore
 from ledgerlb.eventlog.port import EventLog, NewRecord, Reader, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, Topic
@@ -53,12 +53,13 @@ class Recorder:
 
 
 class FlakyLog(MemoryLog):
-    """Fails while ``down`` (everything) or ``refuses`` names the topic of an append."""
+    """Fails while ``down`` (everything), or while ``refuses`` or ``denies`` names the topic of an append."""
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         super().__init__(store, clock=now)
         self.down = False
         self.refuses: set[str] = set()
+        self.denies: set[str] = set()
         self.opened: list[Mapping[str, int]] = []
         self.poll_errors: list[Exception] = []
 
@@ -66,6 +67,8 @@ class FlakyLog(MemoryLog):
         self._assert_up()
         if topic.name in self.refuses:
             raise LogUnavailable(f"{topic.name} refused")
+        if topic.name in self.denies:
+            raise LogAccessDenied(f"{topic.name} denied")
         return await super().append(topic, records)
 
     async def open(self, topics: Sequence[Topic], start: Mapping[str, int] | None = None) -> Reader:

@@ -14,6 +14,7 @@ from ledgerlb.eventlog.embedded import MemoryLog
 from ledgerlb.eventlog.port import EventLog, NewRecord, PositionLost, Record, latest, read_to_end
 from ledgerlb.eventlog.topics import DEAD_LETTERS, FACTS, INTENTS, PATHS
 from ledgerlb.runtime import deadletters
+from ledgerlb.runtime.deadletters import DENIED_WAIT
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.loop import run_processors
 from tests.unit.runtime.parts import FlakyLog, Recorder, new, now, running, sample, until
@@ -189,6 +190,28 @@ async def test_dead_letters_that_cannot_be_written_do_not_keep_a_processor_from_
         await log.append(FACTS, new("a"))
         await until(lambda: processor.settles[-1][1] == 1)
         log.refuses.clear()
+        await until(lambda: log.store.topics.get(DEAD_LETTERS.name))
+    assert len(await letters(log)) == 1
+
+
+@virtual_time
+async def test_dead_letters_that_are_not_permitted_wait_and_stop_nothing() -> None:
+    log, processor = FlakyLog(), Recorder()
+    log.denies.add(DEAD_LETTERS.name)
+    await log.append(FACTS, new("x", value=b"bad"))
+    async with running(log, processor) as health:
+        await until(
+            lambda: sample(health, "ledgerlb_dead_letters_total", processor="recorder", outcome="not permitted")
+        )
+        for name in "abc":
+            await log.append(FACTS, new(name))
+            await until(lambda name=name: name in processor.taken)
+        # The processor's reader goes on: reading again would not help. The other one looked for known letters.
+        assert [DEAD_LETTERS.name in positions for positions in log.opened] == [False, True]
+        assert health.not_ready() == []
+        log.denies.clear()
+        await asyncio.sleep(DENIED_WAIT)
+        await log.append(FACTS, new("d"))
         await until(lambda: log.store.topics.get(DEAD_LETTERS.name))
     assert len(await letters(log)) == 1
 

@@ -9,7 +9,8 @@
     ├── LedgerCorrupt            an event contradicts the state of its network
     ├── EventLogError
     │   ├── LogUnavailable       no answer in time, or an unknown outcome: catch up and decide again
-    │   │   └── PositionLost     the offset to read from is gone (raised by the event log): read from the beginning
+    │   │   ├── PositionLost     the offset to read from is gone (raised by the event log): read from the beginning
+    │   │   └── LogAccessDenied  the log knows who asks and does not permit it: grant it, the process tries again
     │   ├── RecordTooLarge       the record exceeds the topic's limit: split the decision
     │   └── TopicMisconfigured   a topic is missing or its settings endanger the log
     ├── ClusterError
@@ -75,6 +76,10 @@ class EventLogError(LedgerLBError):
 
 class LogUnavailable(EventLogError):
     """The log did not answer in time, or whether it took an append is unknown. Catch up, decide again, never resend."""
+
+
+class LogAccessDenied(LogUnavailable):
+    """The log does not permit what this process's principal asks for. An administrator can grant it at any time."""
 
 
 class RecordTooLarge(EventLogError):

@@ -16,12 +16,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
+
+from ledgerlb.core.errors import LogAccessDenied
 from ledgerlb.eventlog.port import MAX_KEY_BYTES, EventLog, NewRecord, Record, read_to_end
 from ledgerlb.eventlog.topics import DEAD_LETTERS
 from ledgerlb.runtime.metrics import Metrics
@@ -36,9 +40,13 @@ MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 """Bad records held in memory until they are written."""
 MAX_MESSAGE: Final = 2000
 BATCH: Final = 100
+DENIED_WAIT: Final = 60.0
+"""Seconds until letters that the log does not permit are tried again. Meanwhile the processor does its work."""
 READ_TIMEOUT: Final = 20.0
 """Seconds without a record after which reading the dead letters gives up."""
 _HOUR: Final = 3600.0
+
+_logger = structlog.get_logger(__name__)
 
 Identity = tuple[str, str, int, str]
 """(processor, topic, offset, sha256 of the value)."""
@@ -70,6 +78,7 @@ class DeadLetters:
         self._pending_bytes = 0
         self._hour_began = clock()
         self._this_hour = 0
+        self._try_again_at = -math.inf
 
     def add(self, record: Record, error: BaseException) -> None:
         """Note a bad record; ``flush`` writes it."""
@@ -86,10 +95,20 @@ class DeadLetters:
     async def flush(self) -> None:
         """Write the noted letters that the log does not have yet.
 
-        Raises LogUnavailable. Unwritten letters stay noted, and the next try compares them with the log again.
+        Raises LogUnavailable. Unwritten letters stay noted, and the next try compares them with the log again. A log
+        that does not permit it to this process is asked again after DENIED_WAIT, and nothing is raised: an
+        administrator must act, and reading the log again would not help.
         """
-        if not self._pending:
+        if not self._pending or self._clock() < self._try_again_at:
             return
+        try:
+            await self._write_pending()
+        except LogAccessDenied as error:
+            self._try_again_at = self._clock() + DENIED_WAIT
+            self._count("not permitted", len(self._pending))
+            _logger.warning("dead letters are not permitted; trying again", error=str(error), seconds=DENIED_WAIT)
+
+    async def _write_pending(self) -> None:
         await self._read_known()
         for identity in [identity for identity in self._pending if identity in self._known]:
             self._drop(identity)
@@ -149,8 +168,8 @@ class DeadLetters:
         }
         return NewRecord(key, json.dumps(value).encode())
 
-    def _count(self, outcome: str) -> None:
-        self._metrics.dead_letters.labels(self._service, outcome).inc()
+    def _count(self, outcome: str, letters: int = 1) -> None:
+        self._metrics.dead_letters.labels(self._service, outcome).inc(letters)
 
 
 def _size(record: Record) -> int:

@@ -77,7 +77,7 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.dead_letters = Counter(
-            "ledgerlb_dead_letters", "Dead letters by what became of them (written, known, held back)",
+            "ledgerlb_dead_letters", "Dead letters by what became of them (written, known, held back, not permitted)",
             ["processor", "outcome"], registry=self.registry,
         )  # fmt: skip
         self.reconnects = Counter(

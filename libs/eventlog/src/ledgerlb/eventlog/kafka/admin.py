@@ -14,10 +14,12 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
 
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.kafka.access import Access
+from ledgerlb.eventlog.kafka.denial import DENIALS, denied
 from ledgerlb.eventlog.kafka.stop import finish
 from ledgerlb.eventlog.topics import Topic
 
@@ -60,15 +62,32 @@ def wanted_settings(topic: Topic, replication: int) -> dict[str, str]:
     }
 
 
+async def existing(client: AIOKafkaAdminClient, names: Sequence[str]) -> frozenset[str]:
+    """Return which of these topics exist; asking never makes one. Raises LogUnavailable, LogAccessDenied, KafkaError.
+
+    A broker lists only the topics that the principal may describe, so a list of all topics could not tell a topic that
+    is missing from one that is not permitted.
+    """
+    # The client's own method lets the broker make the topics that it is asked for.
+    request = MetadataRequest(list(names), allow_auto_topic_creation=False)
+    found = set()
+    for topic in (await client._send_request(request)).to_object()["topics"]:  # noqa: SLF001 - see above
+        code = topic["error_code"]
+        if not code or for_code(code) is not UnknownTopicOrPartitionError:
+            _raise(code, f"topic {topic['topic']}", "")
+            found.add(str(topic["topic"]))
+    return frozenset(found)
+
+
 async def provision(client: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int) -> list[str]:
     """Make missing topics and set wrong settings; a line for each. Raises LogUnavailable, KafkaError."""
     lines = []
-    existing = set(await client.list_topics())
+    known = await existing(client, [topic.name for topic in topics])
     for topic in topics:
-        if topic.name not in existing:
+        if topic.name not in known:
             await _create(client, topic, replication)
             lines.append(f"{topic.name}: created with {replication} cop{'y' if replication == 1 else 'ies'}")
-    found = await _describe(client, [topic for topic in topics if topic.name in existing])
+    found = await _describe(client, [topic for topic in topics if topic.name in known])
     for topic in topics:
         state = found.get(topic.name)
         if state is None:
@@ -82,13 +101,13 @@ async def provision(client: AIOKafkaAdminClient, topics: Sequence[Topic], replic
 
 async def check(client: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[str]:
     """What is wrong, a line each: topic, setting, what it is and should be, remedy."""
-    existing = set(await client.list_topics())
+    known = await existing(client, [topic.name for topic in topics])
     lines = [
         f"{topic.name}: the topic is missing; start a LedgerLB process with LEDGERLB_LOG_PROVISION=true"
         for topic in topics
-        if topic.name not in existing
+        if topic.name not in known
     ]
-    found = await _describe(client, [topic for topic in topics if topic.name in existing])
+    found = await _describe(client, [topic for topic in topics if topic.name in known])
     for topic in topics:
         state = found.get(topic.name)
         if state is None:
@@ -172,5 +191,7 @@ def _raise(code: int, what: str, message: str | None, harmless: tuple[type[Kafka
     if not code:
         return
     error = for_code(code)
+    if issubclass(error, DENIALS):
+        raise denied(what)
     if error not in harmless:
         raise LogUnavailable(f"{what}: {message or error.__name__}")

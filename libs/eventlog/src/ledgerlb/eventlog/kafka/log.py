@@ -15,9 +15,11 @@ from typing import Final, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ledgerlb.core.errors import LogUnavailable, TopicMisconfigured
-from ledgerlb.eventlog.kafka import admin
+from ledgerlb.core.errors import LogAccessDenied, LogUnavailable, TopicMisconfigured
+from ledgerlb.eventlog.acls import findings, missing_grants, wanted_grants
+from ledgerlb.eventlog.kafka import acls, admin
 from ledgerlb.eventlog.kafka.access import Access
+from ledgerlb.eventlog.kafka.denial import as_ours
 from ledgerlb.eventlog.kafka.producer import Producer
 from ledgerlb.eventlog.kafka.reader import KafkaReader, new_consumer
 from ledgerlb.eventlog.kafka.stop import stop_client
@@ -98,9 +100,33 @@ class KafkaLog:
             return await admin.provision(client, ALL_TOPICS, replication)
 
     async def check(self) -> list[str]:
-        """See EventLog."""
-        async with self._bounded("checking topics", CALL_TIMEOUT), admin.connect(self._access) as client:
-            return await admin.check(client, ALL_TOPICS)
+        """See EventLog. A denial is one of the lines: a service may lack the right to read settings, and work."""
+        try:
+            async with self._bounded("checking topics", CALL_TIMEOUT), admin.connect(self._access) as client:
+                return await admin.check(client, ALL_TOPICS)
+        except LogAccessDenied as error:
+            return [str(error)]
+
+    # -- access rules --------------------
+
+    async def grant(self, principals: Mapping[str, Sequence[str]]) -> list[str]:
+        """Allow the principals of each role (``eventlog.acls``) what it needs, and return a line for each new rule.
+        Rules that are there stay. Raises LogUnavailable.
+        """
+        wanted = wanted_grants(principals)
+        async with self._bounded("granting access", 2 * CALL_TIMEOUT), admin.connect(self._access) as client:
+            present = await acls.rules(client)
+            lacking = missing_grants(present or (), wanted)
+            await acls.add(client, lacking)
+        return [f"{one.principal}: may {one.operation} {one.name}" for one in lacking]
+
+    async def check_access(self, principals: Mapping[str, Sequence[str]]) -> list[str] | None:
+        """Return a line for each principal that lacks what its service needs, or could do too much; None where the
+        brokers have no authorizer, so that everybody may do everything. Raises LogUnavailable.
+        """
+        async with self._bounded("checking access", CALL_TIMEOUT), admin.connect(self._access) as client:
+            present = await acls.rules(client)
+        return None if present is None else findings(present, principals)
 
     async def maintain(self, limit: int = 10_000) -> int:
         """Return 0: the brokers compact and expire topics by themselves."""
@@ -130,7 +156,7 @@ class KafkaLog:
         if not missing:
             return
         async with admin.connect(self._access) as client:
-            self._known |= set(await client.list_topics())
+            self._known |= await admin.existing(client, missing)
         missing = [name for name in missing if name not in self._known]
         if missing:
             raise TopicMisconfigured(
@@ -210,5 +236,4 @@ def _as_unavailable(what: str, access: Access) -> Iterator[None]:
     except TimeoutError as error:
         raise LogUnavailable(f"{what}: Kafka at {access.address} did not answer in time; is it up?") from error
     except (KafkaError, OSError) as error:
-        text = str(error) or type(error).__name__
-        raise LogUnavailable(f"{what}: Kafka at {access.address}: {text}; is it up?") from error
+        raise as_ours(f"{what}: Kafka at {access.address}", error, "is it up?") from error

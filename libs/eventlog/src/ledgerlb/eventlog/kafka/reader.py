@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.kafka.access import Access
+from ledgerlb.eventlog.kafka.denial import as_ours
 from ledgerlb.eventlog.kafka.stop import stop_client
 from ledgerlb.eventlog.port import PositionLost, Record
 from ledgerlb.eventlog.reader import BaseReader
@@ -101,9 +102,7 @@ class KafkaReader(BaseReader):
                 "read it from the beginning"
             ) from error
         except KafkaError as error:
-            raise LogUnavailable(
-                f"reading {', '.join(self._positions)}: {str(error) or type(error).__name__}"
-            ) from error
+            raise as_ours(f"reading {', '.join(self._positions)}", error) from error
         await self._advance(consumer)
         self._polled_at = time.monotonic()
         if not found:

@@ -17,7 +17,7 @@ from ledgerlb.ipam.assemble import IpamPorts, assemble
 from ledgerlb.ipam.processor import Ipam
 from ledgerlb.runtime.serve import serve
 from ledgerlb.runtime.settings import ProcessSettings
-from tests.support.ledger import offer, wish
+from tests.support.ledger import intent_of, offer
 
 NETWORKS = ("net/one", "net/two", "net/three")
 
@@ -36,7 +36,7 @@ def offers(networks: Iterable[str] = NETWORKS) -> list[IntentRecord]:
 def wishes(*services: str, networks: Iterable[str] = NETWORKS, revision: int = 1) -> list[AddressIntent]:
     """Each Service wants an address of each network."""
     return [
-        wish(f"{network.rpartition('/')[2]}-{service}", revision).model_copy(update={"network": network})
+        intent_of(f"{network.rpartition('/')[2]}-{service}", revision).model_copy(update={"network": network})
         for network in networks
         for service in services
     ]

@@ -15,15 +15,15 @@ from ledgerlb.core.ledger.damage import DamageKind
 from ledgerlb.core.ledger.entry import digest
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.ledger.heads import RememberedHeads, decode_head, encode_head
-from tests.support.ledger import NETWORK, Office, offer, wish
+from tests.support.ledger import NETWORK, Office, intent_of, offer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def chain() -> list[bytes]:
     office = Office(offer("10.0.0.0/29"))
-    office.settle(wish("a"))
-    office.settle(wish("b"))
+    office.settle(intent_of("a"))
+    office.settle(intent_of("b"))
     return office.raw
 
 

@@ -116,15 +116,20 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     """Run ``main`` and return its exit status; an error of ours is printed in one line without a traceback, and the
     status is then 2.
     """
-    spare_objects()
     try:
-        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        with process_runner() as runner:
             return runner.run(main)
     except LedgerLBError as error:
         print(printable(f"ledgerlb: {error}"), file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def process_runner() -> asyncio.Runner:
+    """Return a runner for a process that serves: on the fastest event loop, with little looking for garbage."""
+    spare_objects()
+    return asyncio.Runner(loop_factory=_fastest_loop())
 
 
 def spare_objects() -> None:

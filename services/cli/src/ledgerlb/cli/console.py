@@ -115,34 +115,50 @@ def settings_from(path: Path | None) -> DomainSettings:
 
 def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
     """Run a command (plain or async). An error of LedgerLB becomes one line and an exit status, never a traceback."""
+    return guarded_in(asyncio.Runner)(command)
 
-    @functools.wraps(command)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            outcome = command(*args, **kwargs)
-            if inspect.iscoroutine(outcome):
-                outcome = asyncio.run(outcome)
-        except LedgerLBError as error:
-            say(f"error: {one_line(error)}", err=True)
-            raise typer.Exit(exit_status(error)) from error
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # The reader of our output (head, less) has ended. That is not a failure, and further output has no reader.
-            _discard_output()
-            raise typer.Exit(OK) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            _discard_output()
-            say(f"error: standard output: {error.strerror}; write the answer elsewhere", err=True)
-            raise typer.Exit(UNAVAILABLE) from error
-        if isinstance(outcome, int) and outcome:
-            raise typer.Exit(outcome)
 
-    # typer reads the parameters from the signature, and calls a function that returns nothing.
-    run.__signature__ = inspect.signature(command, eval_str=True)  # type: ignore[attr-defined]
-    return run
+def guarded_in(runner: Callable[[], asyncio.Runner]) -> Callable[[Callable[_P, Any]], Callable[_P, None]]:
+    """Return a decorator like ``guarded`` that runs async commands in a runner of its own."""
+
+    def decorate(command: Callable[_P, Any]) -> Callable[_P, None]:
+        @functools.wraps(command)
+        def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+            outcome = _outcome(runner, command, args, kwargs)
+            if isinstance(outcome, int) and outcome:
+                raise typer.Exit(outcome)
+
+        # typer reads the parameters from the signature, and calls a function that returns nothing.
+        run.__signature__ = inspect.signature(command, eval_str=True)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _outcome(
+    runner: Callable[[], asyncio.Runner], command: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    try:
+        outcome = command(*args, **kwargs)
+        if inspect.iscoroutine(outcome):
+            with runner() as loop:
+                outcome = loop.run(outcome)
+    except LedgerLBError as error:
+        say(f"error: {one_line(error)}", err=True)
+        raise typer.Exit(exit_status(error)) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader of our output (head, less) has ended. That is not a failure, and further output has no reader.
+        _discard_output()
+        raise typer.Exit(OK) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_output()
+        say(f"error: standard output: {error.strerror}; write the answer elsewhere", err=True)
+        raise typer.Exit(UNAVAILABLE) from error
+    return outcome
 
 
 def _discard_output() -> None:

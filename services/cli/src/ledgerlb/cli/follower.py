@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from ledgerlb.cli.service_table import ServiceTable
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
@@ -38,7 +39,9 @@ class Follower:
     def __init__(
         self, settings: DomainSettings, source_ready: Callable[[], bool], projection: Projection | None = None
     ) -> None:
+        projection = projection or Projection()
         self.view = LogView(settings, projection)
+        self._table = ServiceTable(self.view, projection)
         self.dead_letters: list[str] = []
         """Problems of the records that went to dead letters since the start, at most ``MAX_DEAD_LETTERS``."""
         self.changed = asyncio.Event()
@@ -62,6 +65,7 @@ class Follower:
     def reset(self) -> None:
         """See Processor."""
         self.view.reset()
+        self._table.reset()
         self._caught_up = False
 
     def take(self, record: Record) -> None:
@@ -69,7 +73,9 @@ class Follower:
         try:
             self.view.take(record)
         except BadInput:
+            self._table.take(record)
             return  # the service that needs the record writes the dead letter
+        self._table.take(record)
         if not (record.topic == REPORTS.name and record.key.startswith("heartbeat/")):
             self._note_change()
 
@@ -87,8 +93,12 @@ class Follower:
 
     def lines(self) -> list[ServiceLine]:
         """Return every Service that LedgerLB serves, or that holds an address."""
-        now = datetime.now(UTC)
-        return [line for line in self.view.services(now) if line.publication.state != "Ignored" or line.holdings]
+        return [line for line in self._table.lines(datetime.now(UTC)) if is_shown(line)]
+
+    def changes(self) -> dict[str, ServiceLine | None]:
+        """Return the lines that changed since the last call, by name; None for a Service that left ``lines``."""
+        changed = self._table.changes(datetime.now(UTC))
+        return {name: line if line is not None and is_shown(line) else None for name, line in changed.items()}
 
     def unsettled(self) -> list[str]:
         """Return what is still under way, a line each; [] when every Service has its verdict and nothing moves."""
@@ -139,6 +149,11 @@ class Follower:
                 return waiting
             await asyncio.sleep(POLL)
         return []
+
+
+def is_shown(line: ServiceLine) -> bool:
+    """Return whether LedgerLB serves the Service, or it holds an address."""
+    return line.publication.state != "Ignored" or bool(line.holdings)
 
 
 def is_blocked(line: ServiceLine) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,7 +21,7 @@ from ledgerlb.cli.console import (
     Output,
     OutputOption,
     SettingsOption,
-    guarded,
+    guarded_in,
     kubeconfig_option,
     manifests_option,
     say,
@@ -36,6 +35,7 @@ from ledgerlb.eventlog.port import EventLog
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.logview import ServiceLine
 from ledgerlb.runtime.parts import ExtraTask
+from ledgerlb.runtime.serve import process_runner
 from ledgerlb.runtime.settings import process_settings
 from ledgerlb.runtime.stopping import sleep_or_stop
 
@@ -45,7 +45,7 @@ REFRESH: Final = 0.25
 _logger = structlog.get_logger(__name__)
 
 
-@guarded
+@guarded_in(process_runner)
 async def run(  # noqa: PLR0917 - options of the command line, always given by name
     manifests: Annotated[Path | None, manifests_option("A folder of manifests instead of a cluster.")] = None,
     kubeconfig: Annotated[Path | None, kubeconfig_option("The kubeconfig. Default: the pod's own, kubectl's.")] = None,
@@ -182,34 +182,36 @@ def _log_lines(follower: Follower) -> ExtraTask:
 
     async def log_lines(log: EventLog, health: Health, stop: asyncio.Event) -> None:
         del log, health
-        before: dict[str, tuple[object, ...]] = {}
+        logged: dict[str, tuple[object, ...]] = {}
         while not stop.is_set():
             if follower.changed.is_set():
                 follower.changed.clear()
-                before = _log_changes(follower.lines(), before)
+                for name, line in follower.changes().items():
+                    _log_change(name, line, logged)
             await sleep_or_stop(stop, REFRESH)
 
     return log_lines
 
 
-def _log_changes(lines: Iterable[ServiceLine], before: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
-    now: dict[str, tuple[object, ...]] = {}
-    for line in lines:
-        shown = line.publication
-        now[line.name] = (shown.state, shown.network, shown.addresses, shown.reason)
-        if before.get(line.name) != now[line.name]:
-            _logger.info(
-                "service",
-                name=line.name,
-                state=shown.state,
-                network=shown.network,
-                addresses=list(shown.addresses),
-                reason=shown.reason,
-            )
-    for name in before:
-        if name not in now:
+def _log_change(name: str, line: ServiceLine | None, logged: dict[str, tuple[object, ...]]) -> None:
+    """Log what differs from the last line about the Service."""
+    if line is None:
+        if logged.pop(name, None) is not None:
             _logger.info("service", name=name, state="Deleted")
-    return now
+        return
+    shown = line.publication
+    now = (shown.state, shown.network, shown.addresses, shown.reason)
+    if logged.get(name) == now:
+        return
+    logged[name] = now
+    _logger.info(
+        "service",
+        name=name,
+        state=shown.state,
+        network=shown.network,
+        addresses=list(shown.addresses),
+        reason=shown.reason,
+    )
 
 
 def report(follower: Follower, output: Output) -> None:

@@ -221,7 +221,8 @@ def told(*reasons: str, about: str = "") -> Look:
 
 def _about(write: Mapping[str, Any]) -> str:
     involved = write["involvedObject"]
-    return f"{involved['kind']} {involved['namespace']}/{involved['name']}"
+    place = f"{involved['namespace']}/" if "namespace" in involved else ""
+    return f"{involved['kind']} {place}{involved['name']}"
 
 
 def condition(name: str, kind: str, **values: str) -> Look:
@@ -256,6 +257,16 @@ def shows(name: str, *addresses: str) -> Look:
         place, _, bare = name.partition("/")
         balancer = moment.cluster.get("Service", place, bare).get("status", {}).get("loadBalancer") or {}
         assert [entry.get("ip") for entry in balancer.get("ingress") or ()] == list(addresses)
+
+    return look
+
+
+def pool_shows(name: str, **values: Any) -> Look:
+    """The AddressPool's status in the cluster has these values."""
+
+    def look(moment: Moment) -> None:
+        status = moment.cluster.get("AddressPool", "", name).get("status", {})
+        assert status.items() >= values.items(), status
 
     return look
 

@@ -36,6 +36,7 @@ API_VERSIONS: Final = {
     "VirtualNetwork": f"{CORE}/v1",
     "Subnet": f"{CORE}/v1",
     "Kubemanager": "configplane.juniper.net/v1",
+    "AddressPool": "ledgerlb.io/v1alpha1",
 }
 
 _UNSET: Final[Any] = object()
@@ -242,3 +243,13 @@ def pod(full_name: str, *ips: str, on: str = "n1", status: Any = None) -> Object
         "conditions": [{"type": "Ready", "status": "True"}],
     }
     return made("Pod", full_name, metadata={"annotations": annotations}, spec={"nodeName": on}, status=shown)
+
+
+# Pools
+
+
+def pool(full_name: str, *addresses: str, labels: Mapping[str, str] | None = None, **spec: Any) -> Object:
+    """An AddressPool; ``annotations`` are its own, all other keywords fields of its spec."""
+    annotations = spec.pop("annotations", None)
+    metadata = {"labels": labels, "annotations": annotations}
+    return made("AddressPool", full_name, metadata=metadata, spec={"addresses": list(addresses), **spec})

@@ -128,7 +128,10 @@ class TestExplain:
         data = json.loads(invoke("explain", "a/other", "--log", past.url, "-o", "json").stdout)
         assert data["service"] == "a/other"
         assert set(data) >= SERVICE_KEYS
-        assert [look["rung"] for look in data["selection"]["rungs"]][-1] == "default-selector"
+        assert [look["rung"] for look in data["selection"]["rungs"]][-2:] == [
+            "default-selector",
+            "default-pool",
+        ]
         assert {look["network"]: look["taken"] for look in data["selection"]["candidates"]} == {"net/ext": True}
         (holding,) = data["holdings"]
         assert holding["address"] == "192.0.2.2"

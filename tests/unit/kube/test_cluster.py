@@ -347,7 +347,7 @@ def test_a_source_says_everything_once_and_then_changes(cluster):
     source = ClusterSource(cluster)
     batches: list[Batch] = []
     source.pump(batches.append)
-    assert len(batches) == 13
+    assert len(batches) == 14
     assert all(batch.listed is not None and batch.listed.present for batch in batches)
     batches.clear()
     assert source.pump(batches.append) == 0

@@ -72,6 +72,7 @@ def test_a_service_in_full():
     assert fact is not None
     assert fact.model_dump(exclude_defaults=True) | {"ports": None} == {
         "namespace": "a", "name": "x", "uid": "u1", "created": "2026-01-02T03:04:05Z", "deleting": True,
+        "labels": {"app": "web"},
         "annotations": {"ledgerlb.io/addresses": "192.0.2.7", "service.contrail.juniper.net/externalNetwork": "n/v"},
         "generation": 3, "type": "LoadBalancer", "cluster_ips": ("10.0.0.1", "fd00::1"), "ip_families": (6, 4),
         "ip_family_policy": "RequireDualStack", "load_balancer_class": "ledgerlb.io/own", "load_balancer_ip": "192.0.2.9",
@@ -405,7 +406,7 @@ def test_paths():
     assert BY_KIND["Service"].path("v1") == "/api/v1/services"
     assert BY_KIND["Service"].path("v1", "a", "x", "status") == "/api/v1/namespaces/a/services/x/status"
     assert BY_KIND["FloatingIP"].path("v4", "a", "x") == "/apis/core.contrail.juniper.net/v4/floatingips/x"
-    assert len({kind.kind for kind in WATCHED}) == 13
+    assert len({kind.kind for kind in WATCHED}) == 14
 
 
 @pytest.mark.parametrize(

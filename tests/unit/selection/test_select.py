@@ -410,7 +410,8 @@ def test_a_namespace_selector_on_the_default_selector_is_taken_literally():
 def test_defined_but_matching_nothing_is_not_the_same_as_undefined():
     assert World(kubemanager()).select(service("a/s")).reason == "NoNetworkMatches"
     assert World(kubemanager({})).select(service("a/s")).reason == "NoDefaultNetwork"
-    assert World().select(service("a/s")).reason == "NoDefaultNetwork"
+    undefined = World(settings=DomainSettings(external_network_selectors={}))
+    assert undefined.select(service("a/s")).reason == "NoDefaultNetwork"
 
 
 # -- several matches --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from netaddr import AddrFormatError, IPAddress, IPNetwork
+from netaddr import AddrFormatError, IPAddress, IPNetwork, iprange_to_cidrs
 
 from ledgerlb.core.errors import BadInput
 
@@ -80,6 +80,24 @@ class Cidr:
     def covers(self, family: Family, value: int) -> bool:
         """Return whether one address lies inside."""
         return self.family == family and self.low <= value <= self.high
+
+
+def cidrs_in(span: Span) -> tuple[Cidr, ...]:
+    """Return the fewest prefixes that cover exactly the span, ascending."""
+    ends = IPAddress(span.low, span.family), IPAddress(span.high, span.family)
+    return tuple(cidr_of(str(found)) for found in iprange_to_cidrs(*ends))
+
+
+def spelled(span: Span) -> str:
+    """Return the span as a person writes it: one address, a prefix, or ``a-b``."""
+    prefixes = cidrs_in(span)
+    if span.low == span.high:
+        return to_text(span.low, span.family)
+    return (
+        prefixes[0].text
+        if len(prefixes) == 1
+        else f"{to_text(span.low, span.family)}-{to_text(span.high, span.family)}"
+    )
 
 
 # -- single addresses --------------------------------------------------------------------------------------------------
@@ -273,14 +291,18 @@ def parse_spans(text: str, subject: str, field: str) -> Iterator[tuple[Span, str
     span with the text of its item.
     """
     for item in split_list(text, subject, field):
-        if "/" in item:
-            cidr = parse_cidr(item, subject, field)
-            yield Span(cidr.family, cidr.low, cidr.high), item
-        elif "-" in item:
-            low, _, high = item.partition("-")
-            yield parse_range(low, high, subject, field), item
-        else:
-            yield parse_span(item, subject, field), item
+        yield parse_item(item, subject, field), item
+
+
+def parse_item(item: str, subject: str, field: str) -> Span:
+    """Parse one address, one range ``a-b`` or one prefix (host bits are dropped)."""
+    if "/" in item:
+        cidr = parse_cidr(item, subject, field)
+        return Span(cidr.family, cidr.low, cidr.high)
+    if "-" in item:
+        low, _, high = item.partition("-")
+        return parse_range(low, high, subject, field)
+    return parse_span(item, subject, field)
 
 
 def split_list(text: str, subject: str, field: str) -> list[str]:

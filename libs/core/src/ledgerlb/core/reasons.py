@@ -24,6 +24,7 @@ class Reason(StrEnum):
     MULTUS_REQUIRES_NAD = "MultusRequiresNAD"
     NETWORK_NOT_ADMITTED = "NetworkNotAdmitted"
     ADDRESS_IN_USE_ELSEWHERE = "AddressInUseElsewhere"
+    POOL_DISABLED = "PoolDisabled"
     NETWORK_FULL = "NetworkFull"
     QUOTA_EXCEEDED = "QuotaExceeded"
     FAMILY_UNAVAILABLE = "FamilyUnavailable"
@@ -120,9 +121,16 @@ _ALL: Final = (
         "Use another address, or have the two networks use different prefixes.",
     ),
     ReasonText(
+        Reason.POOL_DISABLED,
+        "The AddressPool is disabled: holders keep their addresses, and newcomers get none of it.",
+        "Set spec.disabled of the AddressPool to false, or choose another network.",
+        subject="network",
+    ),
+    ReasonText(
         Reason.NETWORK_FULL,
         "Services hold every usable address of the family.",
-        "Widen the network's prefix or ranges, or delete a Service; LedgerLB gives out freed addresses at once.",
+        "Widen the network's prefix or ranges, set spillOver on the AddressPool, or delete a Service; LedgerLB gives "
+        "out freed addresses at once.",
     ),
     ReasonText(
         Reason.QUOTA_EXCEEDED,

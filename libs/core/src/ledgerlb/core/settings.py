@@ -25,6 +25,14 @@ LONGEST: Final = 36500 * 86400.0
 """Seconds of the longest duration, about a hundred years: dates further ahead could overflow."""
 
 
+DEFAULT_SELECTORS: Final[Mapping[str, Any]] = {
+    "default-external": {
+        "networkSelector": {"matchLabels": {"service.contrail.juniper.net/externalNetwork": "default-external"}}
+    }
+}
+"""The selectors of CN2's documentation: a network with this label serves Services for which nothing else chooses."""
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as ``0s``, ``5m``, ``1h30m``; raises BadInput."""
     cleaned = text.strip()
@@ -69,6 +77,10 @@ def _selector(value: str | None) -> str | None:
     return value
 
 
+def _selectors(value: object) -> object:
+    return DEFAULT_SELECTORS if value is None else value
+
+
 def _listed(value: object) -> object:
     """Split text, as a variable of the environment has it, at its commas."""
     return tuple(item.strip() for item in value.split(",")) if isinstance(value, str) else value
@@ -106,7 +118,8 @@ class Defaults(_Camel):
 
 class DomainSettings(_Camel):
     """See module. ``external_network_selectors`` has the shape of the Kubemanager's
-    ``spec.externalNetworkSelectors`` and is used where no Kubemanager exists; ``load_balancer_class`` None serves
+    ``spec.externalNetworkSelectors`` and is used where no Kubemanager exists (None: the label of CN2's documentation
+    chooses the default network, and ``{}`` defines no selector); ``load_balancer_class`` None serves
     the Services that set no class.
 
     ``network_namespaces`` (a label selector in text form) names the namespaces whose networks are admitted; None admits
@@ -117,7 +130,7 @@ class DomainSettings(_Camel):
 
     contrail_namespace: _Name = "contrail"
     kubemanager: KubemanagerName = KubemanagerName()
-    external_network_selectors: Mapping[str, Any] = {}
+    external_network_selectors: Annotated[Mapping[str, Any], BeforeValidator(_selectors)] = DEFAULT_SELECTORS
     load_balancer_class: _Name | None = None
     multus: bool = False
     network_namespaces: Annotated[str | None, AfterValidator(_selector)] = None

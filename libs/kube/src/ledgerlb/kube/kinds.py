@@ -10,6 +10,9 @@ from ledgerlb.cn2.model import GROUP, MANAGED_BY, MANAGED_BY_LABEL
 
 CORE_CONTRAIL: Final = GROUP
 CONFIGPLANE: Final = "configplane.juniper.net"
+OWN_GROUP: Final = "ledgerlb.io"
+POOL_VERSION: Final = "v1alpha1"
+"""The version of AddressPools in which this version of LedgerLB writes their status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ WATCHED: Final = (
     Kind("VirtualNetwork", CORE_CONTRAIL, "virtualnetworks", namespaced=True),
     Kind("Subnet", CORE_CONTRAIL, "subnets", namespaced=True),
     Kind("Kubemanager", CONFIGPLANE, "kubemanagers", namespaced=True),
+    Kind("AddressPool", OWN_GROUP, "addresspools", namespaced=False),
     Kind("VirtualMachineInterface", CORE_CONTRAIL, "virtualmachineinterfaces", namespaced=True),
     Kind("InstanceIP", CORE_CONTRAIL, "instanceips", namespaced=False, selector=_OURS),
     Kind("FloatingIP", CORE_CONTRAIL, "floatingips", namespaced=False, selector=_OURS),

@@ -24,9 +24,10 @@ from ledgerlb.core.cluster.facts import FINALIZER, Condition, ServiceFact
 
 Object = Mapping[str, Any]
 Verb = Literal["patch-status", "patch-metadata", "create", "delete", "patch", "apply-metadata"]
-"""``patch-status`` of a Service may carry finalizers too. ``patch`` is a JSON merge patch of a custom resource:
-mappings merge, lists are replaced, null removes. With ``apply-metadata`` our annotations and finalizers on a custom
-resource become those of the body, and only those; those of other controllers stay."""
+"""``patch-status`` of a Service may carry finalizers too; that of a custom resource is a JSON merge patch: mappings
+merge, lists are replaced, null removes. ``patch`` is such a patch of a whole custom resource. With ``apply-metadata``
+our annotations and finalizers on a custom resource become those of the body, and only those; those of other
+controllers stay."""
 
 FIELD_MANAGER: Final = "ledgerlb"
 DELETE_FINALIZERS: Final = "$deleteFromPrimitiveList/finalizers"

@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from ledgerlb.core.cluster.facts import OWN_CONDITIONS, NamespaceFact, ServiceFact, Synced, fact_key
+from ledgerlb.core.cluster.facts import OWN_CONDITIONS, AddressPoolFact, NamespaceFact, ServiceFact, Synced, fact_key
 from ledgerlb.core.cluster.services import is_ours
 from ledgerlb.core.cluster.view import Change
 from ledgerlb.core.intents.model import (
@@ -53,13 +53,14 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
 from ledgerlb.network_selector.agenda import Agenda
+from ledgerlb.network_selector.room import LedgerRoom
 from ledgerlb.runtime.projection import Projection
 from ledgerlb.runtime.size_guard import SizeGuard
 
 OFFERS: Final = ""
 """The offers of all networks, as one name on the agenda; the other names are Services."""
 
-_NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet")
+_NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet", "AddressPool")
 _KINDS: Final = ("Service", "Namespace", "Kubemanager", "Synced", *_NETWORK_KINDS)
 _KIND_PREFIXES: Final = tuple(f"{kind}/" for kind in _KINDS)
 _SERVICES_PER_APPEND: Final = 200
@@ -95,13 +96,16 @@ class NetworkSelector:
         self.intents = self._projection.intents
         self.fold = self._projection.ledger
         self.agents = self._projection.agents
-        self._networks = DerivedNetworks(self.view, self._settings)
+        self._room = LedgerRoom(self.fold)
+        self._networks = DerivedNetworks(self.view, self._settings, self._room)
         self._agenda = Agenda()
         self._positions: dict[str, int] = {}
         """Offset of each fact, by record key."""
         self._owned: dict[str, str] = {}
         """uid of each Service that a network ever gave an address to."""
         self._moving: dict[str, None] = {}
+        self._by_room: dict[str, None] = {}
+        """Services whose choice depends on which AddressPools are full."""
         self._orphans: tuple[OrphanedAddress, ...] = ()
         self._looked_at = (0, 0)
         """The network objects and the context (as ``DerivedNetworks`` counts them) that were last acted on."""
@@ -151,7 +155,8 @@ class NetworkSelector:
             if relabelled:
                 self._networks.objects_changed()  # its networks may be admitted now, or no longer
         elif change.kind in _NETWORK_KINDS:
-            self._networks.objects_changed()
+            if not _is_pool_status_only(change):
+                self._networks.objects_changed()
         else:
             self._networks.surroundings_changed()
 
@@ -192,6 +197,8 @@ class NetworkSelector:
             # An orphaned address, which other networks had to leave out, may have been released.
             self._agenda.add((OFFERS,))
         self._networks.set_holding(entry.network, holds=self.fold.networks[entry.network].allocated() > 0)
+        if self._by_room and self._room.changed(entry.network):
+            self._agenda.add(self._by_room)
 
     def _take_report(self, record: Record) -> None:
         report = self._projection.report(record)
@@ -287,13 +294,19 @@ class NetworkSelector:
         if service is None:
             if not about.holdings:
                 self._owned.pop(name, None)
+            self._by_room.pop(name, None)
             return plan_end(about, WithdrawalCause.SERVICE_DELETED)
         if service.deleting:
             return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, marked=_is_marked(service))
         if not is_ours(service, self._settings):
             verdict, marked = not_ours(service, about, self._settings.load_balancer_class), _is_marked(service)
             return plan_end(about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, marked=marked)
-        choice = select(context, service, anchor_of(service, about.holdings, about.intents))
+        anchor = anchor_of(service, about.holdings, about.intents)
+        choice = select(context, service, anchor, about.held_networks)
+        if choice.by_room:
+            self._by_room[name] = None
+        else:
+            self._by_room.pop(name, None)
         facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)
         return plan_intents(about, service, choice, choice.to_selection(about.revision(""), facts))
 
@@ -342,6 +355,13 @@ class NetworkSelector:
 
 def _labels(fact: object) -> dict[str, str]:
     return dict(fact.labels) if isinstance(fact, NamespaceFact) else {}
+
+
+def _is_pool_status_only(change: Change) -> bool:
+    old, new = change.old, change.new
+    if not isinstance(old, AddressPoolFact) or not isinstance(new, AddressPoolFact):
+        return False
+    return old.model_copy(update={"status": new.status, "generation": new.generation}) == new
 
 
 def _is_marked(service: ServiceFact) -> bool:

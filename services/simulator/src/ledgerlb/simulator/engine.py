@@ -48,8 +48,8 @@ MAX_ROUNDS: Final = 2000
 MAX_HOPS: Final = 100_000
 PATIENCE: Final = 20.0
 """Seconds of real time in which a part's writes, all of them in memory, must be done."""
-_ONE_BY_ONE: Final = Limits(concurrency=1, quiet=0.0, patience=0.0)
-"""Write one object after the other, and Events at once, for the same order in each run."""
+_ONE_BY_ONE: Final = Limits(concurrency=1, quiet=0.0, patience=0.0, between=0.0)
+"""Write one object after the other, Events and the status of pools at once, for the same order in each run."""
 _CHECKED_BY_SERVER: Final = frozenset({"Service", "Namespace", "EndpointSlice", "Endpoints", "Pod", "Node"})
 """Kinds of which an API server refuses a broken object; it may accept a broken custom resource."""
 _DECIDER: Final = "simulation"

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from ledgerlb.core.cluster.facts import Condition, ServiceFact
+from ledgerlb.core.networks import pool_of
 from ledgerlb.kube.writer import About, ClusterWriter, Object, Write, event_write
 from ledgerlb.watcher.announcements import announcements
 from ledgerlb.watcher.state import Notice, PublisherState, problem_of
@@ -23,6 +24,7 @@ have ended before it announced them."""
 _NETWORK_KINDS: Final = (
     ("NetworkAttachmentDefinition", "k8s.cni.cncf.io/v1"),
     ("VirtualNetwork", "core.contrail.juniper.net/v1"),
+    ("AddressPool", "ledgerlb.io/v1alpha1"),
 )
 
 
@@ -90,10 +92,12 @@ class Announcer:
     def _on_network(
         self, state: PublisherState, network: str, reason: str, message: str, *, identity: str, on: str = ""
     ) -> bool:
-        """Write an Event on the object of the kind ``on``, else on the NetworkAttachmentDefinition, else on the
-        VirtualNetwork. Return whether there is one.
+        """Write an Event on the object of the kind ``on``, else on the NetworkAttachmentDefinition, the VirtualNetwork
+        or the AddressPool. Return whether there is one.
         """
         namespace, _, name = network.partition("/")
+        if pool_of(network) is not None:
+            namespace = ""
         for kind, api_version in sorted(_NETWORK_KINDS, key=lambda pair: pair[0] != on):
             uid = state.objects.get((kind, network))
             if uid is not None:

@@ -36,6 +36,7 @@ from ledgerlb.runtime.due import is_due
 from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.announcer import Announcer, about
 from ledgerlb.watcher.patches import ServicePatch, due_patch
+from ledgerlb.watcher.pool_statuses import PoolStatuses
 from ledgerlb.watcher.state import PublisherState
 from ledgerlb.watcher.work import Limits, WorkQueue
 
@@ -71,7 +72,7 @@ class Publisher:
     """A Processor; see module.
 
     ``clock`` gives aware UTC. ``on_reset`` is called when the log that was read is not the one that is there now.
-    ``counts`` has the patches by step, ``refused`` and ``events``.
+    ``counts`` has the patches by step, ``pools``, ``refused`` and ``events``.
     """
 
     name = "publisher"
@@ -92,12 +93,14 @@ class Publisher:
         self.counts: Counter[str] = Counter()
         self.queue = WorkQueue(self._work, limits)
         self._announcer = Announcer(self.queue, writer, clock, self.counts)
+        self.pools = PoolStatuses(writer, self.counts, limits or Limits())
         self._settings = settings
         self._writer = writer
         self._clock = clock
         self._on_reset = on_reset
         self._began = False
         self._state = PublisherState(settings, self._projection)
+        self.pools.follow(self._state)
         self._refused: dict[str, _Refused] = {}
         self._undecided: dict[str, datetime] = {}
         self._look_at: datetime | None = None
@@ -107,6 +110,7 @@ class Publisher:
         self._began = False
         self._projection.reset()
         self._state = PublisherState(self._settings, self._projection)
+        self.pools.follow(self._state)
         self.queue.clear()
         self._refused.clear()
         self._undecided.clear()
@@ -128,6 +132,7 @@ class Publisher:
             again = (name for name, refused in self._refused.items() if is_due(refused.until, now, RETRY))
             for name in (*self._state.awaiting, *self._undecided, *again):
                 self.queue.add(name)
+        self.pools.look_at(self._state.take_changed_pools())
         for network in self._state.take_offered():
             self._announcer.offer(self._state, network, first=first)
         for notice in self._state.take_notices():
@@ -138,11 +143,12 @@ class Publisher:
 
     async def idle(self, within: float) -> bool:
         """Wait until every write is done, at most ``within`` seconds; return whether it is."""
-        return await self.queue.idle(within)
+        return await self.queue.idle(within) and await self.pools.queue.idle(within)
 
     async def close(self) -> None:
         """Finish the writes under way within a bound, and begin no others."""
         await self.queue.close()
+        await self.pools.close()
 
     def publication(self, name: str) -> Publication | None:
         """Return what the Service's status must show now; None for an unknown Service."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ledgerlb.cn2.model import owners_of
 from ledgerlb.core.cluster.facts import (
+    AddressPoolFact,
     CN2ObjectFact,
     FactRecord,
     Gone,
@@ -24,6 +25,7 @@ from ledgerlb.core.ledger.damage import Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
 from ledgerlb.core.ledger.fold import Accepted
+from ledgerlb.core.networks import POOL_PREFIX
 from ledgerlb.core.paths.pathset import Report
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
@@ -32,7 +34,14 @@ from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
 from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.handovers import Handovers
 
-_READ_KINDS = ("Service/", "NetworkAttachmentDefinition/", "VirtualNetwork/", "InstanceIP/", "FloatingIP/")
+_READ_KINDS = (
+    "Service/",
+    "NetworkAttachmentDefinition/",
+    "VirtualNetwork/",
+    "AddressPool/",
+    "InstanceIP/",
+    "FloatingIP/",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,10 @@ class PublisherState:
         self.problem_at: dict[str, datetime] = {}
         """When the log first had the problem that each network has."""
         self.objects: dict[tuple[str, str], str] = {}
-        """uid of each NetworkAttachmentDefinition and VirtualNetwork, by (kind, full name)."""
+        """uid of the object behind each network, by (kind, network)."""
+        self.pools: dict[str, AddressPoolFact] = {}
+        """Every AddressPool, by the name of its network."""
+        self.changed_pools: dict[str, None] = {}
         self.awaiting: Dependencies[str, str] = Dependencies()
         """Which addresses the move of each Service waits for."""
         self.changed: dict[str, None] = {}
@@ -159,6 +171,7 @@ class PublisherState:
         concerned += [holding.service for holding in self.fold.network(network).holdings()]
         self.changed.update(dict.fromkeys(concerned))
         self.notices.append(Notice(network, damage.seq, at, damage.reason, damage.text()))
+        self.changed_pools[network] = None
 
     def _take_fact(self, fact: FactRecord) -> None:
         match fact:
@@ -168,6 +181,8 @@ class PublisherState:
                 self.objects[fact.kind, fact.full_name] = fact.uid
                 if fact.full_name in self.intents.offers:
                     self.offered[fact.full_name] = None
+            case AddressPoolFact() | Gone(kind="AddressPool"):
+                self._take_pool(fact)
             case CN2ObjectFact():
                 self._take_object((fact.kind, fact.full_name), owners_of(fact) if fact.ours else ())
             case Gone(kind="InstanceIP" | "FloatingIP"):
@@ -181,6 +196,18 @@ class PublisherState:
                 self.objects.pop((fact.kind, fact.full_name), None)
             case _:
                 pass
+
+    def _take_pool(self, fact: AddressPoolFact | Gone) -> None:
+        network = f"{POOL_PREFIX}{fact.name}"
+        if isinstance(fact, Gone):
+            self.pools.pop(network, None)
+            self.objects.pop(("AddressPool", network), None)
+            return
+        if self.objects.get(("AddressPool", network)) != fact.uid and network in self.intents.offers:
+            self.offered[network] = None
+        self.objects["AddressPool", network] = fact.uid
+        self.pools[network] = fact
+        self.changed_pools[network] = None
 
     def _take_object(self, key: tuple[str, str], owners: tuple[str, ...]) -> None:
         for owner in self._made_for.assign(key, owners):
@@ -218,8 +245,10 @@ class PublisherState:
         elif not isinstance(before, NetworkOffer) or problem_of(before) != problem_of(offer):
             self.problem_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
         self.offered[offer.network] = None
+        self.changed_pools[offer.network] = None
 
     def _take_entry(self, entry: Entry) -> None:
+        self.changed_pools[entry.network] = None
         for event in entry.events:
             service = getattr(event, "service", None)
             if service is not None:
@@ -258,6 +287,11 @@ class PublisherState:
         """Return the Services concerned since the last call, in the order in which they first were."""
         changed, self.changed = self.changed, {}
         return changed
+
+    def take_changed_pools(self) -> Iterable[str]:
+        """Return the networks of AddressPools whose status may have changed since the last call."""
+        changed, self.changed_pools = self.changed_pools, {}
+        return [network for network in changed if network in self.pools]
 
     def take_offered(self) -> Iterable[str]:
         """Return the networks whose offer or object changed since the last call."""

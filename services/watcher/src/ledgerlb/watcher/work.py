@@ -47,6 +47,8 @@ class Limits:
     quiet: float = 0.25
     patience: float = 15.0
     max_background: int = 5000
+    between: float = 1.0
+    """Between two writes of one AddressPool's status, which changes with every address that is given out."""
 
 
 @dataclass(slots=True)

@@ -241,6 +241,27 @@ class KubemanagerFact(Fact):
     malformed: Malformed = ()
 
 
+class AddressPoolFact(Fact):
+    """An AddressPool, LedgerLB's own kind, cluster-scoped. Text and selectors are verbatim; None where absent."""
+
+    kind: Literal["AddressPool"] = "AddressPool"
+    generation: Number = 0
+    addresses: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    priority: Number = 0
+    service_selector: Mapping[str, Any] | None = None
+    namespace_selector: Mapping[str, Any] | None = None
+    quota: Number | None = None
+    quarantine: str | None = None
+    lease: str | None = None
+    disabled: bool = False
+    auto_assign: bool = True
+    spill_over: bool = False
+    status: Mapping[str, Any] = {}
+    """What the pool shows, as LedgerLB or somebody else wrote it."""
+    malformed: Malformed = ()
+
+
 class VirtualMachineInterfaceFact(Fact):
     """A CN2 interface of a pod on a network (both ``namespace/name``)."""
 
@@ -334,6 +355,7 @@ AnyFact = (
     | VirtualNetworkFact
     | SubnetFact
     | KubemanagerFact
+    | AddressPoolFact
     | VirtualMachineInterfaceFact
     | CN2ObjectFact
     | SourceFact
@@ -353,6 +375,7 @@ KINDS: Final = (
     "VirtualNetwork",
     "Subnet",
     "Kubemanager",
+    "AddressPool",
 )
 """The kinds that must be ``Synced`` before LedgerLB decides anything, in the order in which they are listed."""
 

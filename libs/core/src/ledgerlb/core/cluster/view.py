@@ -14,6 +14,7 @@ from typing import Final, cast
 from ledgerlb.core.addresses import canonical
 from ledgerlb.core.cluster.facts import (
     KINDS,
+    AddressPoolFact,
     AnyFact,
     EndpointsFact,
     EndpointSliceFact,
@@ -216,6 +217,14 @@ class ClusterView:
     def subnets(self) -> Iterator[SubnetFact]:
         """Every Subnet."""
         return cast("Iterator[SubnetFact]", self._all("Subnet"))
+
+    def pool(self, name: str) -> AddressPoolFact | None:
+        """An AddressPool."""
+        return cast("AddressPoolFact | None", self._get("AddressPool", name))
+
+    def pools(self) -> Iterator[AddressPoolFact]:
+        """Every AddressPool."""
+        return cast("Iterator[AddressPoolFact]", self._all("AddressPool"))
 
     def kubemanager(self, settings: DomainSettings) -> KubemanagerFact | None:
         """The Kubemanager that the settings name."""

@@ -17,7 +17,7 @@ from ledgerlb.core.intents.model import AddressIntent
 from ledgerlb.core.ipam.terms import Denial
 from ledgerlb.core.ledger.events import AllocationRule
 from ledgerlb.core.ledger.intervals import contains
-from ledgerlb.core.ledger.plan import OUTSIDE, refusal_of
+from ledgerlb.core.ledger.plan import OUTSIDE, extent_of, refusal_of
 from ledgerlb.core.ledger.records import AddressRecord
 from ledgerlb.core.ledger.state import FreeStatus, NetworkState
 from ledgerlb.core.reasons import Reason
@@ -122,11 +122,9 @@ def clash(record: AddressRecord, intent: AddressIntent) -> str:
 
 def why_not_given(state: NetworkState, address: str, problem: str) -> str:
     """Put a problem that ``withheld`` found into a sentence."""
-    prefixes = ", ".join(prefix.prefix for prefix in state.plan) or "no prefix"
+    prefixes = extent_of(state.plan) or "no prefix"
     if state.change_refused is not None:
-        prefixes += (
-            f"; only what the refused change to {', '.join(p.prefix for p in state.change_refused.prefixes)} leaves"
-        )
+        prefixes += f"; only what the refused change to {extent_of(state.change_refused.prefixes)} leaves"
     if problem == OUTSIDE:
         return f"address {address} is outside what network {state.network} gives out ({prefixes}); request one inside"
     return (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ledgerlb.core.addresses import family_of
+from collections.abc import Container
+
+from ledgerlb.core.addresses import Family, family_of
 from ledgerlb.core.intents.model import NetworkOffer
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event, Prefix
@@ -28,7 +30,7 @@ def take_offer(state: NetworkState, offer: NetworkOffer) -> list[Event]:
     # A network that was deleted and created again is a new network: its plan is no change, and former holders move.
     cut_off = () if state.gone else _cut_off(state, offer, wanted)
     refused = {family_of(address) for address, _ in cut_off}
-    plan = tuple(kept for prefix in wanted for kept in (_had(state, prefix) if prefix.family in refused else (prefix,)))
+    plan = _with_kept(state, wanted, refused)
     events: list[Event] = []
     if plan != state.plan or state.gone or (state.change_refused is not None and not cut_off):
         events.append(ev.NetworkDefined(plan, offer.uid, tuple(record.address for record in _stranded(state, plan))))
@@ -42,9 +44,13 @@ def prefixes_of(offer: NetworkOffer) -> tuple[Prefix, ...]:
     return tuple(Prefix(p.family, p.prefix, p.gateway, tuple(p.ranges), tuple(p.excluded)) for p in offer.prefixes)
 
 
-def _had(state: NetworkState, prefix: Prefix) -> tuple[Prefix, ...]:
-    """Return the prefixes that the network has had in the family of the prefix."""
-    return tuple(old for old in state.plan if old.family == prefix.family)
+def _with_kept(state: NetworkState, wanted: tuple[Prefix, ...], refused: Container[Family]) -> tuple[Prefix, ...]:
+    """Return the wanted prefixes, but in the families whose change is refused those that the network has had."""
+    plan: list[Prefix] = []
+    for family in dict.fromkeys(prefix.family for prefix in wanted):
+        source = state.plan if family in refused else wanted
+        plan += [prefix for prefix in source if prefix.family == family]
+    return tuple(plan)
 
 
 def _stranded(state: NetworkState, plan: tuple[Prefix, ...]) -> list[AddressRecord]:

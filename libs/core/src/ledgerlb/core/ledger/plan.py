@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from ledgerlb.core.addresses import BITS, Family, cidr_of, family_of, to_int
+from ledgerlb.core.addresses import BITS, Family, Span, cidr_of, family_of, spelled, to_int
 from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.intervals import Interval, contains, intersect, normalise, subtract
 from ledgerlb.core.reasons import Reason
@@ -80,6 +80,19 @@ def refusal_of(prefixes: Iterable[Prefix], address: str) -> str | None:
     if not held:
         return OUTSIDE
     return None if any(contains(usable(prefix), value) for prefix in held) else RESERVED
+
+
+def extent_of(prefixes: Iterable[Prefix]) -> str:
+    """What the plan covers, as a person writes it: its prefixes, or, where a family has several, the merged spans."""
+    found = tuple(prefixes)
+    texts: list[str] = []
+    for family in dict.fromkeys(prefix.family for prefix in found):
+        own = [prefix for prefix in found if prefix.family == family]
+        if len(own) == 1:
+            texts.append(own[0].prefix)
+        else:
+            texts += [spelled(Span(family, low, high)) for low, high in span_of(own, family)]
+    return ", ".join(texts)
 
 
 def size_of(prefixes: Iterable[Prefix]) -> int:

@@ -14,7 +14,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.index import Index
@@ -29,6 +29,7 @@ from ledgerlb.core.ledger.records import AddressRecord, Holder, Holding, Refusal
 _Order = tuple[int, int, str]
 """(released_seq, value, address): how free addresses are ordered, longest free first, then the lowest."""
 FreeStatus = Literal["quarantined", "leased", "idle"]
+FREE_STATUSES: Final[tuple[FreeStatus, ...]] = ("idle", "leased", "quarantined")
 _HOLDING = ("held", "releasing")
 
 
@@ -55,6 +56,10 @@ class NetworkState:
         self._journal: list[tuple[str, str, object]] | None = None
         self._spans: dict[Family, tuple[Interval, ...]] = {}
         self._spans_of: tuple[Prefix, ...] = ()
+        self._assignable: dict[Family, tuple[Interval, ...]] = {}
+        self._assignable_by: tuple[object, object] | None = None
+        self._open: dict[Family, int] = {}
+        """How many of the assignable intervals, from the lowest on, were found to be used up."""
         self._by_service: Index[str, str, None] = Index()
         self._former: Index[str, str, None] = Index()
         self._shared: Index[tuple[str, str], str, None] = Index()
@@ -92,9 +97,21 @@ class NetworkState:
 
     def assignable(self, family: Family) -> tuple[Interval, ...]:
         """What newcomers may get: the plan, or what it has in common with a change that was refused."""
-        if self.change_refused is not None:
-            return common(self.plan, self.change_refused.prefixes, family)
-        return usable_of(self.plan, family)
+        plan, refused = self.plan, self.change_refused
+        if self._assignable_by is None or self._assignable_by[0] is not plan or self._assignable_by[1] is not refused:
+            self._assignable = {
+                one: usable_of(plan, one) if refused is None else common(plan, refused.prefixes, one) for one in (4, 6)
+            }
+            self._assignable_by = (plan, refused)
+            self._open.clear()
+        return self._assignable[family]
+
+    def is_full(self, family: Family) -> bool:
+        """Return whether the network has no address of the family left for a newcomer, not even out of quarantine."""
+        assignable = self.assignable(family)
+        return self.lowest_never_used(family) is None and not any(
+            contains(assignable, record.value) for status in FREE_STATUSES for record in self.free(family, status)
+        )
 
     def covers(self, family: Family, value: int) -> bool:
         """Return whether the plan's prefixes and ranges contain the address, reserved or not."""
@@ -133,11 +150,12 @@ class NetworkState:
 
     def lowest_never_used(self, family: Family) -> int | None:
         """The lowest assignable address that no record exists for."""
-        used = self._used[family]
-        for low, high in self.assignable(family):
-            found = used.first_absent(low, high)
+        used, intervals = self._used[family], self.assignable(family)
+        for at in range(self._open.get(family, 0), len(intervals)):
+            found = used.first_absent(*intervals[at])
             if found is not None:
                 return found
+            self._open[family] = at + 1
         return None
 
     def free(self, family: Family, status: FreeStatus) -> Iterator[AddressRecord]:
@@ -290,6 +308,7 @@ class NetworkState:
             if old is not None:
                 del self.records[address]
                 self._used[old.family].discard(old.value)
+                self._open.pop(old.family, None)
             return
         self.records[address] = new
         if old is None:

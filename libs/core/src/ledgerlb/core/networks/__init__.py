@@ -1,7 +1,8 @@
 """External networks, derived from the facts: what each may give out, and why some give out nothing.
 
 A NetworkAttachmentDefinition or a VirtualNetwork makes an ``ExternalNetwork`` (``derive_all``), with prefixes, route
-targets and our annotations. ``with_conflicts`` closes the younger of two networks that overlap in one routing context.
+targets and our annotations; so does an AddressPool, under the name ``pool/name``. ``with_conflicts`` closes the younger
+of two networks that overlap in one routing context.
 An address that a Service still holds although its network lost it is an ``OrphanedAddress``; ``without_orphaned``
 excludes it elsewhere. ``to_offer`` makes the record that IPAM decides from.
 
@@ -14,18 +15,21 @@ from collections.abc import Container
 
 from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.networks.derive import derive_all, why_absent
-from ledgerlb.core.networks.model import ExternalNetwork, gone_offer, to_offer
+from ledgerlb.core.networks.model import POOL_PREFIX, ExternalNetwork, PoolTerms, gone_offer, pool_of, to_offer
 from ledgerlb.core.networks.orphaned import OrphanedAddress, orphaned_addresses, without_orphaned
 from ledgerlb.core.networks.overlap import with_conflicts
 from ledgerlb.core.settings import DomainSettings
 
 __all__ = [
+    "POOL_PREFIX",
     "ExternalNetwork",
     "OrphanedAddress",
+    "PoolTerms",
     "derive_all",
     "gone_offer",
     "networks",
     "orphaned_addresses",
+    "pool_of",
     "to_offer",
     "why_absent",
     "with_conflicts",

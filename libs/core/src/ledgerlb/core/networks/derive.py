@@ -19,7 +19,8 @@ from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.intents.model import PrefixOffer
 from ledgerlb.core.ledger.intervals import intersect, normalise
-from ledgerlb.core.networks.model import ExternalNetwork
+from ledgerlb.core.networks.model import POOL_PREFIX, ExternalNetwork, pool_of
+from ledgerlb.core.networks.pools import derive_pool
 from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.networks.trust import ADMITTING_LABEL, is_admitted, why_not_external, why_unroutable
@@ -36,12 +37,16 @@ _KNOWN_KEYS: Final = frozenset((*(key for _, key in _PREFIX_KEYS), *TARGET_KEYS,
 def derive_all(view: ClusterView, settings: DomainSettings) -> dict[str, ExternalNetwork]:
     """Return every network by name, in the order of names, before conflicts are marked."""
     names = {fact.full_name for fact in view.virtual_networks()} | {fact.full_name for fact in view.nads()}
+    names |= {f"{POOL_PREFIX}{fact.name}" for fact in view.pools()}
     derived = ((name, derive(view, name, settings)) for name in sorted(names))
     return {name: network for name, network in derived if network is not None}
 
 
 def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNetwork | None:
     """Return the network of a name, None if there is none."""
+    if (pool_name := pool_of(name)) is not None:
+        pool = view.pool(pool_name)
+        return None if pool is None or pool.deleting else derive_pool(pool, settings)
     nad, vn = view.nad(name), view.virtual_network(name)
     if nad is not None and (is_network(nad) or (vn.nad == name if vn is not None else _is_unreadable(nad))):
         return None if nad.deleting else _Draft(view, settings, nad, vn).network()
@@ -52,6 +57,8 @@ def derive(view: ClusterView, name: str, settings: DomainSettings) -> ExternalNe
 
 def why_absent(view: ClusterView, name: str) -> str:
     """Explain why no network of that name exists, although some of its objects may."""
+    if (pool_name := pool_of(name)) is not None:
+        return _why_no_pool(view, pool_name)
     nad, vn = view.nad(name), view.virtual_network(name)
     if (nad is not None and nad.deleting) or (nad is None and vn is not None and vn.deleting):
         return f"network {name} is being deleted"
@@ -60,6 +67,18 @@ def why_absent(view: ClusterView, name: str) -> str:
     if nad is not None:
         return f"NetworkAttachmentDefinition {name} defines no network (it has no annotation {NETWORKS_ANNOTATION})"
     return f"there is no VirtualNetwork or NetworkAttachmentDefinition {name}"
+
+
+def _why_no_pool(view: ClusterView, name: str) -> str:
+    network = f"{POOL_PREFIX}{name}"
+    if view.pool(name) is not None:
+        return f"AddressPool {name} is being deleted"
+    if view.nad(network) is not None or view.virtual_network(network) is not None:
+        return (
+            f"there is no AddressPool {name}, and networks in a Namespace called pool cannot be external networks, "
+            f"because {network} names an AddressPool"
+        )
+    return f"there is no AddressPool {name}"
 
 
 def is_network(nad: NetworkAttachmentDefinitionFact) -> bool:

@@ -4,29 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.cluster.labels import LabelSelector
+from ledgerlb.core.cluster.labels import EVERYTHING, LabelSelector
 from ledgerlb.core.cluster.reachability import NO_TARGETS, Joint, RouteTargets
 from ledgerlb.core.intents.model import NetworkOffer, PrefixOffer
+
+POOL_PREFIX: Final = "pool/"
+"""The names of AddressPools as networks begin with it. So a Namespace called ``pool`` can have no external network."""
+
+
+def pool_of(network: str) -> str | None:
+    """Return the name of the AddressPool behind a network's name; None for other networks."""
+    return network.removeprefix(POOL_PREFIX) if network.startswith(POOL_PREFIX) else None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTerms:
+    """What an AddressPool says about choosing it: see the kind's documentation (docs/pools.md)."""
+
+    addresses: tuple[str, ...] = ()
+    priority: int = 0
+    services: LabelSelector = EVERYTHING
+    namespaces: LabelSelector = EVERYTHING
+    auto_assign: bool = True
+    spill_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalNetwork:
-    """A VirtualNetwork that may serve Services: one of its own (``source`` ``vn``), or one that a
-    NetworkAttachmentDefinition defines (``nad``; ``created``, ``uid`` and labels are then those of the NAD).
+    """A network that may serve Services: a VirtualNetwork of its own (``source`` ``vn``), one that a
+    NetworkAttachmentDefinition defines (``nad``; ``created``, ``uid`` and labels are then those of the NAD), or an
+    AddressPool (``pool``), which several disjoint prefixes may make up.
 
-    ``name`` is ``namespace/name``, ``created`` RFC 3339 text. With a ``problem`` (``InvalidAnnotation``,
-    ``MultusRequiresNAD``, ``NetworkConflict``) it gives out nothing new; ``message`` explains it. ``carrier`` is the
-    kind of the object to report the problem on: the one with the invalid field, else the one that defines the network.
-    ``conflict`` is the older network that it overlaps. Durations are in seconds; None = the default of the settings,
-    0 = off. ``objects`` are the record keys of all facts behind it. ``admitted``: an administrator vouches for its
-    namespace, so it comes first in every overlap and may be the default.
+    ``name`` is ``namespace/name`` or ``pool/name``, ``created`` RFC 3339 text. With a ``problem``
+    (``InvalidAnnotation``, ``MultusRequiresNAD``, ``NetworkConflict``) it gives out nothing new; ``message`` explains
+    it. ``carrier`` is the kind of the object to report the problem on: the one with the invalid field, else the one
+    that defines the network. ``conflict`` is the older network that it overlaps. Durations are in seconds; None = the
+    default of the settings, 0 = off. ``objects`` are the record keys of all facts behind it. ``admitted``: an
+    administrator vouches for its namespace, so it comes first in every overlap and may be the default. ``pool``: what
+    an AddressPool says besides.
     """
 
     name: str
-    source: Literal["nad", "vn"]
+    source: Literal["nad", "vn", "pool"]
     created: str = ""
     uid: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -44,16 +66,22 @@ class ExternalNetwork:
     force_prefix: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     admitted: bool = False
+    pool: PoolTerms | None = None
 
     @property
     def namespace(self) -> str:
-        """The namespace part of the name."""
-        return self.name.partition("/")[0]
+        """The namespace part of the name; empty for an AddressPool."""
+        return "" if self.pool is not None else self.name.partition("/")[0]
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families that the network has a prefix of."""
-        return tuple(prefix.family for prefix in self.prefixes)
+        return tuple(dict.fromkeys(prefix.family for prefix in self.prefixes))
+
+    @property
+    def extent(self) -> str:
+        """The prefixes, or the addresses of a pool, as their owner wrote them."""
+        return ", ".join(self.pool.addresses if self.pool is not None else (prefix.prefix for prefix in self.prefixes))
 
     @property
     def age(self) -> tuple[str, str]:

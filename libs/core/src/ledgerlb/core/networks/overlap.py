@@ -106,14 +106,15 @@ def _rank(network: ExternalNetwork, older: ExternalNetwork) -> str:
 def _marked(network: ExternalNetwork, older: ExternalNetwork | None) -> ExternalNetwork:
     if older is None:
         return network
-    mine = ", ".join(prefix.prefix for prefix in network.prefixes)
-    theirs = ", ".join(prefix.prefix for prefix in older.prefixes)
+    if network.pool is not None or older.pool is not None:
+        remedy = "change the addresses of one of them"  # pools have no route targets
+    else:
+        remedy = "change one of the prefixes, or give both networks route targets that have nothing in common"
     return replace(
         network,
         conflict=older.name,
         problem=network.problem or Reason.NETWORK_CONFLICT,
         message=network.message
-        or f"network {network.name} ({mine}) overlaps with the {_rank(network, older)} network {older.name} "
-        f"({theirs}); "
-        "change one of the prefixes, or give both networks route targets that have nothing in common",
+        or f"network {network.name} ({network.extent}) overlaps with the {_rank(network, older)} network {older.name} "
+        f"({older.extent}); {remedy}",
     )

@@ -26,8 +26,9 @@ from ledgerlb.core.cluster.facts import (
     VirtualNetworkFact,
     fact_key,
 )
-from ledgerlb.core.cluster.reachability import Interface, RouteTargets, interface_of_vmi, interfaces_of
+from ledgerlb.core.cluster.reachability import Interface, Joint, RouteTargets, interface_of_vmi, interfaces_of
 from ledgerlb.core.cluster.view import Change
+from ledgerlb.core.networks.model import pool_of
 from ledgerlb.core.networks.targets import targets_of
 
 _ENDED: Final = ("Succeeded", "Failed")
@@ -119,6 +120,14 @@ class Lookups:
         """See BackendFacts."""
         self.keys.add(_key("Address", address))
         return self._facts.nodes_at(address)
+
+    def joint_of(self, external: str) -> Joint:
+        """Return what decides which networks an external network reaches.
+
+        An AddressPool has no route targets, and is not the network of that name in a Namespace called ``pool``.
+        """
+        pool = pool_of(external)
+        return Joint(external, self.targets_of(external)) if pool is None else Joint(f"AddressPool {pool}")
 
     def targets_of(self, network: str) -> RouteTargets:
         """Return the route targets that a network's objects list."""

@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, address_order, parse
 from ledgerlb.core.cluster.facts import Endpoint, EndpointPort, ServiceFact, ServicePort
-from ledgerlb.core.cluster.reachability import PRIMARY, Interface, Joint, Unreachable, resolve
+from ledgerlb.core.cluster.reachability import PRIMARY, Interface, Unreachable, resolve
 from ledgerlb.core.cluster.services import SUPPORTED_PROTOCOLS
 from ledgerlb.core.paths.backend_facts import Lookups
 
@@ -170,7 +170,7 @@ def _looked_up(
     shared = primary if len(primary) > 1 else []
     candidates = [interface for interface in here if interface not in shared]
     candidates += [Interface("", PRIMARY, (address,))] if shared else []
-    found = resolve(address, candidates, Joint(external, facts.targets_of(external)), facts.targets_of, name)
+    found = resolve(address, candidates, facts.joint_of(external), facts.targets_of, name)
     if isinstance(found, Unreachable):
         return found
     nodes = {_node_of(facts, interface.pod) for interface in ([found] if found.pod else shared)}

@@ -11,7 +11,8 @@ from ledgerlb.core.intents.model import CandidateResult, FactPosition, RungResul
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The outcome of the rungs, regardless of what the Service holds. ``network`` None: see ``reason`` and ``message``.
-    ``rung`` decided; None if none was present. ``objects`` are the record keys of the facts behind it.
+    ``rung`` decided; None if none was present. ``objects`` are the record keys of the facts behind it. ``by_room``:
+    another answer may follow once an AddressPool fills up or has room again.
     """
 
     network: str | None
@@ -21,6 +22,7 @@ class Verdict:
     rungs: tuple[RungResult, ...] = ()
     candidates: tuple[CandidateResult, ...] = ()
     objects: tuple[str, ...] = ()
+    by_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Choice:
     """The network of one Service. ``network`` None: see ``reason`` and ``message``; the Service keeps what it holds.
     ``drift``: the network that a fresh choice would take, if it differs from the one kept;
     ``drift_reason``: why a fresh choice would find none. ``objects`` are the record keys of the facts behind it.
+    ``by_room``: see Verdict.
     """
 
     service: str
@@ -45,6 +48,7 @@ class Choice:
     candidates: tuple[CandidateResult, ...] = ()
     warnings: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    by_room: bool = False
 
     def to_selection(self, revision: int, facts: tuple[FactPosition, ...] = ()) -> Selection:
         """Return the record for the intents topic."""

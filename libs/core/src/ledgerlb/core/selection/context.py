@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ledgerlb.core.cluster.facts import KubemanagerFact
+from ledgerlb.core.addresses import Family
+from ledgerlb.core.cluster.facts import KubemanagerFact, ServiceFact
 from ledgerlb.core.cluster.labels import EVERYTHING, LabelSelector, parse_selector
 from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.errors import BadInput
@@ -42,16 +43,45 @@ class Matches:
     elsewhere: int
 
 
+class Room(Protocol):
+    """What a choice reads of the ledger."""
+
+    def is_full(self, network: str, family: Family) -> bool:
+        """Return whether the network has no address of the family left for a newcomer."""
+        ...
+
+    def shares(self, network: str, family: Family, service: ServiceFact) -> bool:
+        """Return whether the Service may join an address of the network under its sharing key."""
+        ...
+
+
+class _AlwaysRoom:
+    def is_full(self, network: str, family: Family) -> bool:  # noqa: ARG002 - see Room
+        return False
+
+    def shares(self, network: str, family: Family, service: ServiceFact) -> bool:  # noqa: ARG002 - see Room
+        return False
+
+
+_ALWAYS_ROOM: Final = _AlwaysRoom()
+
+
 class SelectionContext:
     """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
     where one cannot be used; ``source`` names the object or setting that defines them. ``unreadable`` says why no
-    selector at all can be read: then any name may have been defined, ``default-external`` too.
+    selector at all can be read: then any name may have been defined, ``default-external`` too. ``room`` tells which
+    networks are full.
     """
 
     def __init__(
-        self, view: ClusterView, settings: DomainSettings, found: Mapping[str, ExternalNetwork] | None = None
+        self,
+        view: ClusterView,
+        settings: DomainSettings,
+        found: Mapping[str, ExternalNetwork] | None = None,
+        room: Room | None = None,
     ) -> None:
         self.view = view
+        self.room = room or _ALWAYS_ROOM
         self.settings = settings
         self.networks = dict(found) if found is not None else networks(view, settings)
         kubemanager = view.kubemanager(settings)
@@ -66,6 +96,8 @@ class SelectionContext:
             self._names[DEFAULT_SELECTOR] = DEFAULT_SELECTOR
         self._matching: dict[str, tuple[ExternalNetwork, ...]] = {}
         self._matches: dict[tuple[str, str], Matches] = {}
+        pools = (network for network in self.networks.values() if network.pool is not None)
+        self._pools = tuple(sorted((pool for pool in pools if _takes_part(pool)), key=_precedence))
 
     @classmethod
     def of(cls, view: ClusterView, settings: DomainSettings, holders: Container[str] = ()) -> SelectionContext:
@@ -83,8 +115,23 @@ class SelectionContext:
                 return self._annotations(self.settings.contrail_namespace)
             case "selectors":
                 return self._names
+            case "pools":
+                return {"": f"{len(self._pools)} AddressPools"} if self._pools else _NO_ANNOTATIONS
             case _:
                 return _NOTHING
+
+    def pools_for(self, service: ServiceFact) -> tuple[ExternalNetwork, ...]:
+        """Return the AddressPools that take part for a Service that nothing else gives a network, the first choice
+        first.
+        """
+        labels = self.view.namespace_labels(service.namespace)
+        return tuple(
+            network
+            for network in self._pools
+            if network.pool is not None
+            and network.pool.services.matches(service.labels)
+            and network.pool.namespaces.matches(labels)
+        )
 
     def selector(self, name: str) -> NamedSelector | BadInput | None:
         """Return the selector of a name: BadInput if it cannot be read, None if it is not defined."""
@@ -110,6 +157,7 @@ class SelectionContext:
                 place: wanted.matches(self.view.namespace_labels(place))
                 for place in dict.fromkeys(network.namespace for network in matching)
             }
+            allowed[""] = wanted == EVERYTHING  # a pool is in no namespace
             inside = tuple(network for network in matching if allowed[network.namespace])
             where = "any namespace" if wanted == EVERYTHING else f"namespaces with labels {wanted}"
             return Matches(inside, where, len(matching) - len(inside))
@@ -122,7 +170,7 @@ class SelectionContext:
             admitted = tuple(network for network in matching if network.admitted)
             scope = f"admitted namespaces (none matches in {home})"
             return Matches(admitted, scope, len(matching) - len(admitted))
-        inside = tuple(network for network in matching if network.namespace == namespace)
+        inside = tuple(network for network in matching if network.namespace in {namespace, ""})
         return Matches(inside, f"namespace {namespace}", len(matching) - len(inside))
 
     def _by_labels(self, selector: NamedSelector) -> tuple[ExternalNetwork, ...]:
@@ -131,6 +179,15 @@ class SelectionContext:
             inside = (network for network in self.networks.values() if selector.networks.matches(network.labels))
             found = self._matching[selector.name] = tuple(sorted(inside, key=lambda network: network.age))
         return found
+
+
+def _takes_part(network: ExternalNetwork) -> bool:
+    return network.pool is not None and network.pool.auto_assign
+
+
+def _precedence(network: ExternalNetwork) -> tuple[int, tuple[str, str]]:
+    """Sort pools: higher priority first, then the older, then by name."""
+    return (-network.pool.priority if network.pool is not None else 0, network.age)
 
 
 def _unreadable(kubemanager: KubemanagerFact) -> BadInput | None:

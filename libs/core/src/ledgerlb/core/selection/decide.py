@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,8 @@ from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
 from ledgerlb.core.selection.choice import Choice, Verdict
 from ledgerlb.core.selection.context import SelectionContext
-from ledgerlb.core.selection.rungs import RUNGS, Rung
+from ledgerlb.core.selection.pools import choose_pool
+from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR_RUNG, RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor
 from ledgerlb.core.text import MAX_LINE, shortened
 
@@ -26,8 +27,10 @@ _ABSENT: Final = {rung.name: RungResult(rung=rung.name, present=False, outcome="
 _MAX_HINTS: Final = 5
 
 
-def select(context: SelectionContext, service: ServiceFact, anchor: Anchor | None = None) -> Choice:
-    """Choose the network of a Service.
+def select(
+    context: SelectionContext, service: ServiceFact, anchor: Anchor | None = None, held: Collection[str] = ()
+) -> Choice:
+    """Choose the network of a Service. ``held``: the networks that it holds addresses of.
 
     A Service with an anchor keeps that network as long as it exists and has the families that the Service needs. Any
     other Service gets the verdict of the rungs. Never raises: an invalid value becomes the choice's ``reason``.
@@ -35,7 +38,7 @@ def select(context: SelectionContext, service: ServiceFact, anchor: Anchor | Non
     families, required = families_of(service)
     labels = context.view.namespace_labels(service.namespace)
     needs = Needs(service.namespace, labels, families, required)
-    verdict = _walk(context, service, needs)
+    verdict = _walk(context, service, needs, (anchor.network,) if anchor is not None else held)
     try:
         requested = requested_addresses(service)
         check_reselect(service)
@@ -56,6 +59,7 @@ def select(context: SelectionContext, service: ServiceFact, anchor: Anchor | Non
         rungs=verdict.rungs,
         candidates=verdict.candidates,
         objects=verdict.objects,
+        by_room=verdict.by_room,
     )
     if anchor is not None and anchor.network != verdict.network and _still_serves(context, anchor, needs):
         choice = _kept(choice, anchor)
@@ -92,29 +96,53 @@ def _with_warnings(choice: Choice, context: SelectionContext) -> Choice:
 # -- the walk ----------------------------------------------------------------------------------------------------------
 
 
-def _walk(context: SelectionContext, service: ServiceFact, needs: Needs) -> Verdict:
-    """Look at every rung. The first that is present decides, even if its value cannot be used."""
+def _walk(context: SelectionContext, service: ServiceFact, needs: Needs, held: Collection[str]) -> Verdict:
+    """Look at every rung. The first that is present decides, even if its value cannot be used; only the default
+    selector, if it matches nothing, leaves the decision to AddressPools.
+    """
     verdict: Verdict | None = None
     results: list[RungResult] = []
     for rung in RUNGS:
         value = context.place(rung.place, service.namespace, service.annotations).get(rung.key)
         if value is None:
             results.append(_ABSENT[rung.name])
+        elif rung.meaning == "pool":
+            if verdict is None or _is_open(verdict):
+                found = choose_pool(context, service, needs, held)
+                results.append(_pool_result(rung, value, found))
+                verdict = found or verdict
+            else:
+                results.append(_outranked(rung, value, verdict))
         elif verdict is None:
             verdict = _decide(context, service, needs, rung, value)
-            outcome = f"takes {verdict.network}" if verdict.network is not None else f"decides: {verdict.reason}"
-            results.append(RungResult(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome))
-        elif rung.meaning != "nothing":
             results.append(
-                RungResult(
-                    rung=rung.name,
-                    present=True,
-                    value=shortened(value, MAX_LINE),
-                    outcome=f"outranked by {verdict.rung}",
-                )
+                RungResult(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=_outcome(verdict))
             )
+        elif rung.meaning != "nothing":
+            results.append(_outranked(rung, value, verdict))
     assert verdict is not None, "the last rung is always present"
     return replace(verdict, rungs=tuple(results))
+
+
+def _outcome(verdict: Verdict) -> str:
+    if _is_open(verdict):
+        return f"matches no network: {verdict.reason}"
+    return f"takes {verdict.network}" if verdict.network is not None else f"decides: {verdict.reason}"
+
+
+def _is_open(verdict: Verdict) -> bool:
+    """Return whether AddressPools may serve a Service with this verdict: the default selector matches no network."""
+    return verdict.rung == DEFAULT_SELECTOR_RUNG and verdict.reason == Reason.NO_NETWORK_MATCHES
+
+
+def _pool_result(rung: Rung, value: str, found: Verdict | None) -> RungResult:
+    outcome = _outcome(found) if found is not None else "none takes part"
+    return RungResult(rung=rung.name, present=found is not None, value=value, outcome=outcome)
+
+
+def _outranked(rung: Rung, value: str, verdict: Verdict) -> RungResult:
+    outcome = f"outranked by {verdict.rung}"
+    return RungResult(rung=rung.name, present=True, value=shortened(value, MAX_LINE), outcome=outcome)
 
 
 def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
@@ -128,8 +156,9 @@ def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung:
                 None,
                 None,
                 Reason.NO_DEFAULT_NETWORK,
-                f"nothing chooses a network for Service {service.full_name}: no annotation, and no selector "
-                f"default-external in {context.source}; annotate the Service or its Namespace, or define it",
+                f"nothing chooses a network for Service {service.full_name}: no annotation, no selector "
+                f"default-external in {context.source}, and no AddressPool that takes it; annotate the Service or its "
+                "Namespace, define the selector, or create a pool",
             )
 
 

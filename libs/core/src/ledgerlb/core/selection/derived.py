@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.networks import ExternalNetwork, derive_all, with_conflicts
-from ledgerlb.core.selection.context import SelectionContext
+from ledgerlb.core.selection.context import Room, SelectionContext
 from ledgerlb.core.settings import DomainSettings
 
 _T = TypeVar("_T")
@@ -54,7 +54,7 @@ class Derived(Generic[_T]):
 class DerivedNetworks:
     """See module. The caller reports changed inputs and asks for ``context``; ``version`` rises with each new one."""
 
-    def __init__(self, view: ClusterView, settings: DomainSettings) -> None:
+    def __init__(self, view: ClusterView, settings: DomainSettings, room: Room | None = None) -> None:
         self._holders: set[str] = set()
         self._objects = self._surroundings = self._conflict_inputs = 0
         self._found: Derived[dict[str, ExternalNetwork]] = Derived(
@@ -67,12 +67,12 @@ class DerivedNetworks:
         )
         self._context: Derived[SelectionContext | None] = Derived(
             None,
-            lambda: SelectionContext(view, settings, self._networks()),
+            lambda: SelectionContext(view, settings, self._networks(), room),
             lambda: (self._networks.version, self._surroundings),
         )
 
     def objects_changed(self) -> None:
-        """Report that a NetworkAttachmentDefinition, VirtualNetwork or Subnet changed, or that the kind was listed."""
+        """Report that a network's object (such as a Subnet or an AddressPool) changed, or that its kind was listed."""
         self._objects += 1
 
     def surroundings_changed(self) -> None:

@@ -7,14 +7,16 @@ from typing import Final, Literal
 
 from ledgerlb.core.cluster.services import ANNOTATION_NETWORK, ANNOTATION_SELECTOR
 
-RungSource = Literal["service", "namespace", "contrail-namespace", "selectors", "nowhere"]
+RungSource = Literal["service", "namespace", "contrail-namespace", "selectors", "pools", "nowhere"]
 """Where a rung looks: annotations of the Service, its Namespace or the contrail Namespace; the names of the defined
-selectors; or nowhere, for the last rung, which is always present.
+selectors; the AddressPools; or nowhere, for the last rung, which is always present.
 """
-Meaning = Literal["network", "selector", "nothing"]
+Meaning = Literal["network", "selector", "pool", "nothing"]
 """What the value of a rung names."""
 
 DEFAULT_SELECTOR: Final = "default-external"
+DEFAULT_SELECTOR_RUNG: Final = "default-selector"
+DEFAULT_POOL: Final = "default-pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ RUNGS: Final = (
     Rung(
         "contrail-namespace-annotation:externalNetworkSelector", "contrail-namespace", ANNOTATION_SELECTOR, "selector"
     ),
-    Rung("default-selector", "selectors", DEFAULT_SELECTOR, "selector"),
+    Rung(DEFAULT_SELECTOR_RUNG, "selectors", DEFAULT_SELECTOR, "selector"),
+    Rung(DEFAULT_POOL, "pools", "", "pool"),
     Rung("none", "nowhere", "", "nothing"),
 )
-"""The last one is always present: it leaves the Service without a network, and says so."""
+"""The last one is always present: it leaves the Service without a network, and says so. ``default-pool`` also decides
+where the default selector is defined and matches no network.
+"""

@@ -90,8 +90,8 @@ class ApiWriter:
     async def _send(self, write: Write) -> Object:
         # The way to an API server is short: compressing costs both sides more than it saves.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
-        if write.verb in _CONTENT:
-            headers["Content-Type"] = _CONTENT[write.verb]
+        if content := _content(write):
+            headers["Content-Type"] = content
         await authorise(self._client, headers)
         query = {} if write.verb == "delete" else {"fieldManager": FIELD_MANAGER}
         if write.verb == "apply-metadata":
@@ -129,6 +129,14 @@ def _proxy_options(client: ApiClient) -> dict[str, Any]:
     rest = client.rest_client
     options = {"proxy": rest.proxy, "proxy_headers": rest.proxy_headers, "server_hostname": rest.server_hostname}
     return {name: value for name, value in options.items() if value}
+
+
+def _content(write: Write) -> str | None:
+    """Return the content type of a patch. No server applies a strategic merge patch to a custom resource."""
+    kind = BY_KIND.get(write.kind)
+    if write.verb == "patch-status" and kind is not None and kind.optional:
+        return _CONTENT["patch"]
+    return _CONTENT.get(write.verb)
 
 
 def _path(write: Write) -> str:

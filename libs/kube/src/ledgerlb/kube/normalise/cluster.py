@@ -51,6 +51,7 @@ def service(obj: Raw, meta: Meta) -> ServiceFact:
     affinity = text(spec.get("sessionAffinity"), "spec.sessionAffinity")
     return ServiceFact(
         **meta.common(),
+        labels=meta.labels,
         generation=number(meta.raw.get("generation"), "metadata.generation"),
         type=text(spec.get("type"), "spec.type") or "ClusterIP",
         cluster_ips=_cluster_ips(spec),

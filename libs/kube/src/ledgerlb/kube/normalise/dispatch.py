@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.kinds import CLUSTER_SCOPED
-from ledgerlb.kube.normalise import cluster, networks
+from ledgerlb.kube.normalise import cluster, networks, pools
 from ledgerlb.kube.normalise.fields import Raw, WrongField, mapping, text
 from ledgerlb.kube.normalise.meta import Meta
 
@@ -32,6 +32,7 @@ _NORMALISERS: Final[Mapping[str, Normaliser]] = {
     "VirtualNetwork": networks.virtual_network,
     "Subnet": networks.subnet,
     "Kubemanager": networks.kubemanager,
+    "AddressPool": pools.address_pool,
     "VirtualMachineInterface": networks.virtual_machine_interface,
     "InstanceIP": networks.instance_ip,
     "FloatingIP": networks.floating_ip,

@@ -60,7 +60,7 @@ class Meta:
         )
 
     def common(self) -> Common:
-        """Return the fields of ``Fact`` without labels: rules select only networks and Namespaces by labels."""
+        """Return the fields of ``Fact`` without labels: rules select only some kinds by labels."""
         return {
             "namespace": self.namespace,
             "name": self.name,

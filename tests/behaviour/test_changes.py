@@ -300,6 +300,7 @@ STAYING = [
         apply(service("a/n")),
         ready("a/s", "192.0.2.2"),
         pending("a/n", "NoDefaultNetwork"),
+        settings={"externalNetworkSelectors": {}},
     ),
     case(
         "only-newcomers-feel-a-relabelled-network",
@@ -428,7 +429,7 @@ LATE = [
     case("a-network-that-comes-late", world(service("a/s", {NETWORK: "net/l"})), apply(nad("net/l", "10.0.0.0/24")), ready("a/s", "10.0.0.2")),
     case("a-virtual-network-that-comes-late", world(service("a/s", {NETWORK: "net/l"})), apply(*by_vn("net/l", "10.0.0.0/24")), ready("a/s", "10.0.0.2")),
     case("a-label-that-comes-late", world(service("a/s"), default=nad("net/ext")), pending("a/s", "NoNetworkMatches"), apply(nad("net/ext", labels=DEFAULT_LABELS)), ready("a/s", "192.0.2.2")),
-    case("a-kubemanager-that-comes-late", world(service("a/s"), kubemanagers=[]), pending("a/s", "NoDefaultNetwork"), apply(kubemanager()), ready("a/s", "192.0.2.2")),
+    case("a-kubemanager-that-comes-late", world(service("a/s"), kubemanagers=[]), pending("a/s", "NoDefaultNetwork"), apply(kubemanager()), ready("a/s", "192.0.2.2"), settings={"externalNetworkSelectors": {}}),
     case(
         "a-selector-that-comes-late",
         world(nad("a/g", "10.0.0.0/24", labels=GOLD), service("a/s", {SELECTOR: "gold"})),
@@ -443,8 +444,8 @@ LATE = [
         apply(namespace("b", {"env": "prod"})),
         ready("a/s", "10.0.0.2"),
     ),
-    case("a-namespace-annotation-that-comes-late-concerns-who-waits", world(TWO, service("a/s"), kubemanagers=[]), apply(namespace("a", annotations=TO_TWO)), ready("a/s", "198.51.100.2")),
-    case("a-contrail-namespace-annotation-that-comes-late-concerns-who-waits", world(TWO, service("a/s"), kubemanagers=[]), apply(namespace("contrail", annotations=TO_TWO)), ready("a/s", "198.51.100.2")),
+    case("a-namespace-annotation-that-comes-late-concerns-who-waits", world(TWO, service("a/s"), kubemanagers=[]), apply(namespace("a", annotations=TO_TWO)), ready("a/s", "198.51.100.2"), settings={"externalNetworkSelectors": {}}),
+    case("a-contrail-namespace-annotation-that-comes-late-concerns-who-waits", world(TWO, service("a/s"), kubemanagers=[]), apply(namespace("contrail", annotations=TO_TWO)), ready("a/s", "198.51.100.2"), settings={"externalNetworkSelectors": {}}),
     case("a-family-that-comes-late", world(dual("a/s", "RequireDualStack")), pending("a/s", "FamilyUnavailable"), apply(nad("net/ext", v6="2001:db8::/64", labels=DEFAULT_LABELS)), ready("a/s", "192.0.2.2", "2001:db8::2")),
     case("a-raised-quota", world(service("a/s"), default=nad("net/ext", labels=DEFAULT_LABELS, annotations={QUOTA: "0"})), pending("a/s", "QuotaExceeded"), apply(nad("net/ext", labels=DEFAULT_LABELS, annotations={QUOTA: "1"})), ready("a/s", "192.0.2.2")),
 ]  # fmt: skip

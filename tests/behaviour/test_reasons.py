@@ -21,6 +21,7 @@ from tests.builders.objects import (
     kubemanager,
     matching,
     nad,
+    pool,
     service,
 )
 from tests.support.simulate import apply, delete
@@ -52,7 +53,8 @@ def waits(reason: str, kind: str, *objects: Object, steps: tuple[Object, ...] = 
 
 
 WAITING = [
-    waits("NoDefaultNetwork", NEITHER, service("a/s"), kubemanagers=[]),
+    waits("NoDefaultNetwork", NEITHER, service("a/s"), kubemanagers=[], settings={"externalNetworkSelectors": {}}),
+    waits("PoolDisabled", NEITHER, pool("p", OTHER, disabled=True), service("a/s", {NETWORK: "pool/p"})),
     waits("NetworkNotFound", NEITHER, service("a/s", X)),
     waits("SelectorNotFound", NEITHER, service("a/s", {SELECTOR: "none"})),
     waits("NoNetworkMatches", NEITHER, service("a/s", {SELECTOR: "none"}), kubemanagers=[kubemanager({"none": matching({"no": "such"}, {})})]),
@@ -95,6 +97,7 @@ def test_no_reason_is_left_out() -> None:
     documented = [
         "NoDefaultNetwork",
         "NetworkNotFound",
+        "PoolDisabled",
         "SelectorNotFound",
         "NoNetworkMatches",
         "NetworkConflict",

@@ -275,7 +275,8 @@ SETTINGS = [
         pending("a/s", "NoDefaultNetwork"),
         settings=FROM_SETTINGS,
     ),
-    case("without-either-there-is-no-default", world(service("a/s"), kubemanagers=[]), pending("a/s", "NoDefaultNetwork")),
+    case("without-either-there-is-no-default", world(service("a/s"), kubemanagers=[]), pending("a/s", "NoDefaultNetwork"), settings={"externalNetworkSelectors": {}}),
+    case("without-either-the-documented-label-decides", world(service("a/s"), kubemanagers=[]), ready("a/s", "192.0.2.2", rung="default-selector")),
     case(
         "the-name-of-the-kubemanager-is-a-setting",
         world(nad("net/x", OTHER, labels=GOLD), service("a/s"), {**kubemanager({"default-external": matching(GOLD, {})}), "metadata": {"namespace": "cn2", "name": "mine"}}),

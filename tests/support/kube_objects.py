@@ -50,12 +50,13 @@ _KINDS: Final = {
     "VirtualNetwork": ("core.contrail.juniper.net/v1alpha1", "virtualnetworks"),
     "Subnet": ("core.contrail.juniper.net/v1alpha1", "subnets"),
     "Kubemanager": ("configplane.juniper.net/v1", "kubemanagers"),
+    "AddressPool": ("ledgerlb.io/v1alpha1", "addresspools"),
     "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
 }
-_CLUSTER_SCOPED: Final = frozenset({"Namespace", "Node", "CustomResourceDefinition"})
+_CLUSTER_SCOPED: Final = frozenset({"Namespace", "Node", "AddressPool", "CustomResourceDefinition"})
 _OF_TESTS: Final = (
     "Service", "EndpointSlice", "Endpoints", "Pod", "NetworkAttachmentDefinition", "VirtualNetwork", "Subnet",
-    "Kubemanager", "Event",
+    "Kubemanager", "AddressPool", "Event",
 )  # fmt: skip
 
 
@@ -154,11 +155,18 @@ class Cluster:
 
     # Requests
 
-    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> tuple[int, Any]:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        kind: str = "application/json",
+        accept: str = "application/json",
+    ) -> tuple[int, Any]:
         """One request; gives the status and the decoded answer. Raises OSError where nothing answers."""
         with self._connection() as connection:
             content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"Content-Type": kind, "Accept": "application/json"})
+            connection.request(method, path, content, {"Content-Type": kind, "Accept": accept})
             response = connection.getresponse()
             text = response.read()
         is_json = response.headers.get_content_type() == "application/json"

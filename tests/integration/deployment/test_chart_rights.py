@@ -35,7 +35,7 @@ def watcher_account(cluster: Cluster) -> Iterator[None]:
         check=True,
         timeout=580,
     )
-    objects = {item["kind"]: item for item in yaml.safe_load_all(rendered.stdout)}
+    objects = {item["kind"]: item for item in yaml.safe_load_all(rendered.stdout) if item}
     cluster.ensure_namespaces({"kind": "Namespace", "metadata": {"name": NAMESPACE}})
     paths = {
         f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts": "ServiceAccount",
@@ -91,6 +91,10 @@ def test_the_watcher_needs_nothing_but_what_the_chart_grants(
         ("patch", "", "pods", "", False),
         ("patch", "", "nodes", "", False),
         ("delete", "", "events", "", False),
+        ("list", "ledgerlb.io", "addresspools", "", True),
+        ("patch", "ledgerlb.io", "addresspools", "status", True),
+        ("patch", "ledgerlb.io", "addresspools", "", False),
+        ("create", "ledgerlb.io", "addresspools", "", False),
         ("delete", "k8s.cni.cncf.io", "network-attachment-definitions", "", False),
         ("create", "core.contrail.juniper.net", "virtualmachineinterfaces", "", False),
         ("patch", "rbac.authorization.k8s.io", "clusterroles", "", False),

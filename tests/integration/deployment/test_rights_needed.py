@@ -176,6 +176,8 @@ def lead_through(cluster: Cluster, role: set[Right]) -> None:
     assert scene.wait_served(cluster, ["web"]) == {"web": scene.nth_address(0)}
     cluster.create(objects.nad("ecmp-project/passing", "192.168.110.0/24"))
     eventually(lambda: cluster.events_about(scene.SHOP, "web"), "Events tell of the Service")
+    cluster.create(objects.pool("edge", "203.0.113.0/30"))
+    eventually(lambda: size_of_pool(cluster) == "4", "the pool shows its size")
     for plural in sorted({resource for group, resource, verb in role if (group, verb) == (CORE, "create")}):
         disturb(cluster, plural)
     cluster.delete("NetworkAttachmentDefinition", "ecmp-project", "passing")
@@ -184,6 +186,12 @@ def lead_through(cluster: Cluster, role: set[Right]) -> None:
     eventually(
         lambda: cluster.get("NetworkAttachmentDefinition", "ecmp-project", "passing") is None, "the network is gone"
     )
+
+
+def size_of_pool(cluster: Cluster) -> str | None:
+    pool = cluster.get("AddressPool", "", "edge") or {}
+    size: str | None = pool.get("status", {}).get("size")
+    return size
 
 
 def disturb(cluster: Cluster, plural: str) -> None:

@@ -92,9 +92,9 @@ def _unfolded(path: Path, value: Any, line: int) -> Iterator[Document]:
         return
     if not isinstance(value, dict):
         raise InvalidManifest(f"{path}:{line}", "", "holds no Kubernetes object", "write apiVersion, kind and metadata")
-    if str(value.get("apiVersion", "")).startswith("ledgerlb.io/"):
-        return  # a scenario may lie beside its manifests; it is not an object of the cluster
     kind = value.get("kind")
+    if kind == "Scenario" and str(value.get("apiVersion", "")).startswith("ledgerlb.io/"):
+        return  # a scenario may lie beside its manifests; it is not an object of the cluster
     if isinstance(kind, str) and kind.endswith("List") and isinstance(value.get("items"), list):
         for entry in value["items"]:
             yield from _unfolded(path, entry, line)

@@ -197,6 +197,16 @@ def event(kind: str, **values: Any) -> Look:
     return look
 
 
+def because(*parts: str) -> Look:
+    """The explanation of some cause of the step before names all of this."""
+
+    def look(moment: Moment) -> None:
+        found = [cause.get("explanation", "") for entry in moment.step["entries"] for cause in entry["cause"]]
+        assert any(all(part in text for part in parts) for text in found), found
+
+    return look
+
+
 def says(name: str, *parts: str) -> Look:
     """The Service's message names all of this."""
 

@@ -22,15 +22,17 @@ from tests.support.ledger import NETWORK, START, Office, intent_of, offer, withd
 PREFIXES = ["10.0.0.0/29", "10.0.0.0/28", "10.0.0.0/30"]
 names = st.sampled_from([f"{ns}/s{n}" for ns in ("a", "b") for n in range(4)])
 families = st.sampled_from([((4,), (4,)), ((6,), (6,)), ((4, 6), (4, 6)), ((6, 4), ()), ((4, 6), ())])
+shown = st.sampled_from([(), (), (), ("10.0.0.4",), ("10.0.0.4", "10.0.0.5", "2001:db8::5"), ("10.0.0.3",)])
 requested = st.sampled_from([(), (), (), ("10.0.0.3",), ("2001:db8::3",), ("10.0.0.200",)])
 ports = st.sampled_from([(("TCP", 80),), (("TCP", 443),), (("UDP", 53), ("TCP", 80))])
 wishes = st.builds(
-    lambda name, fams, req, key, pts: ("want", name, fams, req, key, pts),
+    lambda *values: ("want", *values),
     names,
     families,
     requested,
     st.sampled_from(["", "", "k"]),
     ports,
+    shown,
 )
 steps = st.one_of(
     wishes,
@@ -45,6 +47,7 @@ def snapshot(state: NetworkState) -> dict:
     return {
         "records": dict(state.records),
         "refusals": dict(state.refusals),
+        "unadopted": dict(state.unadopted),
         "plan": state.plan,
         "gone": state.gone,
         "change_refused": state.change_refused,
@@ -82,11 +85,10 @@ def run(history: list) -> Office:
     for step in history:
         revision += 1
         match step:
-            case ("want", name, (fams, required), req, key, pts):
+            case ("want", name, (fams, required), req, key, pts, adopt):
                 req = tuple(a for a in req if (6 if ":" in a else 4) in fams)
-                standing[name] = intent_of(
-                    name, revision, families=fams, required=required, requested=req, sharing_key=key, ports=pts
-                )
+                terms = {"families": fams, "required": required, "requested": req, "sharing_key": key, "ports": pts}
+                standing[name] = intent_of(name, revision, adopt=adopt, **terms)
             case ("withdraw", name):
                 standing[name] = withdrawal_of(name, revision)
             case ("advance", seconds):
@@ -251,7 +253,7 @@ def test_reserved_addresses_are_never_usable(length, base, probe):
     prefix = Prefix(4, str(network))
     state = NetworkState("a/b")
     state.plan = (prefix,)
-    lowest = state.lowest_never_used(4)
+    lowest = next(state.never_used(4), None)
     if length <= 30:
         assert refusal_of((prefix,), str(network.network_address)) == "RequestedAddressReserved"
         assert refusal_of((prefix,), str(network.broadcast_address)) == "RequestedAddressReserved"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from ledgerlb.core.intents.claims import Claims, claimed_by
 from ledgerlb.core.intents.model import AddressIntent, NetworkOffer, PrefixOffer, Withdrawal
 from ledgerlb.core.ipam.batch import decide
 from ledgerlb.core.ipam.terms import Terms
@@ -48,6 +49,8 @@ class Office:
         self.defaults = defaults or Defaults()
         self.now = START
         self.raw: list[bytes] = []
+        self.known: dict[str, AddressIntent | Withdrawal] = {}
+        self.claims = Claims()
 
     @property
     def state(self) -> NetworkState:
@@ -58,7 +61,10 @@ class Office:
 
     def decide(self, *intents: AddressIntent | Withdrawal) -> tuple[Event, ...]:
         """One decision, appended if it has events; returns the events."""
-        terms = Terms(self.now, self.offer, self.defaults, self.agents)
+        for intent in intents:
+            self.known[intent.service] = intent
+            self.claims.assign(intent.service, claimed_by(intent))
+        terms = Terms(self.now, self.offer, self.defaults, self.agents, known=self.known, claims=self.claims)
         decision = decide(self.state, intents, terms)
         if decision.events:
             head = self.state.head

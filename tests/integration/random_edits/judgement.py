@@ -260,7 +260,7 @@ class Judgement:
             for refusal in self._snapshot.fold.refusals_of(case.name):
                 state = self._snapshot.fold.networks[refusal.network]
                 if refusal.reason == "NetworkFull" and all(
-                    state.lowest_never_used(family) is not None for family in refusal.families
+                    next(state.never_used(family), None) is not None for family in refusal.families
                 ):
                     yield f"{case.name} is told that {refusal.network} is full, which has never-used addresses"
 

@@ -80,9 +80,24 @@ async def test_an_address_in_quarantine_that_its_former_holder_takes_again_is_in
     await world.say(intent_of("b", requested=(ADDRESS,)))
     await world.run(ipam)
     assert await refusal_of(world, "b") == "RequestedAddressQuarantined"
-    await world.say(intent_of("a", 3))
+    await world.say(intent_of("a", 3, requested=(ADDRESS,)))
     await world.run(ipam)
     assert await refusal_of(world, "b") == "RequestedAddressInUse"
+
+
+async def test_a_request_that_goes_wakes_those_who_wait_for_any_address():
+    world = World()
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/31", "fd00::/126"), IntentsSynced(), intent_of("six", families=(6,)))
+    await world.run(ipam)
+    await world.say(
+        intent_of("both", families=(4, 6), requested=("10.0.0.0", "fd00::2")), intent_of("a"), intent_of("b")
+    )
+    await world.run(ipam)
+    assert await refusal_of(world, "b") == "NetworkFull"
+    await world.say(withdrawal_of("both"))
+    await world.run(ipam)
+    assert await refusal_of(world, "b") == ""
 
 
 async def test_those_who_wait_for_any_address_of_one_family_are_not_looked_at_for_another():

@@ -20,7 +20,9 @@ from typing import Final
 import structlog
 
 from ledgerlb.core.errors import EventLogError, LedgerCorrupt, LedgerDamaged
-from ledgerlb.core.intents.model import AddressIntent, NetworkOffer, Withdrawal
+from ledgerlb.core.intents.claims import claimed_by
+from ledgerlb.core.intents.fold import IntentChange
+from ledgerlb.core.intents.model import AddressIntent, Dropped, NetworkOffer, Withdrawal
 from ledgerlb.core.ipam import TICK, NetworkQueue, Proposal, Terms, next_look, propose, woken_by
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
 from ledgerlb.core.ledger.fold import Accepted
@@ -105,8 +107,16 @@ class Ipam:
                 self._touch(network).add(self.intents.intents_for(network))
             case AddressIntent() | Withdrawal() as intent:
                 self._touch(intent.network).add((intent.service,))
+                self._take_claims(intent.network, change)
+            case Dropped(network=network, service=service) if network and service:
+                self._take_claims(network, change)
             case _:
                 pass
+
+    def _take_claims(self, network: str, change: IntentChange) -> None:
+        """Queue whoever waits in the network if an address is claimed by one Service less."""
+        if not set(claimed_by(change.before)).issubset(claimed_by(change.record)):
+            self._touch(network).add(self.fold.network(network).refusals)
 
     def _take_entry(self, record: Record) -> None:
         try:
@@ -188,8 +198,17 @@ class Ipam:
     def _propose(self, queue: NetworkQueue, now: datetime) -> Proposal:
         network = queue.network
         settings = self._settings
-        terms = Terms(now, self.intents.offers.get(network), settings.defaults, self.agents, settings.agent_timeout)
-        intents = queue.intents(self.intents.intents_for(network))
+        known = self.intents.intents_for(network)
+        terms = Terms(
+            now,
+            self.intents.offers.get(network),
+            settings.defaults,
+            self.agents,
+            settings.agent_timeout,
+            known,
+            self.intents.claims_on(network),
+        )
+        intents = queue.intents(known)
         limit = min(MAX_BYTES, LEDGER.max_bytes)
         proposal = propose(self.fold.network(network), intents, terms, self._decider, limit)
         queue.decided(proposal.decision.considered)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ledgerlb.core.index import Index
+from ledgerlb.core.intents.claims import NO_CLAIMS, Claims, claimed_by
 from ledgerlb.core.intents.model import (
     AddressIntent,
     Dropped,
@@ -56,6 +57,7 @@ class IntentFold:
         self.overwritten: dict[str, None] = {}
         self._by_service: Index[str, str, ServiceIntent] = Index()
         self._by_network: Index[str, str, ServiceIntent] = Index()
+        self._claims: dict[str, Claims] = {}
         self._retired: dict[str, int] = {}
         """The highest revision before a tombstone, by key, until a record reaches it again."""
         self._noted: dict[str, int] = {}
@@ -88,6 +90,10 @@ class IntentFold:
     def intents_for(self, network: str) -> Mapping[str, ServiceIntent]:
         """Return the intents that concern a network, by Service."""
         return self._by_network.of(network)
+
+    def claims_on(self, network: str) -> Claims:
+        """Return which Services claim which addresses of a network."""
+        return self._claims.get(network, NO_CLAIMS)
 
     def wants(self, service: str) -> bool:
         """Return whether the Service wants addresses of any network."""
@@ -141,6 +147,7 @@ class IntentFold:
             case _:
                 self._by_service.put(service, network, record)
                 self._by_network.put(network, service, record)
+                self._claim(network, service, claimed_by(record))
         return IntentChange(record, before)
 
     def _remove(self, key: str, network: str, service: str, before: Intent | None) -> None:
@@ -157,3 +164,14 @@ class IntentFold:
         else:
             self._by_service.discard(service, network)
             self._by_network.discard(network, service)
+            self._claim(network, service, ())
+
+    def _claim(self, network: str, service: str, addresses: tuple[str, ...]) -> None:
+        claims = self._claims.get(network)
+        if claims is None:
+            if not addresses:
+                return
+            claims = self._claims[network] = Claims()
+        claims.assign(service, addresses)
+        if not len(claims):
+            del self._claims[network]

@@ -1,16 +1,19 @@
 """Many intents of one network in one decision: the throughput lever, and still one atomic entry.
 
 Later intents see the effect of earlier ones: each event is evolved speculatively, and all of it is undone before the
-decision is returned. The order is fixed: the network's own change, completed releases, expiries; then adoptions before
-newcomers; oldest Service first, then by name.
+decision is returned. The order is fixed: the network's own change, completed releases, expiries; then adoptions, then
+Services that request an address, then all others; oldest Service first, then by name. Circles of Services that wait for
+each other's address come last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents.model import AddressIntent, Withdrawal
+from ledgerlb.core.ipam.circle import Circle, circle_of, note_on_exchange, step_aside, why_step_aside
 from ledgerlb.core.ipam.clock import complete_releases, expire
 from ledgerlb.core.ipam.offer import take_offer
 from ledgerlb.core.ipam.terms import Terms
@@ -43,49 +46,94 @@ class Decision:
 
 def decide(state: NetworkState, intents: Iterable[AddressIntent | Withdrawal], terms: Terms) -> Decision:
     """Decide as much as fits one entry; the state is unchanged afterwards."""
-    events: list[Event] = []
-    causes: list[Cause] = []
-    considered: list[str] = []
-    complete = True
-
-    def apply(found: list[Event], cause: Cause) -> None:
-        room = MAX_EVENTS - len(events)
-        for event in found[:room]:
-            evolve(state, event, terms.now, state.seq + 1)
-        if found:
-            events.extend(found[:room])
-            causes.append(cause)
-
+    draft = _Draft(state, terms)
     with state.speculate():
         if terms.offer is not None:
-            apply(take_offer(state, terms.offer), Cause("network", terms.offer.revision, uid=terms.offer.uid))
-        apply(complete_releases(state, terms), Cause("report"))
-        apply(expire(state, terms), Cause("clock"))
+            draft.apply(take_offer(state, terms.offer), Cause("network", terms.offer.revision, uid=terms.offer.uid))
+        draft.apply(complete_releases(state, terms), Cause("report"))
+        draft.apply(expire(state, terms), Cause("clock"))
         for intent in in_order(intents):
-            if len(events) + _EVENTS_OF_ONE_INTENT > MAX_EVENTS or len(causes) >= _INTENTS_OF_ONE_ENTRY:
-                complete = False
+            if draft.is_full():
                 break
-            considered.append(intent.service)
-            if isinstance(intent, Withdrawal):
-                apply(withdraw(state, intent), cause_of(intent))
-            elif terms.offer is not None:
-                apply(want(state, intent, terms), cause_of(intent))
-    return Decision(tuple(events), tuple(causes), tuple(considered), complete)
+            draft.consider(intent)
+        draft.open_circles()
+    return Decision(tuple(draft.events), tuple(draft.causes), tuple(draft.considered), draft.complete)
+
+
+class _Draft:
+    """A decision under way, on a state that is changed speculatively."""
+
+    def __init__(self, state: NetworkState, terms: Terms) -> None:
+        self.events: list[Event] = []
+        self.causes: list[Cause] = []
+        self.considered: list[str] = []
+        self.complete = True
+        self._state = state
+        self._terms = terms
+        self._waiting: list[AddressIntent] = []
+        """Services that request an address and were refused."""
+
+    def is_full(self) -> bool:
+        """Return whether the entry has no room for another Service; the decision is incomplete then."""
+        full = len(self.events) + _EVENTS_OF_ONE_INTENT > MAX_EVENTS or len(self.causes) >= _INTENTS_OF_ONE_ENTRY
+        self.complete = self.complete and not full
+        return full
+
+    def apply(self, found: list[Event], cause: Cause) -> None:
+        """Add events with their cause, and evolve them."""
+        room = MAX_EVENTS - len(self.events)
+        for event in found[:room]:
+            evolve(self._state, event, self._terms.now, self._state.seq + 1)
+        if found:
+            self.events.extend(found[:room])
+            self.causes.append(cause)
+
+    def consider(self, intent: AddressIntent | Withdrawal) -> None:
+        """Decide about one Service."""
+        state, terms = self._state, self._terms
+        self.considered.append(intent.service)
+        if isinstance(intent, Withdrawal):
+            self.apply(withdraw(state, intent), cause_of(intent))
+        elif terms.offer is not None:
+            found = want(state, intent, terms)
+            self.apply(found, cause_of(intent, note_on_exchange(state, intent, found, terms)))
+            if intent.requested and intent.service in state.refusals:
+                self._waiting.append(intent)
+
+    def open_circles(self) -> None:
+        """Let the oldest Service of each circle step aside."""
+        for circle, family in _circles(self._state, self._waiting, self._terms):
+            if self.is_full():
+                return
+            oldest, found = step_aside(self._state, circle, family, self._terms)
+            self.apply(found, cause_of(oldest, why_step_aside(circle, family)))
+
+
+def _circles(state: NetworkState, waiting: Iterable[AddressIntent], terms: Terms) -> Iterator[tuple[Circle, Family]]:
+    """Yield the circles of the Services, each on the state that earlier ones led to."""
+    for intent in waiting:
+        for family in intent.families:
+            circle = circle_of(state, intent, family, terms)
+            if circle is not None:
+                yield circle, family
 
 
 def in_order(intents: Iterable[AddressIntent | Withdrawal]) -> list[AddressIntent | Withdrawal]:
-    """Sort: withdrawals first (they free), then adoptions, then the rest; the oldest Service first, then by name."""
+    """Sort: withdrawals first (they free), then adoptions, then requests, then the rest; the oldest Service first,
+    then by name.
+    """
 
     def rank(intent: AddressIntent | Withdrawal) -> tuple[int, str, str]:
         if isinstance(intent, Withdrawal):
             return (0, "", intent.service)
-        return (1 if intent.adopt else 2, intent.created, intent.service)
+        return (1 if intent.adopt else 2 if intent.requested else 3, intent.created, intent.service)
 
     return sorted(intents, key=rank)
 
 
-def cause_of(intent: AddressIntent | Withdrawal) -> Cause:
-    """Return the cause that an entry records for the events of this intent."""
+def cause_of(intent: AddressIntent | Withdrawal, note: str = "") -> Cause:
+    """Return the cause that an entry records for the events of this intent; ``note`` comes first in its explanation."""
+    explanation = intent.explanation if isinstance(intent, AddressIntent) else intent.why
     return Cause(
         intent=intent.type,
         revision=intent.revision,
@@ -93,6 +141,6 @@ def cause_of(intent: AddressIntent | Withdrawal) -> Cause:
         uid=intent.uid,
         requester=intent.requester,
         rung=intent.rung if isinstance(intent, AddressIntent) else "",
-        explanation=(intent.explanation if isinstance(intent, AddressIntent) else intent.why)[:_EXPLANATION],
+        explanation=f"{note} {explanation}".strip()[:_EXPLANATION],
         facts=tuple((position.topic, position.partition, position.offset) for position in intent.facts),
     )

@@ -4,7 +4,7 @@ Automatic order in a family: an address shared under the Service's key; its own 
 window; never used, lowest first; idle, longest free first; leased to another Service, longest free first; and only
 when the family is otherwise full, out of quarantine, oldest first. Every step looks at one end of an index and never
 enumerates a prefix. No step gives out an address that the network gives to no newcomer any more, even while a holder
-keeps it.
+keeps it, and none takes an address that another Service asks for.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, to_text
-from ledgerlb.core.intents.model import AddressIntent
-from ledgerlb.core.ipam.terms import Denial
+from ledgerlb.core.intents.model import AddressIntent, ServiceIntent
+from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ledger.events import AllocationRule
 from ledgerlb.core.ledger.intervals import contains
 from ledgerlb.core.ledger.plan import OUTSIDE, extent_of, refusal_of
@@ -29,6 +29,10 @@ _FREE: Final[tuple[tuple[FreeStatus, AllocationRule], ...]] = (
 )
 
 
+_BARRED: Final = (Reason.QUOTA_EXCEEDED, Reason.NETWORK_NOT_ALLOWED)
+"""Refusals of Services to which the network gives no address at all."""
+
+
 class AddressChoice(NamedTuple):
     """An address and the rule that found it."""
 
@@ -36,11 +40,17 @@ class AddressChoice(NamedTuple):
     rule: AllocationRule | Literal["adopted"]
 
 
-def choose(state: NetworkState, intent: AddressIntent, family: Family) -> AddressChoice | Denial:
+def choose(state: NetworkState, intent: AddressIntent, family: Family, terms: Terms) -> AddressChoice | Denial:
     """Choose the Service's address in a family for which it requested none."""
-    return next(_candidates(state, intent, family), None) or Denial(
+    claimed = 0
+    for candidate in _candidates(state, intent, family):
+        if not _claimed(state, intent, candidate, terms):
+            return candidate
+        claimed += 1
+    others = f" ({claimed} are left for Services that ask for just these)" if claimed else ""
+    return Denial(
         Reason.NETWORK_FULL,
-        f"network {state.network} has no free IPv{family} address left; "
+        f"network {state.network} has no free IPv{family} address left{others}; "
         "enlarge the network or delete a Service that uses it",
     )
 
@@ -54,13 +64,44 @@ def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> I
     for record in state.formerly_of(intent.service):
         if record.family == family and contains(assignable, record.value):
             yield AddressChoice(record.address, "former")
-    value = state.lowest_never_used(family)
-    if value is not None:
+    for value in state.never_used(family):
         yield AddressChoice(to_text(value, family), "never-used")
     for status, rule in _FREE:
         for record in state.free(family, status):
             if contains(assignable, record.value):
                 yield AddressChoice(record.address, rule)
+
+
+def _claimed(state: NetworkState, intent: AddressIntent, choice: AddressChoice, terms: Terms) -> bool:
+    """Return whether another Service asks for this very address and does not have it yet.
+
+    Whoever may not have any address now, because of a quota for example, keeps none from others.
+    """
+    record = state.records.get(choice.address)
+    for service in terms.claims.on(choice.address):
+        if service == intent.service or (record is not None and any(h.service == service for h in record.holders)):
+            continue
+        refusal = state.refusals.get(service)
+        if refusal is not None and refusal.reason in _BARRED:
+            continue
+        other = terms.known.get(service)
+        shown_only = isinstance(other, AddressIntent) and choice.address not in other.requested
+        if shown_only and state.was_refused(service, other.uid, choice.address):
+            continue
+        if choice.rule == "shared" and _may_share(intent, other):
+            continue
+        return True
+    return False
+
+
+def _may_share(intent: AddressIntent, other: ServiceIntent | None) -> bool:
+    """Return whether two Services may be on one address together."""
+    return (
+        isinstance(other, AddressIntent)
+        and intent.sharing_key == other.sharing_key
+        and namespace_of(intent.service) == namespace_of(other.service)
+        and set(intent.ports).isdisjoint(other.ports)
+    )
 
 
 def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressChoice | Denial:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from ledgerlb.core.intents.model import NetworkOffer
+from ledgerlb.core.intents.claims import Claims
+from ledgerlb.core.intents.model import NetworkOffer, ServiceIntent
 from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.settings import Defaults
 
@@ -14,7 +16,8 @@ from ledgerlb.core.settings import Defaults
 @dataclass(frozen=True, slots=True)
 class Terms:
     """``now`` is aware UTC; ``offer`` is the selector's last offer of the network (None: no offer yet, so the network
-    gives out nothing new); ``defaults`` fill what the offer leaves open; ``agent_timeout`` in seconds.
+    gives out nothing new); ``defaults`` fill what the offer leaves open; ``agent_timeout`` in seconds. ``known`` are
+    the intents of all Services about the network, and ``claims`` the addresses that these ask for.
     """
 
     now: datetime
@@ -22,6 +25,8 @@ class Terms:
     defaults: Defaults = field(default_factory=Defaults)
     agents: AgentTable = field(default_factory=AgentTable)
     agent_timeout: float = 300.0
+    known: Mapping[str, ServiceIntent] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
 
     @property
     def quarantine(self) -> float:

@@ -7,6 +7,7 @@ from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.intents.model import AddressIntent
 from ledgerlb.core.ipam.adopt import adoptable, adoptions_refused
 from ledgerlb.core.ipam.choice import AddressChoice, choose, clash, grant, namespace_of
+from ledgerlb.core.ipam.circle import is_awaited
 from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ipam.withdraw import release_event
 from ledgerlb.core.ledger import events as ev
@@ -133,7 +134,7 @@ def _pick(
     if adopted is not None:
         answer: AddressChoice | Denial = AddressChoice(adopted, "adopted")
     else:
-        answer = grant(state, intent, requested[0]) if requested else choose(state, intent, family)
+        answer = grant(state, intent, requested[0]) if requested else choose(state, intent, family, terms)
     over = None if swaps else _over_quota(state, intent, terms, more=more)
     return over if over is not None and isinstance(answer, AddressChoice) and answer.rule != "shared" else answer
 
@@ -208,10 +209,18 @@ def _has_successor(
     kept = mine.get(record.family)
     if kept is None or kept.address == record.address or kept.status != "held":
         return False
-    given = next(holder.seq for holder in kept.holders if holder.service == intent.service)
-    return _satisfied(state, kept, intent, record.family) and terms.agents.programmed(
+    given = _given_at(kept, intent.service)
+    succeeds = _satisfied(state, kept, intent, record.family) or (
+        # It steps aside: it waits for another address, and somebody waits for the one that it had before.
+        given > _given_at(record, intent.service) and is_awaited(record, intent.service, terms)
+    )
+    return succeeds and terms.agents.programmed(
         kept.address, terms.now, terms.agent_timeout, allocations=(f"{state.network}#{given}",)
     )
+
+
+def _given_at(record: AddressRecord, service: str) -> int:
+    return next(holder.seq for holder in record.holders if holder.service == service)
 
 
 def _wrong_family(intent: AddressIntent) -> dict[Family, Denial]:

@@ -148,15 +148,19 @@ class NetworkState:
         """How many addresses the namespace holds (shared ones once)."""
         return len(self._per_namespace.of(namespace))
 
-    def lowest_never_used(self, family: Family) -> int | None:
-        """The lowest assignable address that no record exists for."""
+    def never_used(self, family: Family) -> Iterator[int]:
+        """Assignable addresses that no record exists for, the lowest first, each found when it is asked for."""
         used, intervals = self._used[family], self.assignable(family)
+        full = True
         for at in range(self._open.get(family, 0), len(intervals)):
-            found = used.first_absent(*intervals[at])
-            if found is not None:
-                return found
-            self._open[family] = at + 1
-        return None
+            low, high = intervals[at]
+            found = used.first_absent(low, high)
+            full = full and found is None
+            if full:
+                self._open[family] = at + 1
+            while found is not None:
+                yield found
+                found = used.first_absent(found + 1, high) if found < high else None
 
     def free(self, family: Family, status: FreeStatus) -> Iterator[AddressRecord]:
         """Free addresses of a status, longest free first."""

@@ -239,12 +239,6 @@ CASES = [
         apply(service("b/s")),
         ready("b/s", "192.0.2.2"),
     ),
-    case(
-        "requests-have-the-quota-before-automatic-choices",
-        world(aged(service("a/old"), "01"), aged(asks("a/new", "192.0.2.9"), "09"), default=ext(quota="1")),
-        ready("a/new", "192.0.2.9"),
-        pending("a/old", "QuotaExceeded"),
-    ),
     # Circles
     case(
         "a-swap-goes-by-a-free-address",

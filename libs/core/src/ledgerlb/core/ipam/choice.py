@@ -85,13 +85,18 @@ def _claimed(state: NetworkState, intent: AddressIntent, choice: AddressChoice, 
         if refusal is not None and refusal.reason in _BARRED:
             continue
         other = terms.known.get(service)
-        shown_only = isinstance(other, AddressIntent) and choice.address not in other.requested
-        if shown_only and state.was_refused(service, other.uid, choice.address):
+        if other is not None and _only_showed(state, other, choice.address):
             continue
         if choice.rule == "shared" and _may_share(intent, other):
             continue
         return True
     return False
+
+
+def _only_showed(state: NetworkState, other: ServiceIntent, address: str) -> bool:
+    """Return whether a Service does not request the address, and did not adopt it either."""
+    requested = isinstance(other, AddressIntent) and address in other.requested
+    return not requested and state.was_refused(other.service, other.uid, address)
 
 
 def _may_share(intent: AddressIntent, other: ServiceIntent | None) -> bool:

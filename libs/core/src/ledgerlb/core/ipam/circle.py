@@ -45,9 +45,7 @@ def circle_of(state: NetworkState, intent: AddressIntent, family: Family, terms:
 def step_aside(state: NetworkState, circle: Circle, family: Family, terms: Terms) -> tuple[AddressIntent, list[Event]]:
     """Return the oldest member's intent, and the event that gives it a free address ([] where there is none)."""
     oldest = min(circle, key=lambda intent: (intent.created, intent.service))
-    # Joining others, who may hold its own address, would not set that free.
-    alone = oldest.model_copy(update={"sharing_key": ""})
-    choice = choose(state, alone, family, terms)
+    choice = choose(state, oldest, family, terms)
     if not isinstance(choice, AddressChoice) or choice.rule == "adopted":
         return oldest, []
     event = AddressAllocated(

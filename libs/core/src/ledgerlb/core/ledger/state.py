@@ -109,7 +109,7 @@ class NetworkState:
     def is_full(self, family: Family) -> bool:
         """Return whether the network has no address of the family left for a newcomer, not even out of quarantine."""
         assignable = self.assignable(family)
-        return self.lowest_never_used(family) is None and not any(
+        return next(self.never_used(family), None) is None and not any(
             contains(assignable, record.value) for status in FREE_STATUSES for record in self.free(family, status)
         )
 

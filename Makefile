@@ -21,7 +21,7 @@ LOCKS := requirements-build.lock requirements-dev.lock
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 SCRIPTS := .ci/run $(wildcard scripts/*.sh tests/images/*/*.sh tests/bench/*.sh)
 
-.PHONY: help venv lock demo lint docs format test test-unit mutate images up down bench chart clean
+.PHONY: help venv lock demo lint docs format test test-unit mutate fuzz images up down bench chart clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ test-unit: venv ## the tests that need neither containers nor root
 MUTATE_ARGS ?=
 mutate: venv ## break libs/core on purpose, and list the faults that no test notices
 	@$(RUN)/python scripts/mutate.py $(MUTATE_ARGS)
+
+FUZZ_SECONDS ?= 300
+FUZZ_SEED ?=
+fuzz: venv ## throw mutants at every decoder (FUZZ_SECONDS, FUZZ_SEED); failing input is kept in .cache/fuzz
+	@$(RUN)/python -m tests.attacks.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 bench: venv images ## measure; results go to docs/benchmarks.md
 	@scripts/system-packages.sh

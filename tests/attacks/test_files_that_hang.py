@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -19,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.errors import BadInput, InvalidManifest, InvalidSetting
+from ledgerlb.core.errors import InvalidManifest, InvalidSetting
 from ledgerlb.kube.manifests.files import read_documents
 from ledgerlb.kube.manifests.folder import ManifestFolder, ManifestSource
 from ledgerlb.kube.memory.cluster import MemoryCluster
@@ -27,12 +25,12 @@ from ledgerlb.runtime import files, yaml_reader
 from ledgerlb.runtime.settings import ProcessSettings, domain_settings
 from ledgerlb.runtime.yaml_reader import CORE, KUBERNETES, YamlError, read_yaml
 from ledgerlb.simulator.scenario import load_scenario
+from tests.attacks.samples import MERGES
 
 SERVICE = "kind: Service\nmetadata: {name: good, namespace: a}\nspec: {type: LoadBalancer}\n"
 BOUND = 10.0
 """Seconds; each of these took for ever."""
 
-MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 8))
 ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 
 
@@ -222,34 +220,6 @@ def test_too_many_files_take_nothing_for_gone(root, cluster, monkeypatch, caplog
     folder.load()
     assert names(cluster) == ["good"]
     assert "more than 3 files" in caplog.text
-
-
-@pytest.mark.parametrize("seed", range(200))
-def test_mutated_bytes_give_documents_or_bad_input(root, seed):
-    """A seeded mutator over both readers; hypothesis is slower here and finds less."""
-    chance = random.Random(seed)
-    raw = bytearray((SERVICE + "---\n" + MERGES[:200] + "\n---\nx: &x [1, *x]\n").encode())
-    for _ in range(chance.randrange(1, 12)):
-        at = chance.randrange(len(raw))
-        match chance.randrange(4):
-            case 0:
-                raw[at] = chance.randrange(256)
-            case 1:
-                del raw[at : at + chance.randrange(1, 20)]
-            case 2:
-                raw[at:at] = chance.choice(
-                    [b"*x", b"&x ", b"<<: ", b"!!set ", b"{", b"[", b"? ", b"\xff", b"\t", b"%", b"|", b"9" * 5000]
-                )
-            case _:
-                raw[at:at] = raw[: chance.randrange(60)]
-        raw = raw or bytearray(b"x")
-    (root / "x.yaml").write_bytes(raw)
-    (root / "x.json").write_bytes(raw)
-    for path in (root / "x.yaml", root / "x.json"):
-        with contextlib.suppress(BadInput):
-            read_documents(path)
-    with contextlib.suppress(BadInput):
-        load_scenario(root / "x.yaml")
 
 
 async def test_a_read_that_never_returns_holds_up_neither_the_loop_nor_a_stop(root, cluster, monkeypatch):

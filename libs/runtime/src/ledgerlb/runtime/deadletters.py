@@ -126,7 +126,7 @@ class DeadLetters:
 
     async def _read_known(self) -> None:
         def take(record: Record) -> None:
-            identity = _identity_of_letter(record)
+            identity = identity_of_letter(record)
             if identity is not None and identity[0] == self._service:
                 self._remember(identity)
             self._read_to = record.offset + 1
@@ -176,7 +176,7 @@ def _size(record: Record) -> int:
     return len(record.value or b"") + len(record.raw_key)
 
 
-def _identity_of_letter(record: Record) -> Identity | None:
+def identity_of_letter(record: Record) -> Identity | None:
     """Return the identity of a letter; None if it does not decode, since a letter is never a reason to stop."""
     try:
         data: Any = json.loads(record.value or b"")

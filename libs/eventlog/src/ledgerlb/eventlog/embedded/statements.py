@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS record (
   PRIMARY KEY (topic, offset)
 )
 """
+_RECORDS: Final = "FROM record WHERE topic=? AND typeof(offset)='integer'"
+"""The records of a topic. SQLite lets an editor put text into a column of numbers. Such a row is no record; of a ledger
+entry, the gap in its chain shows that it is gone."""
 
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -131,14 +134,14 @@ def append(
 
 def _end(database: sqlite3.Connection, topic: str) -> int:
     """The offset after the last record."""
-    last: int | None = database.execute("SELECT max(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
+    last: int | None = database.execute(f"SELECT max(offset) {_RECORDS}", (topic,)).fetchone()[0]
     return 0 if last is None else last + 1
 
 
 def bounds(database: sqlite3.Connection, topic: str) -> tuple[int, int]:
     """Return the first offset and the offset after the last; (0, 0) for an empty topic."""
     # Two queries: SQLite answers a lone min() or max() from the index, but scans for both together.
-    first = database.execute("SELECT min(offset) FROM record WHERE topic=?", (topic,)).fetchone()[0]
+    first = database.execute(f"SELECT min(offset) {_RECORDS}", (topic,)).fetchone()[0]
     return (0, 0) if first is None else (first, _end(database, topic))
 
 
@@ -149,8 +152,8 @@ def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records
     for topic, position in positions.items():
         rows = database.execute(
             # A value that was edited with SQL is text now. The readers judge its bytes.
-            "SELECT offset, CAST(key AS BLOB), CAST(value AS BLOB), timestamp FROM record"
-            " WHERE topic=? AND offset>=? ORDER BY offset LIMIT ?",
+            "SELECT offset, CAST(key AS BLOB), CAST(value AS BLOB), CAST(timestamp AS INTEGER)"
+            f" {_RECORDS} AND offset>=? ORDER BY offset LIMIT ?",
             (topic, position, max_records - len(batch)),
         )
         for offset, key, value, timestamp in rows:

@@ -7,6 +7,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 Raw = Mapping[str, Any]
 _EMPTY: Final[Mapping[str, Any]] = {}
+MAX_DEPTH: Final = 64
+"""Levels of a value that is kept as it stands; deeper ones cannot be encoded."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -37,13 +39,39 @@ def mapping(value: Any, field: str) -> Raw:
     raise _wrong(value, field, "a mapping")
 
 
+def tree(value: Any, field: str, depth: int = 1) -> Any:
+    """Return a value of any shape that is kept as it stands, where it can be written to the log."""
+    if depth > MAX_DEPTH:
+        raise WrongField(field, f"is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _unicode(str(key), field)
+            tree(child, field, depth + 1)
+    elif isinstance(value, list):
+        for child in value:
+            tree(child, field, depth + 1)
+    elif isinstance(value, str):
+        _unicode(value, field)
+    return value
+
+
 def text(value: Any, field: str) -> str:
     """Return a string; None counts as empty."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return _unicode(value, field)
     raise _wrong(value, field, "a string (quote it)")
+
+
+def _unicode(value: str, field: str) -> str:
+    """Return the string where it can be written to the log: JSON's escapes can spell half a character."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _wrong(value, field, "valid Unicode") from None
+    return value
 
 
 def number(value: Any, field: str, default: int = 0) -> int:
@@ -93,8 +121,8 @@ def text_map(value: Any, field: str) -> dict[str, str]:
     for key, entry in found.items():
         if not isinstance(key, str):
             raise _wrong(key, field, "a string key (quote it)")
-        if not (isinstance(entry, str) or entry is None):
-            raise _wrong(entry, f"{field}[{key}]", "a string (quote it)")
+        _unicode(key, field)
+        text(entry, f"{field}[{key}]")
     return {key: found[key] or "" for key in sorted(found)}
 
 

@@ -18,7 +18,7 @@ from ledgerlb.core.cluster.facts import (
     VirtualMachineInterfaceFact,
     VirtualNetworkFact,
 )
-from ledgerlb.kube.normalise.fields import Lenient, Raw, WrongField, mapping, mappings, text, texts
+from ledgerlb.kube.normalise.fields import Lenient, Raw, WrongField, mapping, mappings, text, texts, tree
 from ledgerlb.kube.normalise.meta import Meta
 
 NETWORKS_ANNOTATION: Final = "juniper.net/networks"
@@ -33,6 +33,7 @@ def network_attachment_definition(obj: Raw, meta: Meta) -> NetworkAttachmentDefi
     """Normalise a NAD; its JSON stays raw."""
     lenient = Lenient()
     config = lenient.read({}, mapping, obj.get("spec"), "spec").get("config")
+    config = lenient.read("", tree, config, "spec.config")
     return NetworkAttachmentDefinitionFact(
         **meta.common(),
         labels=meta.labels,
@@ -120,6 +121,7 @@ def _selectors(value: Any, field: str) -> Raw:
     for name in found:
         if not isinstance(name, str):
             raise WrongField(field, f"{name!r} is not the name of a selector (quote it)")
+    tree(found, field)
     return found
 
 
@@ -140,7 +142,7 @@ def _object(obj: Raw, meta: Meta, kind: Any) -> CN2ObjectFact:
         **meta.common(),
         kind=kind,
         ours=meta.labels.get(MANAGED_BY_LABEL) == MANAGED_BY,
-        spec=dict(mapping(obj.get("spec"), "spec")),
+        spec=dict(tree(mapping(obj.get("spec"), "spec"), "spec")),
     )
 
 

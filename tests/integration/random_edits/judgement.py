@@ -12,6 +12,7 @@ from ledgerlb.cn2.service_objects import service_objects
 from ledgerlb.cn2.view import ObjectsView, TrackedLookups
 from ledgerlb.core.cluster.facts import ServiceFact, decode_fact
 from ledgerlb.core.cluster.services import basis_of, families_of, is_ours
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork
 from ledgerlb.core.reasons import REASONS, Reason, is_warning
@@ -56,9 +57,10 @@ class Judgement:
         self._snapshot = snapshot
         self._settings = settings
         holders = {holding.network for holding in snapshot.fold.holdings()}
-        self._objects_view = ObjectsView()
+        cluster = ClusterView()
+        self._objects_view = ObjectsView(cluster)
         for record in snapshot.records[FACTS.name]:
-            self._objects_view.take(record.key, decode_fact(record.key, record.value))
+            self._objects_view.take(cluster.take(record.key, decode_fact(record.key, record.value)))
         self.context = SelectionContext.of(snapshot.view, settings, holders)
         self.cases = [self._case(name, obj) for name, obj in snapshot.services() if self._is_ours(name)]
 

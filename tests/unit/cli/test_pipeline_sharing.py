@@ -26,6 +26,7 @@ from ledgerlb.runtime import projection
 from ledgerlb.runtime import serve as serving
 from ledgerlb.runtime.settings import process_settings
 from ledgerlb.watcher.assemble import WatcherPorts
+from ledgerlb.watcher.objects.services import ServiceObjectReconciler
 from ledgerlb.watcher.settings import watcher_settings
 from tests.support.ledger import START
 
@@ -46,7 +47,9 @@ class CountingLog(MemoryLog):
 def folds(pipeline) -> Counter:
     """How many different objects of each fold the processors hold."""
     processors = [one for part in pipeline.parts for one in part.processors]
-    holders = [*processors, pipeline.follower.view, pipeline.parts[-1].publisher._state]
+    views = [one._view for one in processors if isinstance(one, ServiceObjectReconciler)]
+    holders = [*processors, *views, pipeline.follower.view, pipeline.parts[-1].publisher._state]
+    assert len(views) == 1
     held = {id(value): type(value) for one in holders for value in vars(one).values()}
     return Counter(kind for kind in held.values() if kind in {ClusterView, IntentFold, LedgerFold, AgentTable})
 
@@ -66,9 +69,11 @@ async def test_all_services_share_a_reader_and_decode_each_record_once(monkeypat
     monkeypatch.setattr(serving, "connect", lambda *_, **__: log)
     cluster = MemoryCluster(lambda: START)
     source = ManifestSource(ManifestFolder(tmp_path, cluster))
-    settings = watcher_settings(cn2_objects="off", nad_objects="off")
     pipeline = assembled(
-        DomainSettings(), settings, programmer_settings(), WatcherPorts(source=source, writer=MemoryWriter(cluster))
+        DomainSettings(),
+        watcher_settings(),
+        programmer_settings(),
+        WatcherPorts(source=source, writer=MemoryWriter(cluster)),
     )
     assert folds(pipeline) == dict.fromkeys((ClusterView, IntentFold, LedgerFold, AgentTable), 1)
     running = asyncio.create_task(pipeline.serve(process_settings(log="memory:", http_port=0), stop=stop))

@@ -22,6 +22,7 @@ from ledgerlb.core.cluster.facts import (
     VirtualMachineInterfaceFact,
     key_of,
 )
+from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.settings import DomainSettings
 from tests.builders import entries, facts
@@ -61,9 +62,9 @@ def vmi(name: str, pod: str, network: str = PODS, **more: Any) -> VirtualMachine
 def made(
     fact: ServiceFact, *facts: AnyFact, holdings: tuple[Holding, ...] = (), sharers: tuple[str, ...] = (), **more: Any
 ) -> ServiceObjects:
-    view = ObjectsView()
+    view = ObjectsView(ClusterView())
     for one in (fact, *facts):
-        view.take(key_of(one), one)
+        view.take(view.cluster.take(key_of(one), one))
     held = holdings or (holding("192.0.2.2"),)
     return service_objects(TrackedLookups(view), fact, held, lambda _n, _a: sharers, DomainSettings(), **more)
 
@@ -318,18 +319,18 @@ def test_names_are_bounded_unique_and_fit_for_kubernetes():
 
 
 def test_what_was_looked_at_is_remembered_and_what_changes_it_is_named():
-    view = ObjectsView()
+    view = ObjectsView(ClusterView())
     for one in (service(), slice_of(endpoint("p", "10.0.0.1"))):
-        view.take(key_of(one), one)
+        view.take(view.cluster.take(key_of(one), one))
     looked = TrackedLookups(view)
     service_objects(looked, service(), (holding("192.0.2.2"),), lambda _n, _a: (), DomainSettings())
     new = vmi("p-eth0", "p")
-    assert view.take(key_of(new), new) & looked.keys
-    assert not view.take(key_of(new), new), "nothing changed"
+    assert view.take(view.cluster.take(key_of(new), new)) & looked.keys
+    assert not view.take(view.cluster.take(key_of(new), new)), "nothing changed"
     other = vmi("q-eth0", "q")
-    assert not view.take(key_of(other), other) & looked.keys
+    assert not view.take(view.cluster.take(key_of(other), other)) & looked.keys
     changed = slice_of(endpoint("p", "10.0.0.1", ready=False))
-    assert view.take(key_of(changed), changed) & looked.keys
+    assert view.take(view.cluster.take(key_of(changed), changed)) & looked.keys
 
 
 def test_the_body_is_the_whole_object():

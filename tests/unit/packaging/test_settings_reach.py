@@ -58,8 +58,7 @@ class Served:
 
     def domains(self) -> list[Any]:
         """The domain's settings of every processor that has some."""
-        every = [*self.processors, *(late.processor for part in self.parts for late in part.late)]
-        found = [getattr(one, "_settings", None) or getattr(one, "settings", None) for one in every]
+        found = [getattr(one, "_settings", None) or getattr(one, "settings", None) for one in self.processors]
         return [one for one in found if one is not None]
 
 

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from ledgerlb.cn2.model import owners_of
 from ledgerlb.core.cluster.facts import CN2ObjectFact
-from ledgerlb.core.settings import DomainSettings
-from ledgerlb.eventlog.embedded import MemoryLog
-from ledgerlb.kube.memory.cluster import MemoryCluster
-from ledgerlb.kube.memory.writer import MemoryWriter
-from ledgerlb.kube.source import Batch, Listed, Sink
-from ledgerlb.runtime.health import Health
-from ledgerlb.runtime.parts import Parts
-from ledgerlb.runtime.serve import serve
-from ledgerlb.runtime.settings import process_settings
-from ledgerlb.watcher.assemble import WatcherPorts, assemble
 from ledgerlb.watcher.objects.table import TRUST, ObjectTable
-from ledgerlb.watcher.settings import watcher_settings
 
 KEY = ("FloatingIP", "f")
 
@@ -80,38 +67,3 @@ def test_what_nothing_confirms_is_doubted_after_a_while():
     assert world.table.current(KEY) == fact("1")
     assert set(world.table.doubtful()) == {"a/web", "a/other"}
     assert world.table.owners() == ("a/web",)
-
-
-class Source:
-    async def run(self, sink: Sink, stop: asyncio.Event) -> None:
-        self.sink = sink
-        await stop.wait()
-
-
-async def test_a_processor_runs_only_from_when_its_kinds_are_served():
-    clock = partial(datetime, 2026, 1, 1, tzinfo=UTC)
-    source, log, stop, health = Source(), MemoryLog(), asyncio.Event(), Health()
-    ports = WatcherPorts(source=source, writer=MemoryWriter(MemoryCluster(clock)), clock=clock)
-    parts = assemble(DomainSettings(), watcher_settings(), ports)
-    served, (cn2, nads) = parts.served, parts.objects
-    reading = asyncio.create_task(served.run(lambda _batch: None, stop))
-    objects = [Parts(late=parts.late)]
-    async with log:
-        running = asyncio.create_task(
-            serve("test", objects, process_settings(http_port=0), log=log, health=health, stop=stop)
-        )
-        await asyncio.sleep(0)
-        for kind in ("NetworkAttachmentDefinition", "VirtualNetwork", "InstanceIP"):
-            source.sink(Batch(kind, listed=Listed(frozenset())))
-        source.sink(Batch("Subnet", listed=Listed(frozenset(), present=False)))
-        assert served.serves("InstanceIP")
-        assert not served.serves(*nads.needs)
-        assert not served.serves(*cn2.needs)
-        source.sink(Batch("Subnet", listed=Listed(frozenset())))
-        async with asyncio.timeout(10):
-            while health.not_ready():
-                await asyncio.sleep(0.02)
-        assert "nad-objects" in str(vars(health))
-        assert "cn2-objects" not in str(vars(health)), "InstanceIPs alone are not enough"
-        stop.set()
-        assert (await asyncio.gather(running, reading))[0] == 0

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from ledgerlb.core.cluster.facts import FactRecord, VirtualMachineInterfaceFact
-from ledgerlb.core.cluster.view import ClusterView
+from ledgerlb.core.cluster.facts import VirtualMachineInterfaceFact
+from ledgerlb.core.cluster.view import Change, ClusterView
 from ledgerlb.core.index import Index
 from ledgerlb.core.paths.backend_facts import Lookups, touched_by
 
 
 class ObjectsView:
-    """The facts behind CN2 objects.
+    """The facts behind CN2 objects: ``cluster``, which others may share and fold, and CN2's interfaces.
 
-    ``take`` names what a record touches, in the keys that ``TrackedLookups`` remembers, so that a change leads to the
+    ``take`` names what a change touches, in the keys that ``TrackedLookups`` remembers, so that a change leads to the
     Services that it concerns and to no others. Not safe for concurrent use; a processor owns its view.
     """
 
-    def __init__(self) -> None:
-        self.cluster = ClusterView()
+    def __init__(self, cluster: ClusterView) -> None:
+        self.cluster = cluster
         self._interfaces: Index[str, str, VirtualMachineInterfaceFact] = Index()
 
-    def take(self, key: str, record: FactRecord) -> frozenset[str]:
-        """Fold one decoded record; returns the keys whose answers may have changed."""
-        change = self.cluster.take(key, record)
+    def take(self, change: Change) -> frozenset[str]:
+        """Fold a change that ``cluster`` has folded; returns the keys whose answers may have changed."""
         if change.kind != "VirtualMachineInterface":
             return touched_by(change)
         touched = set(touched_by(change))

@@ -49,14 +49,6 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LateProcessor:
-    """A processor that runs from the moment when ``wanted`` first returns True. Until then it reads nothing."""
-
-    processor: Processor
-    wanted: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """See module. ``settings`` names the models whose variables the parts read.
 
@@ -66,7 +58,6 @@ class Parts:
     """
 
     processors: tuple[Processor, ...] = ()
-    late: tuple[LateProcessor, ...] = ()
     tasks: tuple[ExtraTask, ...] = ()
     collectors: tuple[Collector, ...] = ()
     settings: tuple[type[BaseModel], ...] = ()
@@ -85,7 +76,6 @@ async def opened(parts: Sequence[Parts]) -> AsyncIterator[Parts]:
             stack.push_async_callback(part.close)
         yield Parts(
             processors=tuple(one for part in parts for one in part.processors),
-            late=tuple(one for part in parts for one in part.late),
             tasks=tuple(one for part in parts for one in part.tasks),
             collectors=tuple(one for part in parts for one in part.collectors),
             settings=tuple(dict.fromkeys(one for part in parts for one in part.settings)),

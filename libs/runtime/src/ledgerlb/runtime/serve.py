@@ -35,7 +35,7 @@ from ledgerlb.runtime.heads import HeadKeeper
 from ledgerlb.runtime.health import Health, HealthServer
 from ledgerlb.runtime.logging import configure
 from ledgerlb.runtime.loop import run_processors
-from ledgerlb.runtime.parts import LateProcessor, Parts, opened, utc_now
+from ledgerlb.runtime.parts import Parts, opened, utc_now
 from ledgerlb.runtime.settings import ProcessSettings, unread_variables
 from ledgerlb.runtime.stopping import sleep_or_stop
 
@@ -43,8 +43,6 @@ CHECK_INTERVAL: Final = 3600.0
 """Seconds between two checks of the topics."""
 GARBAGE_CHECK: Final = 50_000
 """Objects made, less those gone, between two looks for garbage."""
-LATE_CHECK: Final = 0.5
-"""Seconds between two looks whether a late processor is wanted."""
 STUCK_TIMEOUT: Final = 10.0
 """Seconds that something which should end at once gets for it."""
 
@@ -92,24 +90,14 @@ async def serve(
 
 def _started(parts: Parts, log: EventLog, health: Health, stop: asyncio.Event) -> dict[str, Awaitable[None]]:
     """Return what runs, by a name for people."""
-    names = [one.name for one in (*parts.processors, *(late.processor for late in parts.late))]
+    names = [one.name for one in parts.processors]
     assert len(set(names)) == len(names), f"two processors of the same name: {names}"
     running: dict[str, Awaitable[None]] = {}
     if parts.processors:
         running[", ".join(one.name for one in parts.processors)] = run_processors(log, parts.processors, health, stop)
-    for late in parts.late:
-        running[late.processor.name] = _run_late(late, log, health, stop)
     for number, task in enumerate(parts.tasks, 1):
         running[f"{getattr(task, '__name__', 'task')} ({number})"] = task(log, health, stop)
     return running
-
-
-async def _run_late(late: LateProcessor, log: EventLog, health: Health, stop: asyncio.Event) -> None:
-    while not late.wanted():
-        await sleep_or_stop(stop, LATE_CHECK)
-        if stop.is_set():
-            return
-    await run_processors(log, [late.processor], health, stop)
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:

@@ -229,7 +229,7 @@ class Engine:
         if not self._observing:
             await parts.observer.start(self._log)
             self._observing = True
-        self._source.pump(parts.served.noting(parts.observer.take))
+        self._source.pump(parts.observer.take)
         return bool(await parts.observer.flush(self._log))
 
     async def _look(self) -> None:

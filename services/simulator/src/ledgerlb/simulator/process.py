@@ -64,65 +64,52 @@ class Process(Generic[_P]):
         self._log = log
         self._world = world
         self._finish = finish
-        self._lanes = self._first_lane()
+        self._lane = self._new_lane()
 
-    def _first_lane(self) -> list[_Lane]:
-        return [_Lane(self.parts.processors, self._log, self._world)]
+    def _new_lane(self) -> _Lane:
+        return _Lane(self.parts.processors, self._log, self._world)
 
     def due(self) -> datetime | None:
         """Return when the process wants to be called without new records."""
-        return min((at for lane in self._lanes if (at := lane.due()) is not None), default=None)
+        return self._lane.due()
 
     async def step(self) -> bool:
         """Fold everything that is new and settle; False where there was nothing to do.
 
         A process that is killed on the way starts again from the log at once.
         """
-        self._admit_late()
-        moved = False
-        for lane in self._lanes:
-            await lane.fold()
-            if lane.is_due():
-                moved = True
-                if not await self._settle(lane):
-                    break
-        return moved
+        await self._lane.fold()
+        if not self._lane.is_due():
+            return False
+        await self._settle()
+        return True
 
     async def deliver_again(self, count: int) -> None:
         """Deliver the last ``count`` inputs a second time, and settle."""
-        for lane in self._lanes if count else ():
-            lane.take_again(count)
-            if not await self._settle(lane):
-                break
+        if count:
+            self._lane.take_again(count)
+            await self._settle()
 
     async def restart(self) -> None:
         """Drop everything in memory and begin again from the log."""
         await self.close()
         self.parts = self._make()
-        self._lanes = self._first_lane()
+        self._lane = self._new_lane()
 
     async def close(self) -> None:
         """Stop reading, and close the parts."""
-        for lane in self._lanes:
-            await lane.close()
+        await self._lane.close()
         await self.parts.close()
 
-    def _admit_late(self) -> None:
-        running = {stepper.processor for lane in self._lanes for stepper in lane.steppers}
-        for late in self.parts.late:
-            if late.processor not in running and late.wanted():
-                self._lanes.append(_Lane([late.processor], self._log, self._world))
-
-    async def _settle(self, lane: _Lane) -> bool:
-        """Settle a lane; False where the process was killed, and has started again."""
+    async def _settle(self) -> None:
+        """Settle what is due. A process that is killed meanwhile starts again."""
         try:
-            await lane.settle()
+            await self._lane.settle()
             died = self._finish is not None and await self._finish(self.parts)
         except Killed:
             died = True
         if died:
             await self.restart()
-        return not died
 
 
 class _Lane:

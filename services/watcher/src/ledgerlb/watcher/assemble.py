@@ -1,29 +1,34 @@
 """Put the watcher together.
 
 The observer brings the cluster into the log, the publisher brings the log into Services, and two processors keep CN2's
-objects where the cluster serves their kinds.
+objects where the cluster serves their kinds. All processors share one reader and one projection.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
-from ledgerlb.runtime.parts import LateProcessor, Parts, Ports
+from ledgerlb.runtime.parts import Parts, Ports
 from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.guarded import AdmittedWriter, GuardedSource, Identify
 from ledgerlb.watcher.metrics import WatcherMetrics
 from ledgerlb.watcher.objects.base import ObjectProcessor
+from ledgerlb.watcher.objects.networks import NetworkObjectReconciler
+from ledgerlb.watcher.objects.services import ServiceObjectReconciler
 from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.observing import observing
 from ledgerlb.watcher.publisher import Publisher
-from ledgerlb.watcher.served import ServedKinds, object_processors
 from ledgerlb.watcher.settings import WatcherSettings
 from ledgerlb.watcher.work import Limits
+
+OBJECTS_SHARE: Final = 4
+"""Each processor of objects may write a fourth of what the publisher may at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +50,11 @@ class WatcherPorts(Ports):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherParts(Parts):
-    """The parts by name; ``served`` knows which kinds the cluster serves."""
+    """The parts by name."""
 
     observer: Observer
     publisher: Publisher
     objects: tuple[ObjectProcessor, ...]
-    served: ServedKinds
     source: GuardedSource
     writer: ClusterWriter
 
@@ -60,9 +64,8 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
     guard = ports.guard or DeletionGuard(settings.deletion_grace, time.monotonic)
     source = GuardedSource(ports.source, guard, ports.clock, identify=ports.identify, adopt=settings.adopt_log)
     writer = AdmittedWriter(ports.writer, source.admitted)
-    served = ServedKinds(source)
-    observer = Observer(served, problems=ports.problems)
     projection = ports.projection or Projection(ports.clock)
+    observer = Observer(source, problems=ports.problems)
     publisher = Publisher(
         domain,
         writer,
@@ -72,7 +75,13 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         projection=projection,
     )
     source.known = observer.held
-    objects = object_processors(domain, settings, writer, ports.clock, limits=ports.limits, heads=projection.heads)
+    # Addresses in the status of Services come first: objects get a share of the connections.
+    few = ports.limits or Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
+    keepers = ((ServiceObjectReconciler, settings.cn2_objects), (NetworkObjectReconciler, settings.nad_objects))
+    objects = tuple(
+        keeper(domain, writer, ports.clock, enabled=switch != "off", limits=few, projection=projection)
+        for keeper, switch in keepers
+    )
 
     async def close() -> None:
         await publisher.close()
@@ -81,8 +90,7 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         await writer.close()
 
     return WatcherParts(
-        processors=(publisher,),
-        late=tuple(LateProcessor(processor=one, wanted=served.asking(one.needs)) for one in objects),
+        processors=(publisher, *objects),
         tasks=(observing(observer), source.guard),
         collectors=(WatcherMetrics(observer, publisher, objects, source),),
         settings=(WatcherSettings,),
@@ -91,7 +99,6 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         observer=observer,
         publisher=publisher,
         objects=objects,
-        served=served,
         source=source,
         writer=ports.writer,
     )

@@ -1,4 +1,4 @@
-"""What both processors of objects have: a view, a table, a reconciler, and a queue of owners to look after.
+"""What both processors of objects have: a table, a reconciler, and a queue of owners to look after.
 
 An *owner* is the Service or the NAD that objects belong to. Each of its turns does one write after the other, and
 decides every one from the folded state. So restarts, foreign changes and lost writes all lead to the same result.
@@ -23,6 +23,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import Topic
 from ledgerlb.kube.writer import About, ClusterWriter, event_write
+from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.objects.reconciler import ObjectReconciler, Say
 from ledgerlb.watcher.objects.table import ObjectTable
 from ledgerlb.watcher.work import Limits, WorkQueue
@@ -36,7 +37,10 @@ Clock = Callable[[], datetime]
 
 
 class ObjectProcessor(ABC):
-    """A Processor; see module. ``clock`` gives aware UTC; for ``enabled`` see the subclasses."""
+    """A Processor; see module. ``clock`` gives aware UTC; for ``enabled`` see the subclasses.
+
+    It writes nothing before the facts show that the cluster serves the kinds that it ``needs``.
+    """
 
     name: str
     reads: tuple[Topic, ...]
@@ -52,12 +56,14 @@ class ObjectProcessor(ABC):
         *,
         enabled: bool = True,
         limits: Limits | None = None,
+        projection: Projection | None = None,
     ) -> None:
         self.queue = WorkQueue(self._work, limits)
         self._settings = settings
         self._writer = writer
         self._clock = clock
         self._enabled = enabled
+        self._projection = projection or Projection(clock)
         self._counts: Counter[str] = Counter()
         self._forget()
 
@@ -76,6 +82,7 @@ class ObjectProcessor(ABC):
     def reset(self) -> None:
         """See Processor."""
         self.queue.clear()
+        self._projection.reset()
         self._forget()
 
     def _at_end(self) -> None:

@@ -19,7 +19,6 @@ from ledgerlb.core.cluster.facts import (
     NetworkAttachmentDefinitionFact,
     Synced,
     VirtualNetworkFact,
-    decode_fact,
 )
 from ledgerlb.core.errors import ClusterRefused
 from ledgerlb.eventlog.port import Record
@@ -47,7 +46,7 @@ class NetworkObjectReconciler(ObjectProcessor):
     def take(self, record: Record) -> None:
         """See Processor."""
         if record.key.startswith(_KEYS):
-            self._take_fact(decode_fact(record.key, record.value))
+            self._take_fact(self._projection.fact(record).fact)
 
     def _take_fact(self, fact: FactRecord) -> None:
         if isinstance(fact, Synced):

@@ -12,18 +12,16 @@ from typing import Final
 
 from ledgerlb.cn2 import Note, ObjectsView, TrackedLookups, Wanted, service_objects
 from ledgerlb.cn2.model import DEFAULT_VERSION, owners_of
-from ledgerlb.core.cluster.facts import KINDS, AnyFact, FactRecord, Gone, ServiceFact, Synced, decode_fact
+from ledgerlb.core.cluster.facts import KINDS, AnyFact, Gone, ServiceFact, Synced
 from ledgerlb.core.index import Dependencies
-from ledgerlb.core.ledger.fold import Accepted, LedgerFold
-from ledgerlb.core.ledger.heads import RememberedHeads
-from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, LEDGER, Topic
-from ledgerlb.kube.writer import About, ClusterWriter
+from ledgerlb.kube.writer import About
+from ledgerlb.runtime.projection import FactNews
 from ledgerlb.watcher.handovers import Handovers
-from ledgerlb.watcher.objects.base import Clock, ObjectProcessor
+from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.table import Key
-from ledgerlb.watcher.work import Limits
 
 WRITTEN: Final = ("InstanceIP", "FloatingIP")
 """Kinds that are written, parents first."""
@@ -31,55 +29,35 @@ _INPUTS: Final = (*KINDS, "VirtualMachineInterface")
 
 
 class ServiceObjectReconciler(ObjectProcessor):
-    """A Processor; see module. ``enabled`` False: no Service has any, and what an earlier run made is removed.
-    ``heads`` are those that the ledger must have.
-    """
+    """A Processor; see module. ``enabled`` False: no Service has any, and what an earlier run made is removed."""
 
     name = "cn2-objects"
     reads: tuple[Topic, ...] = (FACTS, LEDGER)
     needs = WRITTEN
 
-    def __init__(
-        self,
-        settings: DomainSettings,
-        writer: ClusterWriter,
-        clock: Clock,
-        *,
-        enabled: bool = True,
-        limits: Limits | None = None,
-        heads: RememberedHeads | None = None,
-    ) -> None:
-        self._heads = heads
-        super().__init__(settings, writer, clock, enabled=enabled, limits=limits)
-
     def _forget(self) -> None:
         super()._forget()
-        self._view = ObjectsView()
-        self._fold = LedgerFold(self._heads)
-        self._ends_checked = False
+        self._view = ObjectsView(self._projection.cluster)
+        self._fold = self._projection.ledger
         self._known_to_ledger: set[str] = set()
         """Services that the ledger has ever named."""
         self._handovers = Handovers(self._settings)
         self._made_from: Dependencies[str, str] = Dependencies()
         self._announced: dict[str, tuple[Note, ...]] = {}
 
-    def _at_end(self) -> None:
-        if not self._ends_checked:
-            self._ends_checked = True
-            self._fold.check_ends()
-
     def take(self, record: Record) -> None:
         """See Processor."""
         if record.topic == LEDGER.name:
-            taken = self._fold.take(record.key, record.value, record.offset)
+            taken = self._projection.entry(record)
             if isinstance(taken, Accepted):
                 services = [getattr(event, "service", None) for event in taken.entry.events]
                 self._known_to_ledger.update(found := [service for service in services if service])
                 self._note(found)
             return
-        self._take_fact(record.key, decode_fact(record.key, record.value))
+        self._take_fact(self._projection.fact(record))
 
-    def _take_fact(self, key: str, fact: FactRecord) -> None:
+    def _take_fact(self, news: FactNews) -> None:
+        fact = news.fact
         if isinstance(fact, Synced):
             self._mark(fact)
         elif fact.kind in WRITTEN:
@@ -88,7 +66,7 @@ class ServiceObjectReconciler(ObjectProcessor):
         if isinstance(fact, ServiceFact) or (isinstance(fact, Gone) and fact.kind == "Service"):
             self._handovers.take(fact)
             self._note((fact.full_name,))
-        for touched in self._view.take(key, fact):
+        for touched in self._view.take(news.change):
             self._note(self._made_from.dependents_on(touched))
 
     def ready(self) -> bool:

@@ -15,6 +15,7 @@ from tests.builders.objects import (
     LEASE,
     QUARANTINE,
     QUOTA,
+    STRICT,
     Object,
     default_nad,
     kubemanager,
@@ -25,7 +26,7 @@ from tests.builders.objects import (
 
 def ext(v4: Any = "192.0.2.0/24", v6: Any = None, **annotations: str) -> Object:
     """The default network ``net/ext``, with annotations of ours: ``ext(lease="0s")``."""
-    keys = {"quarantine": QUARANTINE, "lease": LEASE, "quota": QUOTA, "exclude": EXCLUDE}
+    keys = {"quarantine": QUARANTINE, "lease": LEASE, "quota": QUOTA, "exclude": EXCLUDE, "strict": STRICT}
     return default_nad("net/ext", v4, v6, annotations={keys[key]: text for key, text in annotations.items()})
 
 

@@ -17,6 +17,7 @@ ALLOWED: Final = "ledgerlb.io/allowed-namespaces"
 QUOTA: Final = "ledgerlb.io/quota-per-namespace"
 QUARANTINE: Final = "ledgerlb.io/quarantine"
 LEASE: Final = "ledgerlb.io/lease"
+STRICT: Final = "ledgerlb.io/strict-quarantine"
 FORCE: Final = "ledgerlb.io/force-prefix"
 CORE: Final = "core.contrail.juniper.net"
 DEFAULT_LABELS: Final = {NETWORK: "default-external"}

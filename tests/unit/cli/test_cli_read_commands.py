@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.objects import SHARING, namespace, service
+from tests.builders.objects import SHARING, namespace, port, service
 from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, write_log
 
@@ -150,6 +150,17 @@ class TestTail:
         out = invoke("tail", "--no-follow", "-n", "2", "--log", past.url).stdout
         assert len(out.splitlines()) == 2
         assert "AddressAllocated 192.0.2.2 a/other requested" in out
+
+    def test_it_shows_what_a_changed_holding_was_before(self, tmp_path: Path, invoke: Invoke) -> None:
+        web = service("a/web", ports=[port(80)])
+        steps = [apply(*base(web)), apply({**web, "spec": {**web["spec"], "ports": [port(80), port(443)]}})]
+        simulation = simulation_of(steps)
+        run_simulation(simulation)
+        url = write_log(simulation.engine, tmp_path / "ledger.db")
+        out = invoke("tail", "--no-follow", "-n", "1", "--log", url).stdout
+        assert out.rstrip().endswith("HoldingChanged 192.0.2.2 a/web ports 80/TCP → 80/TCP,443/TCP")
+        answer = json.loads(invoke("tail", "--no-follow", "-n", "1", "-o", "json", "--log", url).stdout)
+        assert answer["events"][0]["changed"] == {"ports": [["80/TCP"], ["80/TCP", "443/TCP"]]}
 
     def test_json_lines_since_a_moment(self, past: Past, invoke: Invoke) -> None:
         result = invoke("tail", "--no-follow", "--since", "2026-01-01T01:06:00Z", "-o", "json", "--log", past.url)

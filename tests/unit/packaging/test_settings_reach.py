@@ -117,6 +117,7 @@ DOMAIN = {
     "LEDGERLB_DEFAULTS__QUOTA_PER_NAMESPACE": ("3", 3, _of_domain("defaults.quota_per_namespace")),
     "LEDGERLB_DEFAULTS__QUARANTINE": ("9s", 9.0, _of_domain("defaults.quarantine")),
     "LEDGERLB_DEFAULTS__LEASE": ("8s", 8.0, _of_domain("defaults.lease")),
+    "LEDGERLB_DEFAULTS__STRICT_QUARANTINE": ("true", True, _of_domain("defaults.strict_quarantine")),
     "LEDGERLB_AGENT_TIMEOUT": ("7s", 7.0, _of_domain("agent_timeout")),
     "LEDGERLB_SERVICE_NETWORK": ("a/b", "a/b", _of_domain("service_network")),
 }

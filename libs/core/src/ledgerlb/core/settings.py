@@ -109,11 +109,15 @@ class KubemanagerName(_Camel):
 
 
 class Defaults(_Camel):
-    """Defaults for networks without the annotation, in seconds; 0 turns the feature off."""
+    """Defaults for networks without the annotation. Durations in seconds; 0 turns the feature off.
+
+    ``strict_quarantine``: a full network refuses a Service rather than cut a quarantine short.
+    """
 
     quarantine: Seconds = 300.0
     lease: Seconds = 86400.0
     quota_per_namespace: Annotated[int | None, Field(ge=0)] = None
+    strict_quarantine: bool = False
 
 
 class DomainSettings(_Camel):

@@ -25,6 +25,7 @@ ANNOTATION_ALLOWED_NAMESPACES: Final = "ledgerlb.io/allowed-namespaces"
 ANNOTATION_QUOTA: Final = "ledgerlb.io/quota-per-namespace"
 ANNOTATION_QUARANTINE: Final = "ledgerlb.io/quarantine"
 ANNOTATION_LEASE: Final = "ledgerlb.io/lease"
+ANNOTATION_STRICT_QUARANTINE: Final = "ledgerlb.io/strict-quarantine"
 ANNOTATION_FORCE_PREFIX: Final = "ledgerlb.io/force-prefix"
 
 SUPPORTED_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")

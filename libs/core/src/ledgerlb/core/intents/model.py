@@ -66,8 +66,8 @@ class NetworkOffer(_Frozen):
     ``problem``: the reason why the network gives out nothing new; holders keep their addresses. ``problem_since`` is
     the revision with which this problem began (0: no problem), so that a problem that lasts differs from one that came
     back. ``carrier`` is the kind of the object that shows the problem (NetworkAttachmentDefinition or VirtualNetwork,
-    of the network's name). ``gone``: the network no longer exists. Durations in seconds, None = the default of the
-    settings, 0 = off.
+    of the network's name). ``gone``: the network no longer exists. Durations in seconds, 0 = off. None = the default
+    of the settings.
     """
 
     type: Literal["network"] = "network"
@@ -80,6 +80,7 @@ class NetworkOffer(_Frozen):
     quota_per_namespace: Count | None = None
     quarantine: Duration | None = None
     lease: Duration | None = None
+    strict_quarantine: bool | None = None
     force_prefix: tuple[str, ...] = ()
     problem: str | None = None
     message: str = ""

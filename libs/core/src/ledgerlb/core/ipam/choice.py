@@ -2,9 +2,9 @@
 
 Automatic order in a family: an address shared under the Service's key; its own former address within the lease
 window; never used, lowest first; idle, longest free first; leased to another Service, longest free first; and only
-when the family is otherwise full, out of quarantine, oldest first. Every step looks at one end of an index and never
-enumerates a prefix. No step gives out an address that the network gives to no newcomer any more, even while a holder
-keeps it, and none takes an address that another Service asks for.
+when the family is otherwise full, out of quarantine, oldest first, unless the network's quarantine is strict. Every
+step looks at one end of an index and never enumerates a prefix. No step gives out an address that the network gives to
+no newcomer any more, even while a holder keeps it, and none takes an address that another Service asks for.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def choose(state: NetworkState, intent: AddressIntent, family: Family, terms: Te
     """Choose the Service's address in a family for which it requested none."""
     claimed = 0
     for candidate in _candidates(state, intent, family):
+        if candidate.rule == "quarantine-cut" and terms.strict_quarantine:
+            return _resting(state, family)
         if not _claimed(state, intent, candidate, terms):
             return candidate
         claimed += 1
@@ -52,6 +54,17 @@ def choose(state: NetworkState, intent: AddressIntent, family: Family, terms: Te
         Reason.NETWORK_FULL,
         f"network {state.network} has no free IPv{family} address left{others}; "
         "enlarge the network or delete a Service that uses it",
+    )
+
+
+def _resting(state: NetworkState, family: Family) -> Denial:
+    """Refuse a Service because all free addresses of the family are in a strict quarantine."""
+    record = next(iter(state.free(family, "quarantined")))
+    return Denial(
+        Reason.NETWORK_FULL,
+        f"network {state.network} has no free IPv{family} address left, and its quarantine is strict: "
+        f"{record.address} is given out after {record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; "
+        "wait, enlarge the network, or delete a Service that uses it",
     )
 
 

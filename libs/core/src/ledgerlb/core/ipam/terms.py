@@ -40,6 +40,12 @@ class Terms:
         own = self.offer.lease if self.offer is not None else None
         return self.defaults.lease if own is None else own
 
+    @property
+    def strict_quarantine(self) -> bool:
+        """Return whether an address in quarantine goes to no other Service, even where the network is full."""
+        own = self.offer.strict_quarantine if self.offer is not None else None
+        return self.defaults.strict_quarantine if own is None else own
+
 
 class Denial(NamedTuple):
     """Why something cannot be given: a stable reason, and a sentence that names the object and the remedy."""

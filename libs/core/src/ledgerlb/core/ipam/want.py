@@ -133,8 +133,10 @@ def _pick(
     adopted = adoptable(state, intent, family)
     if adopted is not None:
         answer: AddressChoice | Denial = AddressChoice(adopted, "adopted")
+    elif requested:
+        answer = grant(state, intent, requested[0])
     else:
-        answer = grant(state, intent, requested[0]) if requested else choose(state, intent, family, terms)
+        answer = choose(state, intent, family, terms)
     over = None if swaps else _over_quota(state, intent, terms, more=more)
     return over if over is not None and isinstance(answer, AddressChoice) and answer.rule != "shared" else answer
 

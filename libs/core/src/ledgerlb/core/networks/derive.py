@@ -157,6 +157,7 @@ class _Draft:
             quota_per_namespace=self._quota(terms),
             quarantine=terms.quarantine,
             lease=terms.lease,
+            strict_quarantine=terms.strict_quarantine,
             force_prefix=terms.force_prefix,
             objects=tuple(self._objects),
             admitted=self._admitted(owner),

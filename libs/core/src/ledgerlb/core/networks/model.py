@@ -63,6 +63,7 @@ class ExternalNetwork:
     quota_per_namespace: int | None = None
     quarantine: float | None = None
     lease: float | None = None
+    strict_quarantine: bool | None = None
     force_prefix: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     admitted: bool = False
@@ -106,6 +107,7 @@ def to_offer(network: ExternalNetwork, revision: int, problem_since: int = 0) ->
         quota_per_namespace=network.quota_per_namespace,
         quarantine=network.quarantine,
         lease=network.lease,
+        strict_quarantine=network.strict_quarantine,
         force_prefix=network.force_prefix,
         problem=network.problem,
         message=network.message,

@@ -17,11 +17,13 @@ from ledgerlb.core.cluster.services import (
     ANNOTATION_LEASE,
     ANNOTATION_QUARANTINE,
     ANNOTATION_QUOTA,
+    ANNOTATION_STRICT_QUARANTINE,
 )
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import parse_duration
 
 _T = TypeVar("_T")
+_SWITCH: Final = {"true": True, "false": False}
 _NUMBER: Final = re.compile(r"[0-9]{1,18}\Z")
 
 
@@ -34,6 +36,7 @@ class NetworkTerms:
     quota_per_namespace: int | None = None
     quarantine: float | None = None
     lease: float | None = None
+    strict_quarantine: bool | None = None
     force_prefix: tuple[str, ...] = ()
 
 
@@ -60,6 +63,7 @@ def terms_of(carriers: Sequence[tuple[str, Fact]], problems: list[BadInput]) -> 
         quota_per_namespace=read(ANNOTATION_QUOTA, _quota, None),
         quarantine=read(ANNOTATION_QUARANTINE, _duration, None),
         lease=read(ANNOTATION_LEASE, _duration, None),
+        strict_quarantine=read(ANNOTATION_STRICT_QUARANTINE, _switch, None),
         force_prefix=read(ANNOTATION_FORCE_PREFIX, _forced, ()),
     )
 
@@ -87,6 +91,12 @@ def _duration(text: str, subject: str, field: str) -> float | None:
         return parse_duration(text)
     except BadInput as error:
         raise BadInput(subject, field, error.problem, error.remedy) from error
+
+
+def _switch(text: str, subject: str, field: str) -> bool | None:
+    if text not in _SWITCH:
+        raise BadInput(subject, field, f"{text!r} is neither true nor false", 'write "true" or "false"')
+    return _SWITCH[text]
 
 
 def _forced(text: str, subject: str, field: str) -> tuple[str, ...]:

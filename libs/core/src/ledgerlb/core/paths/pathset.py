@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,6 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import from_json
 
 from ledgerlb.core.addresses import Family, address_order, cidr_of, family_of, is_canonical
 from ledgerlb.core.errors import UndecodableRecord
@@ -222,6 +221,8 @@ class Heartbeat(_Frozen):
 
 
 ReportRecord = Report | Heartbeat
+_JSON: Final[TypeAdapter[Any]] = TypeAdapter(Any)
+"""Any JSON, read within the bounds of pydantic: nesting that is too deep is an error and not a full stack."""
 _REPORT: Final[TypeAdapter[ReportRecord]] = TypeAdapter(Annotated[ReportRecord, Field(discriminator="kind")])
 
 
@@ -267,7 +268,7 @@ def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
     if not value:
         return None
     try:
-        path_set = PathSet.model_validate(bring_up_to_date(from_json(value)))
+        path_set = PathSet.model_validate(bring_up_to_date(_JSON.validate_json(value)))
     except UnknownVersion as error:
         raise UndecodableRecord(f"path set {key!r}", "v", str(error), "upgrade this reader") from error
     except ValidationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from ledgerlb.core.errors import BadInput
 from ledgerlb.core.ledger.entry import digest, entry_as_json
 from ledgerlb.core.ledger.fold import LedgerFold, Rejected
 from ledgerlb.core.ledger.heads import RememberedHeads
+from ledgerlb.core.ledger.records import Holding
 from ledgerlb.eventlog.port import EventLog, Record
 from ledgerlb.eventlog.topics import LEDGER
 
@@ -77,6 +79,8 @@ async def _follow(
 def _line(fold: LedgerFold, record: Record, begin: datetime | None) -> dict[str, Any] | None:
     """Return the record as JSON data, None where it is older than ``begin``."""
     raw = record.value or b""
+    # The state before the entry costs a walk over the network's holdings, so it is looked up only where it is shown.
+    before = list(fold.network(record.key).holdings()) if b"HoldingChanged" in raw else []
     try:
         outcome = fold.take(record.key, record.value, record.offset)
     except BadInput as error:
@@ -86,7 +90,25 @@ def _line(fold: LedgerFold, record: Record, begin: datetime | None) -> dict[str,
     line = {"offset": record.offset, "hash": digest(raw), **entry_as_json(outcome.entry)}
     if isinstance(outcome, Rejected):
         line["rejected"] = outcome.why
+    for event in line["events"]:
+        if event["type"] == "HoldingChanged":
+            event["changed"] = _changed(event, before)
     return line
+
+
+def _changed(event: Mapping[str, Any], before: Iterable[Holding]) -> dict[str, list[Any]]:
+    """Return what the event changes of the Service's hold on the address, each as its value before and after."""
+    held = next((one for one in before if (one.address, one.service) == (event["address"], event["service"])), None)
+    pairs = {
+        "uid": (held.uid if held is not None else "", event["uid"]),
+        "sharing_key": (held.sharing_key if held is not None else "", event.get("sharing_key", "")),
+        "ports": (_ports(held.ports if held is not None else ()), _ports(event.get("ports", ()))),
+    }
+    return {name: [old, new] for name, (old, new) in pairs.items() if old != new}
+
+
+def _ports(ports: Iterable[tuple[str, int]]) -> list[str]:
+    return [f"{port}/{protocol}" for protocol, port in ports]
 
 
 def _print_line(line: dict[str, Any], output: Output) -> None:
@@ -106,12 +128,11 @@ def _event_text(event: dict[str, Any]) -> str:
     if event["type"] in {"NetworkDefined", "PrefixChangeRefused"}:
         parts = [str(prefix["prefix"]) for prefix in event["prefixes"]]
     if event["type"] == "HoldingChanged":
-        parts += _holding_terms(event)
+        parts += [_change_text(name, old, new) for name, (old, new) in event["changed"].items()]
     return " ".join([str(event["type"]), *parts])
 
 
-def _holding_terms(event: dict[str, Any]) -> list[str]:
-    """Return the terms under which the Service holds the address after the change."""
-    ports = ",".join(f"{port}/{protocol}" for protocol, port in event.get("ports", ()))
-    terms = {"uid": event.get("uid"), "sharing": event.get("sharing_key"), "ports": ports}
-    return [f"{name}={value}" for name, value in terms.items() if value]
+def _change_text(name: str, old: object, new: object) -> str:
+    """Return ``ports 80/TCP → 80/TCP,443/TCP``; nothing is a dash."""
+    shown = [",".join(one) if isinstance(one, list) else str(one) for one in (old, new)]
+    return f"{name} {shown[0] or '-'} → {shown[1] or '-'}"

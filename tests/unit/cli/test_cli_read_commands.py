@@ -185,7 +185,7 @@ class TestTopics:
         assert invoke("topics", "check", "--log", url).exit_code == 2
         assert invoke("topics", "apply", "--log", url).exit_code == 0
         checked = invoke("topics", "check", "--log", url, "-o", "json")
-        assert (checked.exit_code, json.loads(checked.stdout)) == (0, {"version": 1, "problems": []})
+        assert (checked.exit_code, json.loads(checked.stdout)) == (0, {"version": 1, "problems": [], "notes": []})
 
 
 class TestErrors:

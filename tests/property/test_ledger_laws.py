@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from ipaddress import IPv4Address, IPv4Network
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from ledgerlb.core.addresses import to_text
+from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.ipam.batch import decide
+from ledgerlb.core.ipam.repair import Damaged, Operator, Shown, propose_repair
 from ledgerlb.core.ipam.terms import Terms
-from ledgerlb.core.ledger.entry import GENESIS, Entry, digest, encode_entry
+from ledgerlb.core.ledger.audit import Audit
+from ledgerlb.core.ledger.entry import GENESIS, Entry, decode_entry, digest, encode_entry
 from ledgerlb.core.ledger.events import AddressAllocated, Prefix
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold
 from ledgerlb.core.ledger.intervals import IntervalSet, contains, intersect, normalise, subtract
@@ -125,6 +131,71 @@ def test_any_history_keeps_the_invariants_and_refolds_to_the_same_state(history)
     again = office.refold()
     assert snapshot(again.network(NETWORK)) == snapshot(office.state)
     assert again.rejected == 0
+
+
+def is_taken(fold: LedgerFold, raw: bytes) -> bool:
+    try:
+        return isinstance(fold.take(NETWORK, raw), Accepted)
+    except LedgerDamaged:
+        return False
+
+
+def repair_of(office: Office, *shown: Shown, exists: Container[str] = ()) -> bytes:
+    network = Damaged(office.state, office.fold.aside[NETWORK], (), shown, exists, office.offer)
+    return propose_repair(network, Operator("me", "", office.now), 100_000).entry
+
+
+spoils = st.sampled_from([b"", b"garbage", b'{"v":1}', "gap", "fork", "late"])
+
+
+def spoiled(office: Office, how: bytes | str, last: Entry) -> bytes:
+    """A record that damages the network; ``late``: an honest entry of a writer that had not seen the damage yet."""
+    head = office.state.head
+    if isinstance(how, bytes):
+        return how
+    seq, prev = {"gap": (head.seq + 2, head.digest), "fork": (head.seq + 1, "f" * 64)}.get(
+        how, (head.seq + 1, head.digest)
+    )
+    return encode_entry(replace(last, seq=seq, prev=prev, events=()))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(steps, min_size=2, max_size=10), st.lists(spoils, min_size=1, max_size=4), st.data())
+def test_after_a_repair_every_reader_has_the_state_of_one_that_was_there_all_the_time(history, damages, data):
+    office = run(history)
+    if not office.raw:
+        return
+    log = list(office.raw)
+    last = decode_entry(NETWORK, log[-1])
+    before = {(one.service, one.address) for one in office.state.holdings()}
+    for how in ["gap", *damages]:
+        log.append(spoiled(office, how, last))
+        assert not is_taken(office.fold, log[-1])
+    if data.draw(st.booleans()):  # a record that the repair does not know came first: no reader takes the repair
+        early = repair_of(office)
+        log += [b"in between", early]
+        assert not is_taken(office.fold, log[-2])
+        assert not is_taken(office.fold, early)
+        assert office.state.damage is not None
+    free = office.state.lowest_never_used(4)
+    shown = [Shown("a/live", "u", to_text(free, 4))] if free is not None else []
+    log.append(repair_of(office, *shown, exists=[service for service, _ in before]))
+    assert is_taken(office.fold, log[-1])
+    assert office.state.damage is None
+    assert {(one.service, one.address) for one in office.state.holdings()} == before | {
+        (one.service, one.address) for one in shown
+    }
+    office.raw = []
+    office.settle(wish("a/late", 9_000), wish("a/live", 9_000))  # and decisions go on
+    log += office.raw
+    fresh, audit = LedgerFold(), Audit()
+    for raw in log:
+        is_taken(fresh, raw)
+        audit.take(NETWORK, raw)
+    assert snapshot(fresh.network(NETWORK)) == snapshot(office.state)
+    report = audit.report()
+    assert report.clean, report.findings
+    assert len(report.set_aside) == 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.intents.model import IntentsSynced
+from ledgerlb.core.ipam.repair import Damaged, Operator, propose_repair
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.audit import Audit
 from ledgerlb.core.ledger.damage import DamageKind
@@ -317,3 +318,33 @@ async def test_ipam_appends_nothing_to_a_damaged_network_and_serves_the_others()
     [problem] = ipam.ipam.problems()
     assert f"network {NETWORK}: LedgerDamaged" in problem
     assert "ledgerlb verify" in problem
+
+
+async def test_ipam_decides_again_once_the_damage_is_set_aside_and_not_before():
+    world = World()
+    ipam = world.replica()
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.run(ipam)
+    await world.log.append(LEDGER, [NewRecord(NETWORK, b"\x00")])
+    with pytest.raises(LedgerDamaged):
+        await ipam.turn()
+    await world.say(wish("late"), unwish("a"))
+    await world.run(ipam)
+    fold = ipam.ipam.fold
+    network = Damaged(fold.network(NETWORK), fold.aside[NETWORK], (), (), None, None)
+    repair = propose_repair(network, Operator("me", "", world.now), 100_000)
+    await world.log.append(LEDGER, [NewRecord(NETWORK, repair.entry)])
+    await world.run(ipam)
+    assert ipam.ipam.problems() == []
+    assert fold.holdings_of("default/a") == ()
+    assert [holding.address for holding in fold.holdings_of("default/late")] == ["10.0.0.3"]
+
+
+def test_an_old_entry_holds_no_event_of_a_newer_version():
+    office = lived()
+    first = ev.DamageSetAside(1, "0" * 64, (), "me")
+    assert take(office.fold, entry(office, first)) is None
+    assert office.fold.damage[NETWORK].kind is DamageKind.UNDECODABLE
+    intact = lived()
+    assert take(intact.fold, entry(intact, first, v=2)) is None, "there is nothing to set aside"
+    assert intact.fold.damage[NETWORK].kind is DamageKind.CONTRADICTION

@@ -245,7 +245,7 @@ _ALL: Final = (
     ReasonText(
         Reason.LEDGER_DAMAGED,
         "The network's ledger has a damaged record. Holders keep their addresses, and LedgerLB decides nothing new.",
-        "Run ledgerlb verify, which names the record, and restore the log from a backup or repair it.",
+        "Run ledgerlb verify, which names the record, then ledgerlb repair, or restore the log from a backup.",
         subject="network",
     ),
     ReasonText(

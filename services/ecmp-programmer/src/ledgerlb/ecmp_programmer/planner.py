@@ -13,6 +13,7 @@ from typing import Final
 
 from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.index import Dependencies
+from ledgerlb.core.ledger.events import DamageSetAside
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths.backend_facts import touched_by
 from ledgerlb.core.paths.pathset import PathSet, decode_path_set, encode_path_set
@@ -61,6 +62,11 @@ class Planner:
             if isinstance(taken, Accepted):
                 addresses = (getattr(event, "address", None) for event in taken.entry.events)
                 self.pending.update(address for address in addresses if address is not None)
+                if any(isinstance(event, DamageSetAside) for event in taken.entry.events):
+                    # While the network was damaged, its path sets did not follow the ledger.
+                    holdings = self._ledger.networks[taken.entry.network].holdings()
+                    self.pending.update(holding.address for holding in holdings)
+                    self.pending.update(self._published)
         elif record.topic == PATHS.name:
             self._take_published(record)
 

@@ -23,7 +23,13 @@ from ledgerlb.core.intents.fold import IntentChange
 from ledgerlb.core.intents.model import Dropped, Intent, NetworkOffer, Selection, Withdrawal
 from ledgerlb.core.ledger.damage import Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry
-from ledgerlb.core.ledger.events import AdoptionRefused, NetworkDefined, NetworkGone, PrefixChangeRefused
+from ledgerlb.core.ledger.events import (
+    AdoptionRefused,
+    DamageSetAside,
+    NetworkDefined,
+    NetworkGone,
+    PrefixChangeRefused,
+)
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.networks import POOL_PREFIX
 from ledgerlb.core.paths.pathset import Report
@@ -166,11 +172,14 @@ class PublisherState:
                 self._note_damage(damage, now)
 
     def _note_damage(self, damage: Damage, at: datetime) -> None:
-        network = damage.network
+        self._change_all(damage.network)
+        self.notices.append(Notice(damage.network, damage.seq, at, damage.reason, damage.text()))
+
+    def _change_all(self, network: str) -> None:
+        """Queue every Service that wants or holds an address of the network."""
         concerned = [name for name, selection in self.intents.selections.items() if selection.network == network]
         concerned += [holding.service for holding in self.fold.network(network).holdings()]
         self.changed.update(dict.fromkeys(concerned))
-        self.notices.append(Notice(network, damage.seq, at, damage.reason, damage.text()))
         self.changed_pools[network] = None
 
     def _take_fact(self, fact: FactRecord) -> None:
@@ -277,6 +286,8 @@ class PublisherState:
                     self.notices.append(
                         Notice(entry.network, entry.seq, entry.decided_at, Reason.PREFIX_CHANGE_REFUSED, text)
                     )
+                case DamageSetAside():
+                    self._change_all(entry.network)
                 case NetworkDefined() | NetworkGone():
                     # The refused request is gone, and the object may be another one by now.
                     self.notices = [one for one in self.notices if one.service or one.network != entry.network]

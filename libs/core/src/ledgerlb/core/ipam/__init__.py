@@ -7,6 +7,7 @@ that it concerns. ``next_look`` tells when time alone calls for a decision.
 - ``compose``: a decision as an entry within the size limit; ``batch``: many intents in one decision.
 - ``want``: one Service's intent against the state; ``withdraw``: its end; ``offer``: changes of the network itself.
 - ``choice``: which address; ``clock``: what time and agents' reports change; ``terms``: what else a decision reads.
+- ``repair``: the entry by which an operator ends the damage of a network.
 - ``queue``, ``waking``: what to decide about, and when again.
 
 Every function takes the state and the time and returns values; only a ``NetworkQueue`` changes.

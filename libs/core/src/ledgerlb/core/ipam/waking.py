@@ -27,9 +27,12 @@ _TAKING: Final = (ev.AddressAllocated, ev.AddressAdopted)
 def woken_by(entry: Entry, refusals: Mapping[str, Refusal], intents: Mapping[str, ServiceIntent]) -> list[str]:
     """List the Services to decide about again after ``entry``; ``refusals`` are those that are in force after it.
 
-    An entry wakes the Services that it names. Where it frees something, it wakes everyone who was refused. Where it
-    gives an address out, it wakes those whose refusal may now have another reason.
+    An entry that sets damage aside wakes everyone: the records that do not count may have been about any of them.
+    Otherwise an entry wakes the Services that it names. Where it frees something, it wakes everyone who was refused.
+    Where it gives an address out, it wakes those whose refusal may now have another reason.
     """
+    if entry.events and isinstance(entry.events[0], ev.DamageSetAside):
+        return list(intents)
     woken: dict[str, None] = {}
     for event in entry.events:
         service = getattr(event, "service", None)

@@ -8,7 +8,7 @@ network stops deciding on every reader until an operator acts: what is held stay
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -44,7 +44,7 @@ class DamageKind(StrEnum):
 
 
 _UPGRADE: Final = "upgrade this process"
-_INSPECT: Final = "run ledgerlb verify, and restore the log from a backup or repair it"
+_INSPECT: Final = "run ledgerlb verify, then ledgerlb repair, or restore the log from a backup"
 _REPLACED: Final = f"{_INSPECT}; if you replaced the log on purpose, run ledgerlb heads forget"
 
 
@@ -84,6 +84,10 @@ class Damage:
     def text(self) -> str:
         """Describe the damage and its remedy in one line."""
         return f"{self.place} {self.message}; {self.remedy}"
+
+    def in_named(self) -> Damage:
+        """Return the damage of the network that a misplaced entry names and is missing from."""
+        return replace(self, network=self.named, named="", message=f"is filed under key {self.network!r}")
 
     def error(self) -> LedgerDamaged:
         """The error that reports this damage."""

@@ -24,7 +24,7 @@ LAST_YEAR: Final = 9000
 
 Seq = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 Revision = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-CauseKind = Literal["want", "withdraw", "network", "clock", "report"]
+CauseKind = Literal["want", "withdraw", "network", "clock", "report", "operator"]
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_un
     """
 
     intent: CauseKind
-    """``clock`` and ``report`` where time or an agent's report led to the events, and no intent."""
+    """``clock`` and ``report`` where time or an agent's report led to the events, ``operator`` where a person did."""
     revision: Revision = 0
     service: str = ""
     uid: str = ""

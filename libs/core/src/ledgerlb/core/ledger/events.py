@@ -16,6 +16,8 @@ from ledgerlb.core.addresses import Family
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Ports = tuple[tuple[str, Port], ...]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256 in hex."""
 AllocationRule = Literal[
     "requested", "former", "never-used", "longest-free", "leased-to-other", "quarantine-cut", "shared"
 ]
@@ -176,6 +178,34 @@ class RefusalCleared(_Event, frozen=True):
     service: str
 
 
+class SetAsideRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
+    """One record that does not count: its ``offset`` in the ledger topic when it was set aside, the kind of its damage
+    (``AfterDamage``: it came after the damaged one), the number of its entry (0: unreadable) and the hash of its bytes.
+    """
+
+    offset: int
+    kind: str
+    digest: Digest
+    seq: int = 0
+
+
+class DamageSetAside(_Event, frozen=True):
+    """An operator ended the damage of the network: ``records`` records since the last good entry never count.
+
+    ``digest`` covers the bytes of all of them in order, ``named`` are the first of them. ``by`` is who asked.
+    ``head_seq`` and ``head_digest`` name the remembered head that no longer counts either (0: none). Only the first
+    event of an entry can be one.
+    """
+
+    records: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Digest
+    named: tuple[SetAsideRecord, ...]
+    by: str
+    reason: str = ""
+    head_seq: int = 0
+    head_digest: str = ""
+
+
 Event = (
     NetworkDefined
     | PrefixChangeRefused
@@ -192,4 +222,5 @@ Event = (
     | LeaseEnded
     | AllocationRefused
     | RefusalCleared
+    | DamageSetAside
 )

@@ -257,6 +257,15 @@ def _cleared(state: NetworkState, event: ev.RefusalCleared, _at: datetime, _seq:
     state.refuse(event.service, None)
 
 
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+def _set_aside(state: NetworkState, _event: ev.DamageSetAside, _at: datetime, _seq: int) -> None:
+    """The fold has checked which records it names, and forgets the damage once the whole entry is applied."""
+    if state.damage is None:
+        raise LedgerCorrupt("sets damage aside, but there is none")
+
+
 _HANDLERS: Final[dict[type, Callable[[NetworkState, Any, datetime, int], None]]] = {
     ev.NetworkDefined: _defined,
     ev.PrefixChangeRefused: _change_refused,
@@ -273,4 +282,5 @@ _HANDLERS: Final[dict[type, Callable[[NetworkState, Any, datetime, int], None]]]
     ev.LeaseEnded: _lease_ended,
     ev.AllocationRefused: _refused,
     ev.RefusalCleared: _cleared,
+    ev.DamageSetAside: _set_aside,
 }

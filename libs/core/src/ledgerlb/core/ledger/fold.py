@@ -5,21 +5,32 @@ Every reader of the ledger (IPAM, planner, publisher, command line) uses this on
 A record is one of three things. An entry that extends its chain is accepted, with all of its events. An entry with a
 ``seq`` that the chain has already lost a race, and is skipped. Anything else is damage: its network keeps the state of
 its last good entry and skips whatever follows, on every reader alike, so that nothing is decided on a state that the
-log does not prove.
+log does not prove. An operator ends that with an entry that extends the last good one and begins with
+``DamageSetAside``. It counts only if it names exactly the records that came since, so a reader that was there all the
+time and one that reads the log afresh have the same state, and no record slips in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ledgerlb.core.errors import LedgerCorrupt
 from ledgerlb.core.ledger.chain import Head, damage_of, extends, why_lost
 from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry, digest, parse_entry
+from ledgerlb.core.ledger.events import DamageSetAside, SetAsideRecord
 from ledgerlb.core.ledger.evolve import evolve
 from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.records import Holding, Refusal
+from ledgerlb.core.ledger.setaside import (
+    AFTER_DAMAGE,
+    NOTHING_ASIDE,
+    SetAside,
+    counted_damage,
+    repair_of,
+    repairs_what_counted,
+)
 from ledgerlb.core.ledger.state import NetworkState
 
 __all__ = ["Accepted", "Holding", "LedgerFold", "NetworkState", "Refusal", "Rejected"]
@@ -55,17 +66,20 @@ class Rejected:
 
 class LedgerFold:
     """See module. ``accepted``, ``rejected`` and ``skipped`` count entries: a rejected one lost a race, a skipped one
-    comes after damage. ``damage`` is the first damage of each network that has any. ``remembered`` are the heads that
-    the ledger must have.
+    comes after damage. ``damage`` is the first damage of each network that has any, and ``aside`` counts the records
+    since its last good entry. ``remembered`` are the heads that the ledger must have.
     """
 
     def __init__(self, remembered: RememberedHeads | None = None) -> None:
         self.networks: dict[str, NetworkState] = {}
         self.damage: dict[str, Damage] = {}
+        self.aside: dict[str, SetAside] = {}
         self.accepted = 0
         self.rejected = 0
         self.skipped = 0
         self._remembered = remembered if remembered is not None else RememberedHeads()
+        self._repaired: dict[str, set[int]] = {}
+        """The numbers of the entries that ended damage, by network."""
         self._networks_of: _Places = {}
         self._networks_at: _Places = {}
 
@@ -77,23 +91,46 @@ class LedgerFold:
         """
         found = parse_entry(key, value, offset)
         if isinstance(found, Damage):
-            raise self._damaged(found).error()
+            raise self._damaged(found, value).error()
         assert value is not None
         state = self.networks.get(key)
         head = state.head if state is not None else Head()
         if found.seq <= head.seq:
-            self.rejected += 1
-            return Rejected(found, why_lost(head, found))
-        if key in self.damage:
+            return self._reject(head, found, value, offset)
+        repair = key in self.damage and repair_of(head, found, self.aside.get(key, NOTHING_ASIDE))
+        if key in self.damage and not repair:
             self.skipped += 1
+            self._put_aside(key, AFTER_DAMAGE, found.seq, value, offset)
             return Rejected(found, f"comes after damage: {self.damage[key].place} {self.damage[key].message}")
         if not extends(head, found):
-            raise self._damaged(damage_of(head, found, offset)).error()
+            raise self._damaged(damage_of(head, found, offset), value).error()
         accepted = Accepted(found, digest(value))
-        if (mismatch := self._remembered.mismatch(key, Head(found.seq, accepted.digest), offset)) is not None:
-            raise self._damaged(mismatch).error()
-        self._apply(state if state is not None else NetworkState(key), accepted, offset)
+        mismatch = self._remembered.mismatch(key, Head(found.seq, accepted.digest), offset)
+        if mismatch is not None and not (repair and self._replaces_head(key, repair)):
+            raise self._damaged(mismatch, value).error()
+        self._apply(state if state is not None else self.network(key), accepted, value, offset)
+        if repair:
+            self._end_damage(key, found.seq, repair)
         return accepted
+
+    def _reject(self, head: Head, entry: Entry, value: bytes, offset: int) -> Rejected:
+        """Return the loser of a race. Raises LedgerDamaged for a repair of which this reader saw no damage."""
+        if repairs_what_counted(entry, self._repaired.get(entry.network, ())):
+            raise self._damaged(counted_damage(entry, offset), value).error()
+        self.rejected += 1
+        return Rejected(entry, why_lost(head, entry))
+
+    def _replaces_head(self, network: str, repair: DamageSetAside) -> bool:
+        known = self._remembered.of(network)
+        return known is not None and (known.seq, known.digest) == (repair.head_seq, repair.head_digest)
+
+    def _end_damage(self, network: str, seq: int, repair: DamageSetAside) -> None:
+        self.networks[network].damage = None
+        del self.damage[network]
+        self.aside.pop(network, None)
+        self._repaired.setdefault(network, set()).add(seq)
+        if self._replaces_head(network, repair):
+            self._remembered.forget(network)
 
     def check_ends(self) -> dict[str, Damage]:
         """Note as damage each chain that ends before its remembered head, and return what was found by network. Call it
@@ -103,11 +140,11 @@ class LedgerFold:
         for network in self._remembered.networks():
             damage = self._remembered.cut_off(network, self.network(network).head)
             if damage is not None and network not in self.damage:
-                self._note(damage)
+                self._mark(damage)
                 found[network] = damage
         return found
 
-    def _apply(self, state: NetworkState, accepted: Accepted, offset: int) -> None:
+    def _apply(self, state: NetworkState, accepted: Accepted, value: bytes, offset: int) -> None:
         """Evolve all events of an entry, or none; raises LedgerDamaged."""
         entry = accepted.entry
         state.begin()
@@ -117,7 +154,7 @@ class LedgerFold:
         except LedgerCorrupt as error:
             state.rollback()
             damage = Damage(DamageKind.CONTRADICTION, entry.network, entry.seq, str(error), offset)
-            raise self._damaged(damage).error() from error
+            raise self._damaged(damage, value).error() from error
         state.commit()
         self._index(state, entry)
         state.advance(Head(entry.seq, accepted.digest))
@@ -139,18 +176,26 @@ class LedgerFold:
             elif cause.intent == "network":
                 state.offer_revision = max(cause.revision, state.offer_revision)
 
-    def _damaged(self, damage: Damage) -> Damage:
+    def _damaged(self, damage: Damage, value: bytes | None) -> Damage:
         """Note the damage of its network, and of the network that a misplaced entry is missing from."""
-        self._note(damage)
+        self._note(damage, value)
         if damage.named and damage.seq > self.network(damage.named).seq:
-            self._note(replace(damage, network=damage.named, message=f"is filed under key {damage.network!r}"))
+            self._note(damage.in_named(), value)
         return damage
 
-    def _note(self, damage: Damage) -> None:
+    def _note(self, damage: Damage, value: bytes | None) -> None:
+        self._mark(damage)
+        self._put_aside(damage.network, damage.kind, damage.seq, value, damage.offset)
+
+    def _mark(self, damage: Damage) -> None:
         first = self.damage.setdefault(damage.network, damage)
         state = self.networks.get(damage.network)
         if state is not None:
             state.damage = first
+
+    def _put_aside(self, network: str, kind: str, seq: int, value: bytes | None, offset: int) -> None:
+        record = SetAsideRecord(offset, kind, digest(value or b""), seq)
+        self.aside[network] = self.aside.get(network, NOTHING_ASIDE).plus(record)
 
     def networks_of(self, service: str) -> Collection[str]:
         """Every network whose accepted entries ever named the Service."""

@@ -51,6 +51,8 @@ def print_report(report: AuditReport) -> None:
         say(_line(finding))
     if report.problems > len(report.findings):
         say(f"+{report.problems - len(report.findings)} more")
+    for note in report.set_aside:
+        say(f"note: {_line(note)}")
     for warning in report.warnings:
         say(f"warning: {_line(warning)}")
 

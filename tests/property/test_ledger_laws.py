@@ -177,7 +177,7 @@ def test_after_a_repair_every_reader_has_the_state_of_one_that_was_there_all_the
         assert not is_taken(office.fold, log[-2])
         assert not is_taken(office.fold, early)
         assert office.state.damage is not None
-    free = office.state.lowest_never_used(4)
+    free = next(office.state.never_used(4), None)
     shown = [Shown("a/live", "u", to_text(free, 4))] if free is not None else []
     log.append(repair_of(office, *shown, exists=[service for service, _ in before]))
     assert is_taken(office.fold, log[-1])
@@ -186,7 +186,7 @@ def test_after_a_repair_every_reader_has_the_state_of_one_that_was_there_all_the
         (one.service, one.address) for one in shown
     }
     office.raw = []
-    office.settle(wish("a/late", 9_000), wish("a/live", 9_000))  # and decisions go on
+    office.settle(intent_of("a/late", 9_000), intent_of("a/live", 9_000))  # and decisions go on
     log += office.raw
     fresh, audit = LedgerFold(), Audit()
     for raw in log:

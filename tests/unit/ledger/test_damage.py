@@ -16,10 +16,12 @@ from ledgerlb.core.intents.model import IntentsSynced
 from ledgerlb.core.ipam.repair import Damaged, Operator, propose_repair
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.audit import Audit
+from ledgerlb.core.ledger.chain import Head
 from ledgerlb.core.ledger.damage import DamageKind
 from ledgerlb.core.ledger.entry import Entry, decode_entry, digest, encode_entry
 from ledgerlb.core.ledger.evolve import LONGEST_RESERVATION
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
+from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.upcast import VERSION
 from ledgerlb.core.paths.pathset import Heartbeat
 from ledgerlb.core.settings import LONGEST, Defaults
@@ -323,12 +325,12 @@ async def test_ipam_appends_nothing_to_a_damaged_network_and_serves_the_others()
 async def test_ipam_decides_again_once_the_damage_is_set_aside_and_not_before():
     world = World()
     ipam = world.replica()
-    await world.say(offer("10.0.0.0/24"), IntentsSynced(), wish("a"))
+    await world.say(offer("10.0.0.0/24"), IntentsSynced(), intent_of("a"))
     await world.run(ipam)
     await world.log.append(LEDGER, [NewRecord(NETWORK, b"\x00")])
     with pytest.raises(LedgerDamaged):
         await ipam.turn()
-    await world.say(wish("late"), unwish("a"))
+    await world.say(intent_of("late"), withdrawal_of("a"))
     await world.run(ipam)
     fold = ipam.ipam.fold
     network = Damaged(fold.network(NETWORK), fold.aside[NETWORK], (), (), None, None)
@@ -340,11 +342,59 @@ async def test_ipam_decides_again_once_the_damage_is_set_aside_and_not_before():
     assert [holding.address for holding in fold.holdings_of("default/late")] == ["10.0.0.3"]
 
 
-def test_an_old_entry_holds_no_event_of_a_newer_version():
+def test_nothing_is_set_aside_where_nothing_is_damaged():
     office = lived()
-    first = ev.DamageSetAside(1, "0" * 64, (), "me")
-    assert take(office.fold, entry(office, first)) is None
-    assert office.fold.damage[NETWORK].kind is DamageKind.UNDECODABLE
-    intact = lived()
-    assert take(intact.fold, entry(intact, first, v=2)) is None, "there is nothing to set aside"
-    assert intact.fold.damage[NETWORK].kind is DamageKind.CONTRADICTION
+    assert take(office.fold, entry(office, ev.DamageSetAside(1, "0" * 64, (), "me"))) is None
+    assert office.fold.damage[NETWORK].kind is DamageKind.CONTRADICTION
+
+
+def repair_of(fold: LedgerFold, remembered: Head | None = None) -> bytes:
+    network = Damaged(fold.network(NETWORK), fold.aside[NETWORK], (), (), None, None, remembered)
+    return propose_repair(network, Operator("me", "", START), 100_000).entry
+
+
+def test_a_process_that_counted_what_is_set_aside_stops_until_it_reads_the_log_again():
+    """A disk changed an entry after a process had read it: that process and a fresh reader must not go apart."""
+    office = lived()
+    fresh = LedgerFold()
+    log = [office.raw[0], b"flipped", *office.raw[2:]]
+    for raw in log:
+        take(fresh, raw)
+    repair = repair_of(fresh)
+    assert isinstance(take(fresh, repair), Accepted)
+    assert isinstance(take(fresh, repair), Rejected), "the same repair twice loses a race"
+    assert fresh.network(NETWORK).damage is None
+    assert take(office.fold, repair) is None
+    assert "has counted" in office.fold.damage[NETWORK].message
+
+
+def test_a_repair_replaces_the_head_that_it_names_and_no_other():
+    office = lived()
+    log = [office.raw[0], b"flipped", *office.raw[2:]]
+    for named, ends in ((office.state.head, True), (None, False), (Head(office.state.seq, "e" * 64), False)):
+        heads = RememberedHeads()
+        heads.remember(NETWORK, office.state.head)
+        fold = LedgerFold(heads)
+        for raw in log:
+            take(fold, raw)
+        assert isinstance(take(fold, repair_of(fold, named)), Accepted)
+        assert (NETWORK not in fold.check_ends()) is ends
+        assert (heads.of(NETWORK) is None) is ends
+
+
+def test_an_entry_that_is_not_the_remembered_one_can_be_set_aside():
+    office = lived()
+    heads = RememberedHeads()
+    heads.remember(NETWORK, Head(office.state.seq, "e" * 64))
+    fold, audit = LedgerFold(heads), Audit(heads)
+    for raw in office.raw:
+        take(fold, raw)
+        audit.take(NETWORK, raw)
+    assert fold.damage[NETWORK].kind is DamageKind.HEAD_MISMATCH
+    repair = repair_of(fold, heads.of(NETWORK))
+    assert isinstance(take(fold, repair), Accepted)
+    heads.remember(NETWORK, Head(office.state.seq, "e" * 64))
+    audit.take(NETWORK, repair)
+    report = audit.report()
+    assert report.clean, report.findings
+    assert len(report.set_aside) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -101,3 +101,17 @@ async def read_all(log: EventLog, topics: Sequence[Topic], take: Callable[[Recor
 
     await read_to_end(log, topics, count_unusable)
     return unusable
+
+
+async def read_all_from(
+    log: EventLog, topics: Sequence[Topic], take: Callable[[Record], None], start: Mapping[str, int]
+) -> dict[str, int]:
+    """Hand ``take`` every record from the positions ``start`` (by topic; missing: the beginning) to the present end.
+    Return the positions after them. Records that ``take`` cannot use (BadInput) are passed over. Raises LogUnavailable.
+    """
+
+    def pass_over(record: Record) -> None:
+        with suppress(BadInput):
+            take(record)
+
+    return await read_to_end(log, topics, pass_over, start)

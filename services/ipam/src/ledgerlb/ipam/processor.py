@@ -139,8 +139,9 @@ class Ipam:
         self._report_damage()
 
     def _report_damage(self) -> None:
-        if len(self.fold.damage) == len(self._damaged):
+        if self.fold.damage.keys() == self._damaged:
             return
+        self._damaged &= self.fold.damage.keys()
         for network, damage in self.fold.damage.items():
             if network not in self._damaged:
                 self._damaged.add(network)

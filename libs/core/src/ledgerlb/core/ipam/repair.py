@@ -9,7 +9,7 @@ proves keeps its address, unless its Service no longer exists and another one us
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledgerlb.core.addresses import family_of, is_canonical, to_int
@@ -17,12 +17,14 @@ from ledgerlb.core.errors import LedgerCorrupt
 from ledgerlb.core.intents.model import NetworkOffer
 from ledgerlb.core.ipam.offer import take_offer
 from ledgerlb.core.ledger import events as ev
-from ledgerlb.core.ledger.entry import Cause, Entry, encode_entry, version_of
+from ledgerlb.core.ledger.chain import Head
+from ledgerlb.core.ledger.entry import Cause, Entry, encode_entry
 from ledgerlb.core.ledger.events import Event, Ports
 from ledgerlb.core.ledger.evolve import evolve
 from ledgerlb.core.ledger.records import AddressRecord, Holding
 from ledgerlb.core.ledger.setaside import SetAside
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.ledger.upcast import VERSION
 
 _SHOWN = "it uses the address: its status shows it, or the data path forwards it"
 
@@ -61,11 +63,12 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The entry to append, and the holders after it: those that the ledger proves, those that get back what their
-    status shows, and those that lose an address.
+    """The entry to append, the remembered head that it replaces, and the holders after it: those that the ledger
+    proves, those that get back what they use, and those that lose an address.
     """
 
     entry: bytes
+    replaces: Head | None
     kept: tuple[Holding, ...]
     restored: tuple[Holding, ...]
     lost: tuple[Loss, ...]
@@ -75,7 +78,7 @@ class Repair:
 class Damaged:
     """A damaged network: its state as of the last good entry, and the records since (``unread``: those of them that are
     entries). ``shown`` is what Services show, ``exists`` the Services that exist (None: unknown), ``offer`` the
-    network's last offer.
+    network's last offer, ``remembered`` the remembered head that no longer counts.
     """
 
     state: NetworkState
@@ -84,6 +87,7 @@ class Damaged:
     shown: Iterable[Shown]
     exists: Container[str] | None
     offer: NetworkOffer | None
+    remembered: Head | None = None
 
 
 def propose_repair(network: Damaged, operator: Operator, max_bytes: int) -> Repair:
@@ -97,13 +101,13 @@ def propose_repair(network: Damaged, operator: Operator, max_bytes: int) -> Repa
         repair = _propose(network, wanted[:limit], operator)
         if len(repair.entry) <= max_bytes or not limit:
             left_out = (Loss(one.service, one.address, "the entry has no room left") for one in wanted[limit:])
-            return Repair(repair.entry, repair.kept, repair.restored, (*repair.lost, *left_out))
+            return replace(repair, lost=(*repair.lost, *left_out))
         limit //= 2
 
 
 def _propose(network: Damaged, shown: Iterable[Shown], operator: Operator) -> Repair:
     state, offer = network.state, network.offer
-    draft = _Draft(state, network.aside, operator)
+    draft = _Draft(network, operator)
     before = {(holding.service, holding.address) for holding in state.holdings()}
     with state.speculate():
         if offer is not None:
@@ -117,6 +121,7 @@ def _propose(network: Damaged, shown: Iterable[Shown], operator: Operator) -> Re
         lost[service, address] = Loss(service, address, why)
     return Repair(
         draft.encode(),
+        network.remembered,
         tuple(holding for key, holding in after.items() if key in before),
         tuple(holding for key, holding in after.items() if key not in before),
         tuple(lost.values()),
@@ -134,10 +139,13 @@ def _why_lost(service: str, exists: Container[str] | None, *, proven: bool) -> s
 class _Draft:
     """The events and causes of the entry, which are evolved one after the other on the state."""
 
-    def __init__(self, state: NetworkState, aside: SetAside, operator: Operator) -> None:
-        self._state = state
+    def __init__(self, network: Damaged, operator: Operator) -> None:
+        self._state = network.state
         self._operator = operator
-        first = ev.DamageSetAside(aside.records, aside.digest, aside.named, operator.name, operator.reason)
+        aside, head = network.aside, network.remembered or Head(digest="")
+        first = ev.DamageSetAside(
+            aside.records, aside.digest, aside.named, operator.name, operator.reason, head.seq, head.digest
+        )
         self._events: list[Event] = [first]
         self._causes = [Cause("operator", requester=operator.name, explanation=operator.reason)]
         self.lost: list[Loss] = []
@@ -185,7 +193,7 @@ class _Draft:
         events = tuple(self._events)
         return encode_entry(
             Entry(
-                version_of(events),
+                VERSION,
                 self._state.network,
                 head.seq + 1,
                 head.digest,

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.behaviour.play import Case, case, happened, network, pending, play, ready, table, told
 from tests.behaviour.world import world
-from tests.builders.objects import NETWORK, Object, aged, by_vn, nad, service
+from tests.builders.objects import ADDRESSES, NETWORK, Object, aged, by_vn, nad, service
 from tests.support.simulate import apply, delete
 
 WIDE = "198.51.100.0/24"
@@ -131,6 +131,48 @@ CASES = [
         apply(nad("net/y", "203.0.113.0/24", "2001:db8::/64"), nad("net/o", WIDE, "2001:db8::/64"), on("net/y", "a/u")),
         ready("a/s", "203.0.113.2"),
         pending("a/u", "NetworkConflict"),
+    ),
+    case(
+        "one-that-conflicts-puts-no-third-one-into-conflict",
+        world(aged(nad("net/o", INSIDE), "01"), aged(nad("net/y", "198.51.100.0/23"), "02"), aged(nad("net/z", "198.51.101.0/24"), "03")),
+        network("net/y", conflict="net/o"),
+        network("net/z", conflict=None),
+        apply(on("net/z")),
+        ready("a/s", "198.51.101.2"),
+    ),
+    case(
+        "one-that-conflicts-and-has-holders-keeps-them-and-puts-no-third-one-into-conflict",
+        world(aged(nad("a/y", "198.51.100.0/23"), "02"), service("a/y", {NETWORK: "a/y", ADDRESSES: "198.51.101.2"})),
+        ready("a/y", "198.51.101.2"),
+        apply(aged(nad("net/o", INSIDE), "01")),
+        network("a/y", conflict="net/o"),
+        apply(aged(nad("a/z", "198.51.101.0/24"), "03"), on("a/z"), service("a/t", {NETWORK: "a/z", ADDRESSES: "198.51.101.2"})),
+        network("a/z", conflict=None),
+        ready("a/y", "198.51.101.2"),
+        ready("a/s", "198.51.101.3"),
+        pending("a/t", "RequestedAddressReserved"),
+    ),
+    case(
+        "one-whose-annotation-is-invalid-puts-no-other-into-conflict-and-its-holders-keep",
+        world(*pair(nad("net/o", WIDE), nad("net/y", WIDE)), on("net/o", "a/o")),
+        ready("a/o", "198.51.100.2"),
+        apply(aged(nad("net/o", WIDE, annotations={"ledgerlb.io/lease": "soon"}), "01"), on("net/y")),
+        network("net/y", conflict=None, problem=None),
+        ready("a/s", "198.51.100.3"),
+        ready("a/o", "198.51.100.2"),
+        apply(aged(nad("net/o", WIDE), "01")),
+        network("net/y", conflict="net/o"),
+        apply(on("net/o", "a/p")),
+        ready("a/p", "198.51.100.4"),
+        ready("a/s", "198.51.100.3"),
+    ),
+    case(
+        "one-that-is-gone-puts-no-other-into-conflict",
+        world(*pair(nad("net/o", WIDE), nad("net/y", WIDE)), on("net/o", "a/o"), on("net/y")),
+        {"agents": "silent"},
+        delete("NetworkAttachmentDefinition", "net/o"),
+        network("net/y", conflict=None),
+        ready("a/s", "198.51.100.3"),
     ),
     case(
         "a-conflict-is-an-event-on-the-network-and-on-its-services",

@@ -12,7 +12,7 @@ from tests.unit.cli.conftest import Invoke, Past
 
 DOCS = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text("utf-8")
 SERVICE = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set"}
-NETWORK = {"size", "allocated", "quarantined", "conflict", "problem"}
+NETWORK = {"size", "allocated", "quarantined", "conflict", "problem", "warning"}
 
 
 def row(name: str) -> set[str]:

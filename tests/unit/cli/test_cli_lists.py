@@ -114,7 +114,7 @@ class TestNetworks:
     def test_how_full_each_is(self, mixed: Past, invoke: Invoke) -> None:
         data = json.loads(invoke("networks", "--log", mixed.url, "-o", "json").stdout)
         assert data["networks"]["net/ext"] == {
-            "size": 253, "allocated": 3, "quarantined": 0, "conflict": None, "problem": None,
+            "size": 253, "allocated": 3, "quarantined": 0, "conflict": None, "problem": None, "warning": None,
             "free": 250, "message": "", "exists": True,
         }  # fmt: skip
         lines = invoke("networks", "--log", mixed.url).stdout.splitlines()

@@ -27,7 +27,7 @@ class TestServices:
         assert data["services"]["a/other"]["addresses"] == ["192.0.2.2"]
         assert data["services"]["a/lost"]["reason"] == "NetworkNotFound"
         assert data["networks"]["net/ext"] == {
-            "size": 253, "allocated": 2, "quarantined": 0, "conflict": None, "problem": None,
+            "size": 253, "allocated": 2, "quarantined": 0, "conflict": None, "problem": None, "warning": None,
         }  # fmt: skip
 
     def test_one_service(self, past: Past, invoke: Invoke) -> None:

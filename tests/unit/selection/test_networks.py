@@ -408,20 +408,20 @@ def test_the_oldest_overlapping_network_is_named():
     assert conflicts(world) == {"a/n2": "a/n1", "a/n3": "a/n1"}
 
 
-def test_a_network_that_multus_forbids_takes_no_part_unless_it_has_holders():
+def test_a_network_that_multus_forbids_takes_no_part_even_with_holders():
     world = World(
         vn("a/bare", "10.0.0.0/24", day=1),
         nad("a/n", {"ipamV4Subnet": "10.0.0.0/24"}, day=2),
         settings=DomainSettings(multus=True),
     )
     assert conflicts(world) == {}
-    assert conflicts(world, "a/bare") == {"a/n": "a/bare"}
+    assert conflicts(world, "a/bare") == {}
 
 
-def test_a_problem_of_its_own_is_not_hidden_by_a_conflict():
+def test_a_network_with_a_problem_of_its_own_takes_no_part_in_conflicts():
     world = World(vn("a/x", "10.0.0.0/24", day=2, annotations={"ledgerlb.io/lease": "x"}), vn("a/y", "10.0.0.0/24"))
-    network = with_conflicts(world.networks(), holders=["a/x", "a/y"])["a/x"]
-    assert (network.problem, network.conflict) == ("InvalidAnnotation", "a/y")
+    found = with_conflicts(world.networks(), holders=["a/x", "a/y"])
+    assert [(n.problem, n.conflict) for n in found.values()] == [("InvalidAnnotation", None), (None, None)]
 
 
 def test_overlaps_among_a_thousand_networks_are_found_quickly():

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     INVALID_SOURCE_RANGE = "InvalidSourceRange"
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
     NO_USABLE_BACKEND = "NoUsableBackend"
+    ADDRESSES_IN_USE = "AddressesInUse"
     PREFIX_CHANGE_REFUSED = "PrefixChangeRefused"
     ADOPTION_REFUSED = "AdoptionRefused"
     ADDRESS_REQUESTED = "AddressRequested"
@@ -150,7 +151,8 @@ _ALL: Final = (
     ),
     ReasonText(
         Reason.REQUESTED_ADDRESS_RESERVED,
-        "The requested address is the network, broadcast or gateway address, or is excluded by the network's owner.",
+        "The requested address is the network, broadcast or gateway address, is excluded by the network's owner, or is "
+        "used by the cluster itself (a Node's address or podCIDR, a ClusterIP).",
         "Request another address.",
     ),
     ReasonText(
@@ -189,6 +191,13 @@ _ALL: Final = (
         "InternalIP of the family, or the network does not reach them.",
         "Read the message, which names each cause; check the Nodes' InternalIP addresses and labels, and the networks' "
         "route targets.",
+    ),
+    ReasonText(
+        Reason.ADDRESSES_IN_USE,
+        "The cluster itself uses addresses inside the network's prefix (Nodes' addresses, their podCIDRs, ClusterIPs). "
+        "LedgerLB never gives these out; a Service that holds one keeps it.",
+        "Nothing needs doing where the network is the Nodes' own LAN. Otherwise choose another prefix.",
+        subject="network",
     ),
     ReasonText(
         Reason.PREFIX_CHANGE_REFUSED,

@@ -77,7 +77,8 @@ class NetworkLine:
     """One external network as it is now.
 
     ``allocated`` counts held and releasing addresses, ``problem`` is a reason, ``conflict`` names the network that it
-    overlaps, and ``exists`` is False if only its addresses are left.
+    overlaps, and ``exists`` is False if only its addresses are left. ``warning`` is what its owner should know although
+    the network works, empty if there is nothing.
     """
 
     name: str
@@ -88,6 +89,7 @@ class NetworkLine:
     problem: str | None
     message: str = ""
     exists: bool = True
+    warning: str = ""
 
     @property
     def free(self) -> int:
@@ -107,6 +109,7 @@ class NetworkLine:
             "quarantined": self.quarantined,
             "conflict": self.conflict,
             "problem": self.problem,
+            "warning": self.warning or None,
         }
 
 
@@ -230,8 +233,10 @@ class LogView:
 
     def _network(self, name: str, network: ExternalNetwork | None) -> NetworkLine:
         state = self.ledger.network(name)
-        size = state.size() if state.plan and not state.gone else 0
-        if not size and network is not None:
+        size = 0
+        if state.plan and not state.gone:
+            size = state.size()
+        elif network is not None:
             size = size_of(
                 Prefix(part.family, part.prefix, part.gateway, part.ranges, part.excluded) for part in network.prefixes
             )
@@ -244,6 +249,8 @@ class LogView:
         if state.damage is not None:
             problem, message = state.damage.reason, state.damage.text()
         conflict = network.conflict if network is not None else None
+        offer = self.intents.offers.get(name)
+        warning = offer.reserved if offer is not None and network is not None else ""
         return NetworkLine(
-            name, size, state.allocated(), state.quarantined(), conflict, problem, message, network is not None
+            name, size, state.allocated(), state.quarantined(), conflict, problem, message, network is not None, warning
         )

@@ -56,6 +56,8 @@ def network_as_text(view: LogView, line: NetworkLine) -> list[str]:
     ]
     if line.exists and line.trouble:
         lines.append(f"  problem      {line.trouble}")
+    if line.warning:
+        lines.append(f"  warning      {line.warning}")
     if advice := _remedy(line):
         lines.append(f"  remedy       {advice}")
     plan = view.ledger.network(line.name).plan

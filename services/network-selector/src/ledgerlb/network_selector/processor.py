@@ -33,7 +33,7 @@ from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import AddressAdopted, AddressAllocated
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.ledger.records import Holding
-from ledgerlb.core.networks import OrphanedAddress, orphaned_addresses
+from ledgerlb.core.networks import Coverage, OrphanedAddress, orphaned_addresses
 from ledgerlb.core.paths.pathset import Heartbeat, Report
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection import (
@@ -61,7 +61,9 @@ OFFERS: Final = ""
 """The offers of all networks, as one name on the agenda; the other names are Services."""
 
 _NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet", "AddressPool")
-_KINDS: Final = ("Service", "Namespace", "Kubemanager", "Synced", *_NETWORK_KINDS)
+_USING_KINDS: Final = ("Service", "Node")
+"""Kinds that use addresses, which a network must then not give out."""
+_KINDS: Final = ("Namespace", "Kubemanager", "Synced", *_USING_KINDS, *_NETWORK_KINDS)
 _KIND_PREFIXES: Final = tuple(f"{kind}/" for kind in _KINDS)
 _SERVICES_PER_APPEND: Final = 200
 _RECORDS_PER_APPEND: Final = 500
@@ -107,6 +109,8 @@ class NetworkSelector:
         self._by_room: dict[str, None] = {}
         """Services whose choice depends on which AddressPools are full."""
         self._orphans: tuple[OrphanedAddress, ...] = ()
+        self._coverage = Coverage()
+        """Addresses of the networks that were last offered."""
         self._looked_at = (0, 0)
         """The network objects and the context (as ``DerivedNetworks`` counts them) that were last acted on."""
 
@@ -144,6 +148,10 @@ class NetworkSelector:
 
     def _note(self, change: Change) -> None:
         """Put what a changed fact concerns on the agenda."""
+        if change.kind in _USING_KINDS and self._coverage.concerns(change):
+            self._agenda.add((OFFERS,))
+        if change.kind == "Node":
+            return
         if change.kind == "Service":
             if not self._is_status_only(change):
                 self._agenda.add((change.name,))
@@ -254,7 +262,8 @@ class NetworkSelector:
         if not self._agenda.is_dirty(OFFERS):
             return
         self._orphans = orphaned_addresses(context.networks, self.fold.holdings())
-        await self._append(log, plan_offers(context.networks, self._orphans, self.intents, self.fold))
+        await self._append(log, plan_offers(context.networks, self._orphans, self.view.in_use, self.intents, self.fold))
+        self._coverage = Coverage(context.networks.values())
         self._agenda.done(OFFERS)
 
     async def _write_intents(self, log: EventLog, context: SelectionContext, now: datetime) -> None:

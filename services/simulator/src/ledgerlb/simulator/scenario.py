@@ -26,7 +26,7 @@ Part = Literal["watcher", "selector", "ipam", "programmer"]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 
 SERVICE_FIELDS: Final = ("state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set")
-NETWORK_FIELDS: Final = ("size", "allocated", "quarantined", "conflict", "problem")
+NETWORK_FIELDS: Final = ("size", "allocated", "quarantined", "conflict", "problem", "warning")
 STATES: Final = ("Ready", "Moving", "Pending", "Ignored", "Deleted")
 NODE_FIELDS: Final = ("weight", "backends", "draining")
 

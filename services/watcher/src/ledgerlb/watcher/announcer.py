@@ -13,6 +13,7 @@ from typing import Final
 
 from ledgerlb.core.cluster.facts import Condition, ServiceFact
 from ledgerlb.core.networks import pool_of
+from ledgerlb.core.reasons import Reason
 from ledgerlb.kube.writer import About, ClusterWriter, Object, Write, event_write
 from ledgerlb.watcher.announcements import announcements
 from ledgerlb.watcher.state import Notice, PublisherState, problem_of
@@ -42,6 +43,7 @@ class Announcer:
         self._clock = clock
         self._counts = counts
         self._announced: dict[str, tuple[object, ...]] = {}
+        self._reserved: dict[str, str] = {}
 
     def status(self, state: PublisherState, before: ServiceFact, after: Iterable[Condition]) -> None:
         """Announce what a written status changed about the conditions of the Service."""
@@ -55,8 +57,9 @@ class Announcer:
             self.event(about(before), event.reason, event.message, warning=event.warning, identity=identity)
 
     def offer(self, state: PublisherState, network: str, *, first: bool) -> None:
-        """Announce the problem of a network once, however many revisions of its offer name it."""
+        """Announce the problem and the warning of a network once, however many revisions of its offer name it."""
         offer = state.intents.offers.get(network)
+        self._announce_reserved(state, network, offer.reserved if offer is not None else "", first=first)
         if offer is None or not offer.problem:
             self._announced.pop(network, None)
             return
@@ -69,6 +72,20 @@ class Announcer:
         )
         if announced:
             self._announced[network] = problem
+
+    def _announce_reserved(self, state: PublisherState, network: str, warning: str, *, first: bool) -> None:
+        """Announce which addresses of the network the cluster itself uses, whenever that changes."""
+        if not warning:
+            self._reserved.pop(network, None)
+            return
+        if self._reserved.get(network) == warning:
+            return
+        at = state.reserved_at[network]
+        identity = f"reserved since {at.isoformat()}"
+        on = state.intents.offers[network].carrier
+        old = first and self._is_old(at)
+        if old or self._on_network(state, network, Reason.ADDRESSES_IN_USE, warning, identity=identity, on=on):
+            self._reserved[network] = warning
 
     def notice(self, state: PublisherState, notice: Notice, *, first: bool) -> None:
         """Announce an event of the ledger that no state keeps."""

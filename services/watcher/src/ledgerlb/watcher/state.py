@@ -82,6 +82,8 @@ class PublisherState:
         self._facts = 0
         self.problem_at: dict[str, datetime] = {}
         """When the log first had the problem that each network has."""
+        self.reserved_at: dict[str, datetime] = {}
+        """When the log first had the warning about reserved addresses that each network has."""
         self.objects: dict[tuple[str, str], str] = {}
         """uid of the object behind each network, by (kind, network)."""
         self.pools: dict[str, AddressPoolFact] = {}
@@ -243,6 +245,7 @@ class PublisherState:
                 self._take_offer(offer, change.before, timestamp)
             case Dropped(service=""):
                 self.problem_at.pop(change.record.network, None)
+                self.reserved_at.pop(change.record.network, None)
             case Selection() | Withdrawal() | Dropped():
                 self.changed[change.record.service] = None
             case _:
@@ -253,6 +256,10 @@ class PublisherState:
             self.problem_at.pop(offer.network, None)
         elif not isinstance(before, NetworkOffer) or problem_of(before) != problem_of(offer):
             self.problem_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
+        if not offer.reserved:
+            self.reserved_at.pop(offer.network, None)
+        elif not isinstance(before, NetworkOffer) or before.reserved != offer.reserved:
+            self.reserved_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
         self.offered[offer.network] = None
         self.changed_pools[offer.network] = None
 

@@ -180,10 +180,14 @@ class PodFact(Fact):
 
 
 class NodeFact(Fact):
-    """A Node; ``addresses`` are its InternalIPs, in the order of ``status.addresses``."""
+    """A Node; ``addresses`` are its InternalIPs, in the order of ``status.addresses``, ``other_addresses`` those of
+    other types (host names among them).
+    """
 
     kind: Literal["Node"] = "Node"
     addresses: tuple[str, ...] = ()
+    other_addresses: tuple[str, ...] = ()
+    pod_cidrs: tuple[str, ...] = ()
     excluded: bool = False
     """Labelled ``node.kubernetes.io/exclude-from-external-load-balancers``."""
 

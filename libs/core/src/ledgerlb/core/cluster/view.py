@@ -32,6 +32,7 @@ from ledgerlb.core.cluster.facts import (
     VirtualNetworkFact,
     WithheldFact,
 )
+from ledgerlb.core.cluster.in_use import AddressesInUse
 from ledgerlb.core.cluster.reachability import Interface, interface_of_vmi, interfaces_of
 from ledgerlb.core.index import Index
 from ledgerlb.core.settings import DomainSettings
@@ -69,6 +70,8 @@ class ClusterView:
         self._slices_of: Index[str, str, None] = Index()
         self._attached: Index[str, tuple[str, str], tuple[Interface, ...]] = Index()
         self._nodes_at: Index[str, str, None] = Index()
+        self.in_use = AddressesInUse()
+        """The addresses that the cluster itself uses."""
 
     def take(self, key: str, record: FactRecord) -> Change:
         """Fold one decoded record of the facts topic; ``key`` is its record key."""
@@ -93,6 +96,8 @@ class ClusterView:
 
     def _index(self, fact: AnyFact, *, add: bool) -> None:
         name = fact.full_name
+        if isinstance(fact, ServiceFact | NodeFact):
+            (self.in_use.add if add else self.in_use.discard)(fact)
         match fact:
             case ServiceFact():
                 (self._services_in.add if add else self._services_in.discard)(fact.namespace, name)

@@ -65,9 +65,9 @@ class NetworkOffer(_Frozen):
 
     ``problem``: the reason why the network gives out nothing new; holders keep their addresses. ``problem_since`` is
     the revision with which this problem began (0: no problem), so that a problem that lasts differs from one that came
-    back. ``carrier`` is the kind of the object that shows the problem (NetworkAttachmentDefinition or VirtualNetwork,
-    of the network's name). ``gone``: the network no longer exists. Durations in seconds, 0 = off. None = the default
-    of the settings.
+    back. ``carrier`` is the kind of the object that shows the problem or warning (NetworkAttachmentDefinition or
+    VirtualNetwork, of the network's name). ``reserved`` is the warning about addresses that the cluster itself uses.
+    ``gone``: the network no longer exists. Durations in seconds, 0 = off. None = the default of the settings.
     """
 
     type: Literal["network"] = "network"
@@ -86,6 +86,7 @@ class NetworkOffer(_Frozen):
     message: str = ""
     problem_since: Revision = 0
     carrier: str = ""
+    reserved: str = ""
     gone: bool = False
 
 

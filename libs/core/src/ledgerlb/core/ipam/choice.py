@@ -188,7 +188,7 @@ def why_not_given(state: NetworkState, address: str, problem: str) -> str:
         return f"address {address} is outside what network {state.network} gives out ({prefixes}); request one inside"
     return (
         f"address {address} of network {state.network} ({prefixes}) is reserved "
-        "(network, broadcast, gateway or excluded); request another one"
+        "(network, broadcast or gateway address, excluded, or in use by the cluster); request another one"
     )
 
 

@@ -53,6 +53,12 @@ def contains(intervals: tuple[Interval, ...], value: int) -> bool:
     return at >= 0 and value <= intervals[at][1]
 
 
+def overlaps(intervals: tuple[Interval, ...], low: int, high: int) -> bool:
+    """Whether any of the values from ``low`` to ``high`` is in one of the (normalised) intervals."""
+    at = bisect_right(intervals, high, key=lambda pair: pair[0]) - 1
+    return at >= 0 and low <= intervals[at][1]
+
+
 class IntervalSet:
     """A growing set of integers. Removal exists so that a speculative addition can be undone."""
 

@@ -4,7 +4,8 @@ A NetworkAttachmentDefinition or a VirtualNetwork makes an ``ExternalNetwork`` (
 targets and our annotations; so does an AddressPool, under the name ``pool/name``. ``with_conflicts`` closes the younger
 of two networks that overlap in one routing context.
 An address that a Service still holds although its network lost it is an ``OrphanedAddress``; ``without_orphaned``
-excludes it elsewhere. ``to_offer`` makes the record that IPAM decides from.
+excludes it elsewhere. ``without_used`` excludes what the cluster itself uses. ``to_offer`` makes the record that IPAM
+decides from.
 
 Everything is pure and independent of the order in which facts came.
 """
@@ -18,10 +19,12 @@ from ledgerlb.core.networks.derive import derive_all, why_absent
 from ledgerlb.core.networks.model import POOL_PREFIX, ExternalNetwork, PoolTerms, gone_offer, pool_of, to_offer
 from ledgerlb.core.networks.orphaned import OrphanedAddress, orphaned_addresses, without_orphaned
 from ledgerlb.core.networks.overlap import with_conflicts
+from ledgerlb.core.networks.reserved import Coverage, without_used
 from ledgerlb.core.settings import DomainSettings
 
 __all__ = [
     "POOL_PREFIX",
+    "Coverage",
     "ExternalNetwork",
     "OrphanedAddress",
     "PoolTerms",
@@ -34,6 +37,7 @@ __all__ = [
     "why_absent",
     "with_conflicts",
     "without_orphaned",
+    "without_used",
 ]
 
 

@@ -44,7 +44,8 @@ class ExternalNetwork:
     that defines the network. ``conflict`` is the older network that it overlaps. Durations are in seconds; None = the
     default of the settings, 0 = off. ``objects`` are the record keys of all facts behind it. ``admitted``: an
     administrator vouches for its namespace, so it comes first in every overlap and may be the default. ``pool``: what
-    an AddressPool says besides.
+    an AddressPool says besides. ``reserved`` is a warning that names the addresses that the cluster itself uses; these
+    are among the exclusions.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ExternalNetwork:
     objects: tuple[str, ...] = ()
     admitted: bool = False
     pool: PoolTerms | None = None
+    reserved: str = ""
 
     @property
     def namespace(self) -> str:
@@ -112,7 +114,8 @@ def to_offer(network: ExternalNetwork, revision: int, problem_since: int = 0) ->
         problem=network.problem,
         message=network.message,
         problem_since=problem_since if network.problem is not None else 0,
-        carrier=network.carrier if network.problem is not None else "",
+        carrier=network.carrier if network.problem is not None or network.reserved else "",
+        reserved=network.reserved,
     )
 
 

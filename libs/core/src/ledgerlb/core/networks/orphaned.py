@@ -1,5 +1,5 @@
 """Orphaned addresses: still held, although their network may no longer give them out (it is gone, its prefix changed,
-or it conflicts with a network that comes first).
+it conflicts with a network that comes first, or it has another problem).
 
 Holders keep an orphaned address until they have moved. Until then, a network that covers the address now (for
 example the old network under a new name) must not give it to another Service, so it is excluded there.
@@ -41,7 +41,7 @@ def orphaned_addresses(
         value = to_int(holding.address)
         if (
             network is None
-            or network.conflict
+            or network.problem is not None
             or not any(cidr.covers(holding.family, value) for cidr in prefixes[network.name])
         ):
             targets = network.targets if network is not None else None

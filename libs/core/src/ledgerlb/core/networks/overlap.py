@@ -51,11 +51,11 @@ class _Filed:
 def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str] = ()) -> dict[str, ExternalNetwork]:
     """Return the same networks, in the order of names, with those marked that conflict.
 
-    A network that gives out nothing (it has a problem, or conflicts itself) puts no other into conflict,
-    unless Services hold addresses of it.
+    A network that gives out nothing (it has a problem, or conflicts itself) puts no other into conflict. Its holders
+    keep their addresses, which count as orphaned until it stands again.
     """
     ranked = sorted(
-        (network for network in found.values() if network.problem is None or network.name in holders),
+        (network for network in found.values() if network.problem is None),
         key=lambda network: (not network.admitted, network.name not in holders, *network.age),
     )
     exact: dict[_Place, _Filed] = {}
@@ -72,8 +72,7 @@ def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str]
         ]
         if older:
             conflicts[network.name] = ranked[min(older)]
-            if network.name not in holders:
-                continue
+            continue
         for place in places:
             exact.setdefault(place, _Filed(rank)).add(rank, targets)
             for ancestor in _ancestors(place):

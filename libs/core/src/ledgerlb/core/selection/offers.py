@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ledgerlb.core.cluster.in_use import AddressesInUse
 from ledgerlb.core.intents.fold import IntentFold
 from ledgerlb.core.intents.model import NetworkOffer
 from ledgerlb.core.ledger.fold import LedgerFold
-from ledgerlb.core.networks import ExternalNetwork, OrphanedAddress, gone_offer, to_offer, without_orphaned
+from ledgerlb.core.networks import (
+    ExternalNetwork,
+    OrphanedAddress,
+    gone_offer,
+    to_offer,
+    without_orphaned,
+    without_used,
+)
 
 
 def plan_offers(
     networks: Mapping[str, ExternalNetwork],
     orphans: Sequence[OrphanedAddress],
+    used: AddressesInUse,
     intents: IntentFold,
     ledger: LedgerFold,
 ) -> list[NetworkOffer]:
@@ -24,7 +33,7 @@ def plan_offers(
     offers: list[NetworkOffer] = []
     for name, network in networks.items():
         old = intents.offers.get(name)
-        offered = without_orphaned(network, orphans)
+        offered = without_used(without_orphaned(network, orphans), used)
         if old is None or to_offer(offered, old.revision, old.problem_since) != old:
             revision = _next_revision(name, intents, ledger)
             problem = (offered.problem, offered.message, offered.carrier)

@@ -248,14 +248,18 @@ def _pod_ips(status: Raw) -> tuple[str, ...]:
 
 def node(obj: Raw, meta: Meta) -> NodeFact:
     """Normalise a Node."""
+    spec = mapping(obj.get("spec"), "spec")
     status = mapping(obj.get("status"), "status")
+    listed = [
+        (entry.get("type") == "InternalIP", text(entry.get("address"), f"{at}.address"))
+        for entry, at in mappings(status.get("addresses"), "status.addresses")
+    ]
+    pod_cidr = text(spec.get("podCIDR"), "spec.podCIDR")
     return NodeFact(
         **meta.common(),
-        addresses=tuple(
-            text(entry.get("address"), f"{at}.address")
-            for entry, at in mappings(status.get("addresses"), "status.addresses")
-            if entry.get("type") == "InternalIP"
-        ),
+        addresses=tuple(address for internal, address in listed if internal),
+        other_addresses=tuple(address for internal, address in listed if address and not internal),
+        pod_cidrs=texts(spec.get("podCIDRs"), "spec.podCIDRs") or ((pod_cidr,) if pod_cidr else ()),
         excluded=_is_set(meta.labels.get(EXCLUDE_NODE_LABEL)),
     )
 

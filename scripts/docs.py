@@ -15,16 +15,27 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import typer.main
+import yaml
+from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ledgerlb.cli.main import app
 from ledgerlb.core.reasons import REASONS
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.ecmp_programmer import assemble as programmer
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.topics import ALL_TOPICS, EVERY_ROLE, Role
+from ledgerlb.ipam import assemble as ipam
+from ledgerlb.kube.memory.cluster import MemoryCluster
+from ledgerlb.kube.memory.writer import MemoryWriter
+from ledgerlb.kube.source import ClusterSource
+from ledgerlb.network_selector import assemble as selector
 from ledgerlb.runtime.metrics import Metrics
+from ledgerlb.runtime.parts import Ports, utc_now
 from ledgerlb.runtime.settings import PREFIX, ProcessSettings
+from ledgerlb.watcher import assemble as watcher
+from ledgerlb.watcher.assemble import WatcherPorts
 from ledgerlb.watcher.settings import WatcherSettings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -139,12 +150,59 @@ def _attribute_docs(model: type) -> dict[str, str]:
 
 
 def metrics() -> str:
-    """What /metrics shows in every process."""
+    """Every metric, and the alerts that watch it."""
+    watching: dict[str, list[str]] = {}
+    for rule in alert_rules():
+        for name in re.findall(r"ledgerlb_\w+", rule["expr"]):
+            watching.setdefault(name, []).append(rule["alert"])
+    labels_of = {one._name: one._labelnames for one in vars(Metrics()).values() if hasattr(one, "_labelnames")}  # noqa: SLF001
     rows = []
-    for family in Metrics().registry.collect():
-        name = family.name + ("_total" if family.type == "counter" else "")
-        rows.append((code(name), family.type, family.documentation))
-    return table(("Metric", "Type", "Meaning"), sorted(rows))
+    for process, families in exported().items():
+        for family in families:
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = ", ".join(map(code, labels_of.get(family.name) or getattr(family, "_labelnames", None) or ()))
+            alerts = ", ".join(f"[{alert}](#alerts)" for alert in dict.fromkeys(watching.get(name, ())))
+            rows.append((code(name), family.type, labels, process, family.documentation, alerts))
+    return table(("Metric", "Type", "Labels", "Shown by", "Meaning", "Alert"), sorted(rows))
+
+
+def exported() -> dict[str, list[Metric]]:
+    """The families that processes show under /metrics, by the process that shows them; ``ledgerlb run`` shows all."""
+    cluster = MemoryCluster(utc_now)
+    domain = DomainSettings()
+    ports = WatcherPorts(source=ClusterSource(cluster), writer=MemoryWriter(cluster))
+    parts = {
+        "watcher": watcher.assemble(domain, WatcherSettings(), ports),
+        "ipam": ipam.assemble(domain, ipam.IpamPorts()),
+        "network-selector": selector.assemble(domain, Ports()),
+        "ecmp-programmer": programmer.assemble(
+            domain, ProgrammerSettings(backend="record"), programmer.ProgrammerPorts()
+        ),
+    }
+    found = {name: [one for part in given.collectors for one in part.collect()] for name, given in parts.items()}
+    return {"every process": list(Metrics().registry.collect()), **found}
+
+
+def alert_rules() -> list[dict[str, Any]]:
+    """The rules of docs/alerts.yaml."""
+    groups = yaml.safe_load((DOCS / "alerts.yaml").read_text("utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> str:
+    """Every alert with its expression."""
+    rows = (
+        (
+            rule["alert"],
+            code(" ".join(rule["expr"].split())),
+            rule.get("for", ""),
+            rule["labels"]["severity"],
+            rule["annotations"]["summary"],
+            rule["annotations"]["action"],
+        )
+        for rule in alert_rules()
+    )
+    return table(("Alert", "Expression", "For", "Severity", "It means", "What to do"), rows)
 
 
 def cli() -> str:
@@ -198,6 +256,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "programmer-settings": programmer_settings,
     "domain-settings": domain_settings,
     "metrics": metrics,
+    "alerts": alerts,
     "cli": cli,
 }
 

@@ -128,6 +128,15 @@ class Agent:
         await self._beat(log)
         return self._next_wake_up(self._clock())
 
+    def path_sets(self) -> dict[str, int]:
+        """Return how many path sets have which state: that of the report on their newest version, else ``pending``."""
+        states = dict.fromkeys(("programmed", "withdrawn", "failed", "pending"), 0)
+        for address, newest in self._digests.items():
+            report = self._reported.get(address)
+            state = report.state if report is not None and report.path == newest else "pending"
+            states[state] = states.get(state, 0) + 1
+        return states
+
     async def open(self) -> None:
         """Open the back end before the first records are read; raises DataPathError where it cannot be used."""
         if not self._opened:

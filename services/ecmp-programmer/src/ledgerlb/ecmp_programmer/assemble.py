@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer.agent import Agent
 from ledgerlb.ecmp_programmer.backends.base import DataPath
+from ledgerlb.ecmp_programmer.metrics import AgentMetrics
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.port import EventLog
@@ -49,6 +50,7 @@ def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: Progra
         tasks=(_taking_down(agent),) if settings.take_down_on_stop else (),
         settings=(ProgrammerSettings,),
         projections=(projection,),
+        collectors=(AgentMetrics(agent),),
         # Opening the back end first reports a machine that cannot be programmed once, in one line.
         open=agent.open,
         close=agent.close,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -146,6 +146,14 @@ class Ipam:
             if network not in self._damaged:
                 self._damaged.add(network)
                 _logger.error("the ledger is damaged; nothing is decided here", network=network, error=damage.text())
+
+    def agents_alive(self) -> tuple[str, ...]:
+        """Return the agents that releases wait for, sorted."""
+        return self.agents.alive(self._clock(), self._settings.agent_timeout)
+
+    def agents_heard(self, within: timedelta) -> tuple[str, ...]:
+        """Return the agents with a heartbeat in this time and without a goodbye, also those that are dead by now."""
+        return self.agents.heard_since(self._clock() - within)
 
     def problems(self) -> list[str]:
         """Return a line for the readiness probe for each network whose ledger is damaged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -43,6 +44,10 @@ class WatcherMetrics(Collector):
         objects = {(part.name, verb): part.counts[verb] for part in self._objects for verb in _OBJECT_WRITES}
         failed = sum(queue.counts["failed"] for queue in queues)
         dropped = sum(queue.counts["dropped"] for queue in queues)
+        standing = Counter(self._publisher.standing.values())
+        yield gauge(
+            "ledgerlb_services", "Services that LedgerLB serves, by state and reason", standing, ["state", "reason"]
+        )
         yield counter("ledgerlb_cluster_writes", "Writes to the cluster by what they were", writes, ["what"])
         yield counter(
             "ledgerlb_object_writes", "Writes of CN2 objects and NADs by what they were", objects, ["part", "what"]

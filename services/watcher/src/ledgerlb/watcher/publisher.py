@@ -103,6 +103,8 @@ class Publisher:
         self.pools.follow(self._state)
         self._refused: dict[str, _Refused] = {}
         self._undecided: dict[str, datetime] = {}
+        self.standing: dict[str, tuple[str, str]] = {}
+        """State and reason (empty: none) of each Service that we serve, as its status shows them or soon will."""
         self._look_at: datetime | None = None
 
     def reset(self) -> None:
@@ -114,6 +116,7 @@ class Publisher:
         self.queue.clear()
         self._refused.clear()
         self._undecided.clear()
+        self.standing.clear()
         self._on_reset()
 
     def take(self, record: Record) -> None:
@@ -242,6 +245,10 @@ class Publisher:
     def _watch_over(self, name: str, publication: Publication) -> None:
         """Remember to look at the Service again although no record comes."""
         self._state.awaiting.assign(name, publication.awaiting)
+        if publication.state == "Ignored":
+            self.standing.pop(name, None)
+        else:
+            self.standing[name] = publication.state, publication.reason or ""
         waits = publication.state in {"Pending", "Moving"} and not publication.decided
         if waits:
             self._undecided.setdefault(name, self._clock())
@@ -253,6 +260,7 @@ class Publisher:
         return since is not None and (self._clock() - since).total_seconds() >= VERDICT_GRACE
 
     def _forget(self, name: str) -> None:
+        self.standing.pop(name, None)
         self._undecided.pop(name, None)
         self._refused.pop(name, None)
         self._state.awaiting.assign(name, ())

@@ -91,6 +91,10 @@ class NetworkState:
         """How many addresses are in quarantine."""
         return len(self._free[4, "quarantined"]) + len(self._free[6, "quarantined"])
 
+    def leased(self) -> int:
+        """How many free addresses are softly reserved for their former holder."""
+        return len(self._free[4, "leased"]) + len(self._free[6, "leased"])
+
     def families(self) -> tuple[Family, ...]:
         """The families of the address plan, in its order."""
         return tuple(dict.fromkeys(prefix.family for prefix in self.plan))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.core.index import Dependencies, Index
+from ledgerlb.core.index import Dependencies, Index, SmallGroups
 
 _GROUPS = st.sampled_from("abc")
 _MEMBERS = st.integers(0, 4)
@@ -39,6 +39,25 @@ def test_an_index_agrees_with_a_list_of_triples(changes: list[tuple[str, str, in
             assert (name in index) is bool(expected), "a group goes with its last member"
         assert set(index) == {g for g, _ in model}
         assert len(index) == len({g for g, _ in model})
+
+
+@given(st.lists(st.tuples(st.booleans(), _GROUPS, st.integers(0, 8)), max_size=60))
+def test_small_groups_agree_with_a_list_of_pairs(changes: list[tuple[bool, str, int]]) -> None:
+    groups: SmallGroups[str, int] = SmallGroups()
+    model: dict[tuple[str, int], None] = {}
+    for added, group, member in changes:
+        if added:
+            groups.add(group, member)
+            model[group, member] = None
+        else:
+            groups.discard(group, member)
+            model.pop((group, member), None)
+        for name in "abcd":
+            expected = [m for g, m in model if g == name]
+            assert list(groups.of(name)) == expected, "members answer in insertion order"
+            assert (name in groups) is bool(expected), "a group goes with its last member"
+        assert set(groups) == {g for g, _ in model}
+        assert len(groups) == len(set(groups))
 
 
 @given(st.lists(st.tuples(_MEMBERS, st.lists(_GROUPS, max_size=4), st.booleans()), max_size=30))

@@ -61,7 +61,7 @@ def snapshot(state: NetworkState) -> dict:
         "by_service": {k: sorted(state._by_service.of(k)) for k in state._by_service},
         "former": {k: sorted(state._former.of(k)) for k in state._former},
         "shared": {k: sorted(state._shared.of(k)) for k in state._shared},
-        "namespaces": {k: sorted(state._per_namespace.of(k)) for k in state._per_namespace},
+        "namespaces": dict(state._per_namespace),
         "free": {k: list(v) for k, v in state._free.items()},
         "due": list(state._due),
         "used": {f: s.intervals() for f, s in state._used.items()},

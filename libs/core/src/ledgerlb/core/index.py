@@ -1,6 +1,6 @@
-"""Two indexes that every fold needs: members by group, and dependents by what they depend on.
+"""Indexes that every fold needs: members by group, and dependents by what they depend on.
 
-Both answer in insertion order, so that a decision which iterates over them does not depend on hash seeds. Neither
+All answer in insertion order, so that a decision which iterates over them does not depend on hash seeds. None
 keeps an empty group: memory follows what exists now, not what existed once. Not safe for concurrent use.
 """
 
@@ -14,6 +14,8 @@ _G = TypeVar("_G", bound=Hashable)
 _M = TypeVar("_M", bound=Hashable)
 _V = TypeVar("_V")
 
+_FEW: Final = 4
+"""Members up to which a group of ``SmallGroups`` is a tuple, in which a member is found as fast as in a dict."""
 _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
@@ -57,6 +59,53 @@ class Index(Generic[_G, _M, _V]):
     def items(self) -> Iterable[tuple[_G, Mapping[_M, _V]]]:
         """Return every group with its members. A view: copy it before changing the index."""
         return self._groups.items()
+
+    def __contains__(self, group: object) -> bool:
+        return group in self._groups
+
+    def __iter__(self) -> Iterator[_G]:
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+
+class SmallGroups(Generic[_G, _M]):
+    """Group → members, for groups that mostly have one member: such a group takes a quarter of the memory that it
+    takes in an ``Index``. Iteration, ``len`` and ``in`` are about groups.
+    """
+
+    __slots__ = ("_groups",)
+
+    def __init__(self) -> None:
+        self._groups: dict[_G, tuple[_M, ...] | dict[_M, None]] = {}
+
+    def add(self, group: _G, member: _M) -> None:
+        """Add a member. One that is known already keeps its place in the order."""
+        members = self._groups.get(group)
+        if members is None:
+            self._groups[group] = (member,)
+        elif isinstance(members, dict):
+            members[member] = None
+        elif member not in members:
+            more = (*members, member)
+            self._groups[group] = more if len(more) <= _FEW else dict.fromkeys(more)
+
+    def discard(self, group: _G, member: _M) -> None:
+        """Remove the member, and its group with the last member."""
+        members = self._groups.get(group)
+        if members is None or member not in members:
+            return
+        if len(members) == 1:
+            del self._groups[group]
+        elif isinstance(members, dict):
+            del members[member]
+        else:
+            self._groups[group] = tuple(one for one in members if one != member)
+
+    def of(self, group: _G) -> Collection[_M]:
+        """Return the members of a group; empty for an unknown group. A view: copy it before changing the index."""
+        return self._groups.get(group, ())
 
     def __contains__(self, group: object) -> bool:
         return group in self._groups

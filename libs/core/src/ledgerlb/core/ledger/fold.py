@@ -40,12 +40,13 @@ _Places = dict[str, tuple[str, ...]]
 """Networks by Service or by address: mostly one, and never removed, so a tuple takes a third of an ``Index``."""
 
 
-def _add(places: _Places, name: str, network: str) -> None:
+def _add(places: _Places, name: str, alone: tuple[str]) -> None:
+    """Add a network to the places of a name. ``alone`` is the network's own tuple: most names share it."""
     known = places.get(name)
     if known is None:
-        places[name] = (network,)
-    elif network not in known:
-        places[name] = (*known, network)
+        places[name] = alone
+    elif alone[0] not in known:
+        places[name] = known + alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class LedgerFold:
         self._remembered = remembered if remembered is not None else RememberedHeads()
         self._repaired: dict[str, set[int]] = {}
         """The numbers of the entries that ended damage, by network."""
+        self._alone: dict[str, tuple[str]] = {}
         self._networks_of: _Places = {}
         self._networks_at: _Places = {}
 
@@ -162,17 +164,22 @@ class LedgerFold:
         self.accepted += 1
 
     def _index(self, state: NetworkState, entry: Entry) -> None:
+        alone = self._alone.setdefault(state.network, (state.network,))
+        names: dict[str, str] = {}
         for event in entry.events:
             service = getattr(event, "service", None)
             if service is not None:
-                _add(self._networks_of, service, state.network)
+                names[service] = service
+                _add(self._networks_of, service, alone)
             address = getattr(event, "address", None)
             if address is not None:
-                _add(self._networks_at, address, state.network)
+                _add(self._networks_at, address, alone)
         for cause in entry.cause:
             if cause.service:
-                if cause.revision > state.revisions.get(cause.service, 0):
-                    state.revisions[cause.service] = cause.revision
+                # The events name the same Service in strings of their own, which are kept already.
+                service = names.get(cause.service, cause.service)
+                if cause.revision > state.revisions.get(service, 0):
+                    state.revisions[service] = cause.revision
             elif cause.intent == "network":
                 state.offer_revision = max(cause.revision, state.offer_revision)
 

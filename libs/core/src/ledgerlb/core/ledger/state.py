@@ -11,13 +11,14 @@ Readers use the attributes and lookups; only the fold and ``evolve`` call the me
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.index import Index
+from ledgerlb.core.index import SmallGroups
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.chain import Head
 from ledgerlb.core.ledger.damage import Damage
@@ -60,10 +61,10 @@ class NetworkState:
         self._assignable_by: tuple[object, object] | None = None
         self._open: dict[Family, int] = {}
         """How many of the assignable intervals, from the lowest on, were found to be used up."""
-        self._by_service: Index[str, str, None] = Index()
-        self._former: Index[str, str, None] = Index()
-        self._shared: Index[tuple[str, str], str, None] = Index()
-        self._per_namespace: Index[str, str, None] = Index()
+        self._by_service: SmallGroups[str, str] = SmallGroups()
+        self._former: SmallGroups[str, str] = SmallGroups()
+        self._shared: SmallGroups[tuple[str, str], str] = SmallGroups()
+        self._per_namespace: Counter[str] = Counter()
         self._used: dict[Family, IntervalSet] = {4: IntervalSet(), 6: IntervalSet()}
         self._free: dict[tuple[Family, FreeStatus], list[_Order]] = {
             (family, status): [] for family in (4, 6) for status in ("quarantined", "leased", "idle")
@@ -150,7 +151,7 @@ class NetworkState:
 
     def namespace_count(self, namespace: str) -> int:
         """How many addresses the namespace holds (shared ones once)."""
-        return len(self._per_namespace.of(namespace))
+        return self._per_namespace[namespace]
 
     def never_used(self, family: Family) -> Iterator[int]:
         """Assignable addresses that no record exists for, the lowest first, each found when it is asked for."""
@@ -330,7 +331,7 @@ class NetworkState:
             for holder in record.holders:
                 self._by_service.add(holder.service, address)
             namespace = _namespace_of(record)
-            self._per_namespace.add(namespace, address)
+            self._per_namespace[namespace] += 1
             if record.status == "releasing":
                 self._releasing[address] = None
             elif record.sharing_key:
@@ -350,7 +351,9 @@ class NetworkState:
             for holder in record.holders:
                 self._by_service.discard(holder.service, address)
             namespace = _namespace_of(record)
-            self._per_namespace.discard(namespace, address)
+            self._per_namespace[namespace] -= 1
+            if not self._per_namespace[namespace]:
+                del self._per_namespace[namespace]
             if record.status == "releasing":
                 del self._releasing[address]
             elif record.sharing_key:

@@ -88,7 +88,7 @@ def test_an_alert_watches_what_is_shown_and_says_what_to_do(rule):
     "name",
     [
         "ledgerlb_network_addresses", "ledgerlb_network_size", "ledgerlb_services", "ledgerlb_agents",
-        "ledgerlb_path_sets", "ledgerlb_ipam_damaged_networks", "ledgerlb_dead_letters_total", "ledgerlb_log_problems",
+        "ledgerlb_path_sets", "ledgerlb_ipam_damaged_networks", "ledgerlb_ipam_clock_ahead", "ledgerlb_dead_letters_total", "ledgerlb_log_problems",
     ],
 )  # fmt: skip
 def test_what_an_operator_must_act_on_has_an_alert(name):

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     OBJECT_REFUSED = "ObjectRefused"
     LEDGER_DAMAGED = "LedgerDamaged"
     LEDGER_TOO_NEW = "LedgerTooNew"
+    CLOCK_AHEAD = "ClockAhead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,13 @@ _ALL: Final = (
         Reason.LEDGER_TOO_NEW,
         "A newer version of LedgerLB wrote to the network's ledger. This one changes nothing for the network.",
         "Upgrade every LedgerLB process.",
+        subject="network",
+    ),
+    ReasonText(
+        Reason.CLOCK_AHEAD,
+        "The clock of IPAM is more than an hour ahead of every other time that it hears. Holders keep their addresses, "
+        "and IPAM decides nothing. Its readiness and its log show this.",
+        "Correct the clock that the message names; decisions go on by themselves.",
         subject="network",
     ),
     ReasonText(Reason.NETWORK_SELECTED, "LedgerLB chose the external network.", warning=False),

@@ -17,6 +17,8 @@ MAX_MESSAGE: Final = 1000
 MAX_LINE: Final = 300
 """Characters of one item of a list: a warning, a candidate, a rung's value."""
 
+_LAST_SECOND: Final = datetime(9000, 12, 31, tzinfo=UTC).timestamp()
+
 _UNSAFE: Final = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # C0 with the line breaks, DEL, C1
@@ -31,6 +33,13 @@ _UNSAFE: Final = re.compile(
 def timestamp(moment: datetime) -> str:
     """Return the moment in RFC 3339 in UTC, with microseconds where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def epoch_moment(seconds: float) -> datetime:
+    """Return the aware UTC moment so many seconds after the epoch, or the nearest one between the years 1970 and 9000:
+    timestamps of a log or of files may be absurd, and are for people only.
+    """
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_SECOND), UTC)
 
 
 def printable(text: str) -> str:

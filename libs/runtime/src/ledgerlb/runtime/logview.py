@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from ledgerlb.core.cluster.facts import ServiceFact
@@ -24,6 +24,7 @@ from ledgerlb.core.paths.plan import owners_elsewhere
 from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.text import epoch_moment
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
 from ledgerlb.runtime.projection import Projection
@@ -168,11 +169,8 @@ class LogView:
 
     @property
     def as_of(self) -> datetime | None:
-        """The time of the newest record; None where the log has none, or one that is no date."""
-        try:
-            return datetime.fromtimestamp(self.newest / 1000, UTC) if self.newest else None
-        except (OverflowError, ValueError, OSError):
-            return None
+        """The time of the newest record; None where the log has none."""
+        return epoch_moment(self.newest / 1000) if self.newest else None
 
     def service_names(self) -> list[str]:
         """Return every Service of type LoadBalancer or with an address, sorted."""

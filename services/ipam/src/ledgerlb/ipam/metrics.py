@@ -35,6 +35,11 @@ class IpamMetrics(Collector):
             "Networks that decide nothing because their ledger is damaged",
             len(ipam.fold.damage),
         )
+        yield gauge(
+            "ledgerlb_ipam_clock_ahead",
+            "1 while nothing is decided because the clock is far ahead of all others",
+            int(ipam.leap is not None),
+        )
         yield from self._networks()
         yield self._agents()
 

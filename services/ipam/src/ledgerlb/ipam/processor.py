@@ -23,7 +23,17 @@ from ledgerlb.core.errors import EventLogError, LedgerCorrupt, LedgerDamaged
 from ledgerlb.core.intents.claims import claimed_by
 from ledgerlb.core.intents.fold import IntentChange
 from ledgerlb.core.intents.model import AddressIntent, Dropped, NetworkOffer, Withdrawal
-from ledgerlb.core.ipam import TICK, NetworkQueue, Proposal, Terms, next_look, propose, woken_by
+from ledgerlb.core.ipam import (
+    TICK,
+    ClockWatch,
+    NetworkQueue,
+    Proposal,
+    Terms,
+    decision_time,
+    next_look,
+    propose,
+    woken_by,
+)
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths.pathset import Heartbeat, Report
@@ -34,6 +44,9 @@ from ledgerlb.runtime.projection import Projection
 
 FATES: Final = ("accepted", "rejected", "too-large")
 """What can become of an entry that this process writes."""
+
+_LEAP_CHECK: Final = 5.0
+"""Seconds between two looks at a clock that is wrong."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -75,6 +88,11 @@ class Ipam:
         self._due: dict[str, datetime] = {}
         self._damaged: set[str] = set()
         """Networks whose damage was logged."""
+        self.watch = ClockWatch()
+        self.leap: str | None = None
+        """What is wrong with the clock; None if nothing is known to be."""
+        self._at_end = False
+        """Whether the log was read to its end once: heartbeats that come from then on are new."""
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
@@ -156,10 +174,14 @@ class Ipam:
         return self.agents.heard_since(self._clock() - within)
 
     def problems(self) -> list[str]:
-        """Return a line for the readiness probe for each network whose ledger is damaged."""
-        return [f"network {name}: {damage.reason}: {damage.text()}" for name, damage in self.fold.damage.items()]
+        """Return a line for the readiness probe for a wrong clock and for each network whose ledger is damaged."""
+        damaged = [f"network {name}: {damage.reason}: {damage.text()}" for name, damage in self.fold.damage.items()]
+        return damaged if self.leap is None else [self.leap, *damaged]
 
     def _follow(self, queue: NetworkQueue, entry: Entry) -> None:
+        if not self._at_end or entry.decider != self._decider:
+            # What this process decides while its clock is wrong must not vouch for that clock.
+            self.watch.decided(entry.decided_at)
         for event in entry.events:
             self.events[type(event).__name__] += 1
         refusals = self.fold.networks[entry.network].refusals
@@ -170,8 +192,20 @@ class Ipam:
         if isinstance(report, Report):
             for holding in self.fold.holding(report.address):
                 self._touch(holding.network).add((holding.service,))
-        elif isinstance(report, Heartbeat) and report.stopped:
-            self._touched.update(dict.fromkeys(self.queues))
+        elif isinstance(report, Heartbeat):
+            if self._at_end:
+                self.watch.heard(report, self._clock())
+            if report.stopped:
+                self._touched.update(dict.fromkeys(self.queues))
+
+    def _has_leapt(self, now: datetime) -> bool:
+        """Return whether the clock is known to be far ahead; report the beginning and the end of that once."""
+        before, self.leap = self.leap, self.watch.leap(now, self._settings.agent_timeout)
+        if self.leap is not None and before is None:
+            _logger.error("the clock is wrong; nothing is decided", error=self.leap)
+        elif self.leap is None and before is not None:
+            _logger.info("the clock is right again; decisions go on")
+        return self.leap is not None
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -179,9 +213,12 @@ class Ipam:
         """Decide in every network that was touched or is due; return the seconds until the next one is due."""
         self._projection.at_end()
         self._report_damage()
+        self._at_end = True
         if not self.intents.synced:
             return None
         now = self._clock()
+        if self._has_leapt(now):
+            return _LEAP_CHECK
         self._touched.update(dict.fromkeys(name for name, due in self._due.items() if due <= now))
         proposals: list[tuple[NetworkQueue, Proposal]] = []
         for name in self._touched:
@@ -208,18 +245,20 @@ class Ipam:
         network = queue.network
         settings = self._settings
         known = self.intents.intents_for(network)
+        state = self.fold.network(network)
         terms = Terms(
-            now,
+            decision_time(state, now),
             self.intents.offers.get(network),
             settings.defaults,
             self.agents,
             settings.agent_timeout,
             known,
             self.intents.claims_on(network),
+            now,
         )
         intents = queue.intents(known)
         limit = min(MAX_BYTES, LEDGER.max_bytes)
-        proposal = propose(self.fold.network(network), intents, terms, self._decider, limit)
+        proposal = propose(state, intents, terms, self._decider, limit)
         queue.decided(proposal.decision.considered)
         return proposal
 

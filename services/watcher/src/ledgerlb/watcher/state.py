@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ledgerlb.cn2.model import owners_of
 from ledgerlb.core.cluster.facts import (
@@ -35,6 +35,7 @@ from ledgerlb.core.networks import POOL_PREFIX
 from ledgerlb.core.paths.pathset import Report
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.text import epoch_moment
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
 from ledgerlb.runtime.projection import Projection
@@ -163,7 +164,7 @@ class PublisherState:
         """Queue the Services of a network whose ledger became damaged, and an Event for the network."""
         damage = self.fold.damage[record.key]
         if damage.offset == record.offset:
-            self._note_damage(damage, datetime.fromtimestamp(record.timestamp / 1000, UTC))
+            self._note_damage(damage, epoch_moment(record.timestamp / 1000))
 
     def take_end(self, now: datetime) -> None:
         """Note the networks whose chain ends too early, once the log was read to its end."""
@@ -255,11 +256,11 @@ class PublisherState:
         if not offer.problem:
             self.problem_at.pop(offer.network, None)
         elif not isinstance(before, NetworkOffer) or problem_of(before) != problem_of(offer):
-            self.problem_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
+            self.problem_at[offer.network] = epoch_moment(timestamp / 1000)
         if not offer.reserved:
             self.reserved_at.pop(offer.network, None)
         elif not isinstance(before, NetworkOffer) or before.reserved != offer.reserved:
-            self.reserved_at[offer.network] = datetime.fromtimestamp(timestamp / 1000, UTC)
+            self.reserved_at[offer.network] = epoch_moment(timestamp / 1000)
         self.offered[offer.network] = None
         self.changed_pools[offer.network] = None
 

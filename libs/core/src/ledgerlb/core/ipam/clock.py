@@ -16,6 +16,11 @@ TICK: Final = timedelta(milliseconds=1)
 """One tick: an agent is alive up to and including its time-out, and dead a tick later."""
 
 
+def decision_time(state: NetworkState, clock: datetime) -> datetime:
+    """Return when the next entry is decided: durations count from the later of the head's time and the clock."""
+    return clock if state.decided_at is None else max(clock, state.decided_at)
+
+
 def expire(state: NetworkState, terms: Terms) -> list[Event]:
     """Return the events that end the quarantines and leases that are due."""
     events: list[Event] = []
@@ -42,7 +47,7 @@ def complete_release(state: NetworkState, record: AddressRecord, terms: Terms) -
     """
     holder = record.holders[0]
     confirmed = terms.agents.withdrawn(record.address, f"{state.network}#{record.release_seq}")
-    alive = terms.agents.alive(terms.now, terms.agent_timeout)
+    alive = terms.agents.alive(terms.wall, terms.agent_timeout)
     if any(agent not in confirmed for agent in alive):
         return None
     since = record.since or holder.since

@@ -15,9 +15,11 @@ from ledgerlb.core.settings import Defaults
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """``now`` is aware UTC; ``offer`` is the selector's last offer of the network (None: no offer yet, so the network
-    gives out nothing new); ``defaults`` fill what the offer leaves open; ``agent_timeout`` in seconds. ``known`` are
-    the intents of all Services about the network, and ``claims`` the addresses that these ask for.
+    """``now`` (aware UTC) is when the entry is decided, never before the one that it extends. ``clock`` is the time of
+    the process, by which agents live or die (None: ``now``). ``offer`` is the selector's last offer of the network
+    (None: no offer yet, so the network gives out nothing new). ``defaults`` fill what the offer leaves open;
+    ``agent_timeout`` in seconds. ``known`` are the intents of all Services about the network, and ``claims`` the
+    addresses that these ask for.
     """
 
     now: datetime
@@ -27,6 +29,12 @@ class Terms:
     agent_timeout: float = 300.0
     known: Mapping[str, ServiceIntent] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    clock: datetime | None = None
+
+    @property
+    def wall(self) -> datetime:
+        """Return the time of the process."""
+        return self.now if self.clock is None else self.clock
 
     @property
     def quarantine(self) -> float:

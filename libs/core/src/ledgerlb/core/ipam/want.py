@@ -217,7 +217,7 @@ def _has_successor(
         given > _given_at(record, intent.service) and is_awaited(record, intent.service, terms)
     )
     return succeeds and terms.agents.programmed(
-        kept.address, terms.now, terms.agent_timeout, allocations=(f"{state.network}#{given}",)
+        kept.address, terms.wall, terms.agent_timeout, allocations=(f"{state.network}#{given}",)
     )
 
 

@@ -159,7 +159,7 @@ class LedgerFold:
             raise self._damaged(damage, value).error() from error
         state.commit()
         self._index(state, entry)
-        state.advance(Head(entry.seq, accepted.digest))
+        state.advance(Head(entry.seq, accepted.digest), entry.decided_at)
         self.networks[entry.network] = state
         self.accepted += 1
 

@@ -40,6 +40,8 @@ class NetworkState:
     def __init__(self, network: str) -> None:
         self.network = network
         self.head = Head()
+        self.decided_at: datetime | None = None
+        """When the head was decided."""
         self.plan: tuple[Prefix, ...] = ()
         self.gone = False
         self.since: Mapping[Family, int] = {}
@@ -228,9 +230,10 @@ class NetworkState:
 
     # -- changing it -----------------------------------------------------------------------------------------------
 
-    def advance(self, head: Head) -> None:
-        """Move the head of the chain (after the entry's events were evolved)."""
+    def advance(self, head: Head, decided_at: datetime) -> None:
+        """Move the head of the chain to an entry, after its events were evolved."""
         self.head = head
+        self.decided_at = decided_at
 
     def begin(self) -> None:
         """Record every change from here on, so that it can be undone."""

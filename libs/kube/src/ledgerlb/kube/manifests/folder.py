@@ -17,11 +17,11 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from ledgerlb.core.errors import BadInput, ClusterUnavailable, InvalidManifest
+from ledgerlb.core.text import epoch_moment
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.manifests.files import SUFFIXES, Document, read_documents
 from ledgerlb.kube.manifests.identity import FILE, file_identity, identity_of
@@ -327,7 +327,7 @@ class ManifestFolder:
         self._applied[key] = document
         try:
             fact_of(obj, kind, every_pod=True)
-            age = datetime.fromtimestamp(self._files[document.path].signature[0] / 1e9, UTC)
+            age = epoch_moment(self._files[document.path].signature[0] / 1e9)
             self.cluster.apply(obj, created=age, manager=f"manifest {document.path.name}")
         except BadInput as problem:
             self.problems(_placed(document, problem))

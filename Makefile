@@ -59,6 +59,7 @@ lint: venv ## ruff, mypy, the layer contracts, shell syntax, the Helm chart
 	@$(RUN)/lint-imports --cache-dir $(CACHE)/import-linter
 	@for script in $(SCRIPTS); do bash -n "$$script"; done
 	@$(RUN)/python scripts/docs.py --check
+	@$(RUN)/python scripts/drawings.py --check
 	@$(MAKE) chart
 
 chart: ## lint the Helm chart and render it
@@ -67,6 +68,7 @@ chart: ## lint the Helm chart and render it
 
 docs: venv ## write what follows from the code into docs/
 	@$(RUN)/python scripts/docs.py
+	@$(RUN)/python scripts/drawings.py
 
 format: venv ## ruff's formatting and mechanical fixes
 	@$(RUN)/ruff format .

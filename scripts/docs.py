@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import typer.main
 import yaml
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ledgerlb.cli.main import app
-from ledgerlb.core.reasons import REASONS
+from ledgerlb.core.reasons import REASONS, Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.ecmp_programmer import assemble as programmer
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
@@ -183,6 +183,42 @@ def exported() -> dict[str, list[Metric]]:
     return {"every process": list(Metrics().registry.collect()), **found}
 
 
+_LOOK: Final = {
+    Reason.NETWORK_FULL: (
+        "`ledgerlb networks`: how full it is; `ledgerlb explain network NAMESPACE/NAME`: who holds what"
+    ),
+    Reason.NETWORK_CONFLICT: "`ledgerlb networks`: the network that it overlaps",
+    Reason.NO_DEFAULT_NETWORK: (
+        "`kubectl get kubemanagers -A -o yaml`, or the setting `externalNetworkSelectors`; `ledgerlb networks`"
+    ),
+    Reason.NO_NETWORK_MATCHES: (
+        "`ledgerlb networks`: which networks there are; `ledgerlb explain NAMESPACE/NAME`: what the selector asks for"
+    ),
+    Reason.SELECTOR_NOT_FOUND: "`kubectl get kubemanagers -A -o yaml`, or the setting `externalNetworkSelectors`",
+    Reason.REQUESTED_ADDRESS_IN_USE: "`ledgerlb history ADDRESS`: who holds it",
+    Reason.REQUESTED_ADDRESS_QUARANTINED: "`ledgerlb history ADDRESS`: when it was released, and by whom",
+    Reason.ADDRESS_IN_USE_ELSEWHERE: "`ledgerlb history ADDRESS`: who has held it for longest",
+    Reason.SHARING_CONFLICT: (
+        "`ledgerlb history ADDRESS`: the sharers; their ports are in `kubectl get service -o wide`"
+    ),
+    Reason.LEDGER_DAMAGED: "`ledgerlb verify`: the record; [a damaged ledger](operations.md#a-damaged-ledger)",
+    Reason.LEDGER_TOO_NEW: "`ledgerlb verify`: the record; `ledgerlb version` of every process; [upgrade](upgrade.md)",
+    Reason.ADOPTION_REFUSED: "`ledgerlb history ADDRESS`: who holds the address that the status showed",
+    Reason.STATUS_REFUSED: "the watcher's log; its rights: `kubectl auth can-i patch services/status --as …`",
+}
+"""Where to look at a reason, where that is another place than ``ledgerlb explain``."""
+
+
+def troubleshoot() -> str:
+    """Every reason: what it means, where to look, what to do."""
+    rows = []
+    for word, reason in REASONS.items():
+        kind = "network " if reason.subject == "network" else ""
+        look = _LOOK.get(reason.reason, code(f"ledgerlb explain {kind}NAMESPACE/NAME"))
+        rows.append((code(word), reason.meaning, look, reason.remedy or "Nothing."))
+    return table(("Reason", "It means", "Look at", "Do"), rows)
+
+
 def alert_rules() -> list[dict[str, Any]]:
     """The rules of docs/alerts.yaml."""
     groups = yaml.safe_load((DOCS / "alerts.yaml").read_text("utf-8"))["groups"]
@@ -257,6 +293,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "domain-settings": domain_settings,
     "metrics": metrics,
     "alerts": alerts,
+    "troubleshoot": troubleshoot,
     "cli": cli,
 }
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ledgerlb.core.reasons import REASONS
 from tests.unit.packaging.tree import ROOT, files, read
 
 PAGES = [str(path) for path in files() if path.suffix == ".md"]
@@ -103,3 +104,16 @@ def test_the_readme_begins_with_what_to_run():
     assert "make demo" in text
     assert "make test" in text
     assert "## Limits" in text
+
+
+def test_drawings_are_as_their_script_draws_them_and_stand_in_a_page():
+    script = ROOT / "scripts" / "drawings.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    shown = {name for page in PAGES for name in re.findall(r"!\[[^\]]+\]\([\w./]*drawings/([\w-]+)\.svg\)", read(page))}
+    assert shown == {path.stem for path in (ROOT / "docs" / "drawings").glob("*.svg")}
+
+
+def test_every_reason_is_in_the_troubleshooting_page():
+    page = read("docs/troubleshoot.md")
+    assert [word for word in REASONS if f"| `{word}` |" not in page] == []

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from tests.behaviour.play import (
     Case,
+    absent,
     case,
     event,
     happened,
     ingress,
     moving,
+    network,
     pending,
     play,
     ready,
+    says,
     shows,
     table,
     told,
 )
 from tests.behaviour.world import ext, world
-from tests.builders.objects import NETWORK, SHARING, Object, aged, asks, dual, nad, service
-from tests.support.simulate import apply
+from tests.builders.objects import (
+    ADDRESSES,
+    ALLOWED,
+    EXCLUDE,
+    NETWORK,
+    SELECTOR,
+    SHARING,
+    Object,
+    aged,
+    asks,
+    dual,
+    kubemanager,
+    matching,
+    nad,
+    service,
+)
+from tests.support.simulate import apply, delete
 
 
 def shown(one: Object, *addresses: str) -> Object:
@@ -171,10 +189,172 @@ CASES = [
         event("AdoptionRefused", address="192.0.2.5", service="a/t", reason="SharingConflict"),
     ),
     case(
-        "a-shown-address-of-a-class-that-is-not-served-is-left-alone",
+        "a-shown-address-of-a-class-that-is-not-served-is-left-alone-and-reserved",
         world(shown(service("a/s", loadBalancerClass="example.com/x"), "192.0.2.9"), asks("a/t", "192.0.2.9")),
+        pending("a/t", "RequestedAddressInUse"),
+        says("a/t", "a/s"),
+        shows("a/s", "192.0.2.9"),
+        delete("Service", "a/s"),
         ready("a/t", "192.0.2.9"),
-        happened("AddressAllocated"),
+    ),
+    case(
+        "a-shown-address-of-a-class-that-is-not-served-goes-to-no-newcomer",
+        world(shown(service("a/s", loadBalancerClass="example.com/x"), "192.0.2.2"), service("a/t")),
+        ready("a/t", "192.0.2.3"),
+        apply(shown(service("a/s", loadBalancerClass="example.com/x"), "192.0.2.99")),
+        apply(service("a/u")),
+        ready("a/u", "192.0.2.2"),
+    ),
+    case(
+        "what-another-class-shows-is-not-adopted",
+        world(shown(service("a/s", loadBalancerClass="example.com/x"), "192.0.2.9"), shown(service("a/t"), "192.0.2.9")),
+        ready("a/t", "192.0.2.2"),
+        event("AdoptionRefused", address="192.0.2.9", service="a/t", reason="RequestedAddressInUse"),
+        shows("a/s", "192.0.2.9"),
+    ),
+    case(
+        "what-a-service-shows-that-somebody-else-is-deleting-is-reserved",
+        world({**shown(service("a/s", loadBalancerClass="example.com/x"), "192.0.2.2"), "metadata": {"name": "s", "namespace": "a", "finalizers": ["example.com/f"]}}),
+        delete("Service", "a/s"),
+        apply(service("a/t")),
+        ready("a/t", "192.0.2.3"),
+    ),
+    # Services for which no network is chosen
+    *(
+        case(
+            f"who-{name}-keeps-its-address-as-moving",
+            world(nad("net/x", "10.0.0.0/24"), aged(service("a/n", {NETWORK: "net/x"}), "01"), aged(shown(one, "10.0.0.2"), "09"), **more),
+            moving("a/s", "10.0.0.2", network="net/x", reason=reason),
+            ready("a/n", "10.0.0.3"),
+            event("AddressAdopted", address="10.0.0.2", service="a/s"),
+            shows("a/s", "10.0.0.2"),
+        )
+        for name, one, reason, more in (
+            ("requires-a-family-that-the-network-lacks", dual("a/s", "RequireDualStack", {NETWORK: "net/x"}), "FamilyUnavailable", {}),
+            ("names-a-network-that-does-not-exist", service("a/s", {NETWORK: "net/typo"}), "NetworkNotFound", {}),
+            ("names-no-network-at-all", service("a/s", {NETWORK: "a/b/c"}), "InvalidAnnotation", {}),
+            ("names-a-selector-that-does-not-exist", service("a/s", {SELECTOR: "typo"}), "SelectorNotFound", {}),
+            ("requests-nonsense", asks("a/s", "nonsense"), "InvalidAnnotation", {}),
+            ("has-no-default", service("a/s"), "NoDefaultNetwork", {"kubemanagers": [kubemanager({})]}),
+            ("matches-nothing", service("a/s", {SELECTOR: "none"}), "NoNetworkMatches", {"kubemanagers": [kubemanager({"none": matching({"no": "such"}, {})})]}),
+        )
+    ),
+    case(
+        "who-kept-its-address-moves-once-its-annotation-is-corrected",
+        world(nad("net/x", "10.0.0.0/24"), shown(service("a/s", {NETWORK: "net/typo"}), "10.0.0.2")),
+        moving("a/s", "10.0.0.2"),
+        apply(service("a/s", {NETWORK: "net/ext"})),
+        ready("a/s", "192.0.2.2"),
+        network("net/x", allocated=0),
+    ),
+    case(
+        "who-kept-its-address-stays-once-its-annotation-names-that-network",
+        world(nad("net/x", "10.0.0.0/24"), shown(service("a/s", {NETWORK: "net/typo"}), "10.0.0.2")),
+        apply(service("a/s", {NETWORK: "net/x"})),
+        ready("a/s", "10.0.0.2"),
+        happened("HoldingChanged"),
+    ),
+    case(
+        "who-kept-its-address-gives-it-back-when-it-goes",
+        world(nad("net/x", "10.0.0.0/24"), shown(service("a/s", {NETWORK: "net/typo"}), "10.0.0.2")),
+        delete("Service", "a/s"),
+        absent("a/s"),
+        network("net/x", allocated=0, quarantined=1),
+    ),
+    case(
+        "who-lacks-a-family-gets-it-with-the-network",
+        world(nad("net/x", "10.0.0.0/24"), shown(dual("a/s", "RequireDualStack", {NETWORK: "net/x"}), "10.0.0.9")),
+        moving("a/s", "10.0.0.9", reason="FamilyUnavailable"),
+        apply(nad("net/x", "10.0.0.0/24", "2001:db8::/64")),
+        ready("a/s", "10.0.0.9", "2001:db8::2"),
+    ),
+    case(
+        "whom-the-network-does-not-allow-loses-what-it-shows",
+        world(nad("net/x", "10.0.0.0/24", annotations={ALLOWED: "team=a"}), shown(service("a/s", {NETWORK: "net/x"}), "10.0.0.2")),
+        pending("a/s", "NetworkNotAllowed"),
+        event("AdoptionRefused", address="10.0.0.2", service="a/s", reason="NetworkNotAllowed"),
+        told("AdoptionRefused", about="Service a/s"),
+        shows("a/s"),
+    ),
+    *(
+        case(
+            f"who-has-no-network-and-shows-an-address-that-is-{name}-loses-it",
+            world(nad("net/x", "10.0.0.0/24", annotations={EXCLUDE: "10.0.0.50"}), shown(service("a/s", {NETWORK: "net/typo"}), address)),
+            pending("a/s", "NetworkNotFound"),
+            event("AdoptionRefused", address=address, service="a/s", reason=reason),
+            happened("AdoptionRefused"),
+            shows("a/s"),
+        )
+        for name, address, reason in (
+            ("excluded", "10.0.0.50", "RequestedAddressReserved"),
+            ("reserved", "10.0.0.1", "RequestedAddressReserved"),
+        )
+    ),
+    case(
+        "of-two-networks-that-have-the-address-one-that-allows-the-service-keeps-it",
+        world(
+            aged(nad("net/x", "10.0.0.0/24", routeTargetList=["64512:1"], annotations={ALLOWED: "team=a"}), "01"),
+            aged(nad("net/y", "10.0.0.0/24", routeTargetList=["64512:2"]), "02"),
+            shown(service("a/s", {NETWORK: "net/typo"}), "10.0.0.7"),
+        ),
+        moving("a/s", "10.0.0.7", network="net/y"),
+    ),
+    case(
+        "who-has-no-network-and-shows-an-address-that-is-held-loses-it",
+        world(nad("net/x", "10.0.0.0/24"), service("a/h", {NETWORK: "net/x", ADDRESSES: "10.0.0.7"})),
+        apply(shown(service("a/s", {NETWORK: "net/typo"}), "10.0.0.7")),
+        pending("a/s", "NetworkNotFound"),
+        event("AdoptionRefused", address="10.0.0.7", service="a/s", reason="RequestedAddressInUse"),
+        shows("a/s"),
+        ready("a/h", "10.0.0.7"),
+    ),
+    case(
+        "who-has-no-network-and-shows-two-addresses-keeps-one",
+        world(nad("net/x", "10.0.0.0/24"), shown(service("a/s", {NETWORK: "net/typo"}), "10.0.0.7", "10.0.0.8", "2001:db8::1")),
+        moving("a/s", "10.0.0.7"),
+        event("AdoptionRefused", address="10.0.0.8", reason="SurplusAddress"),
+        event("AdoptionRefused", address="2001:db8::1", reason="FamilyUnavailable"),
+        shows("a/s", "10.0.0.7"),
+    ),
+    case(
+        "two-without-a-network-that-show-one-address-do-not-both-keep-it",
+        world(nad("net/x", "10.0.0.0/24"), *(aged(shown(service(f"a/{name}", {NETWORK: "net/typo"}), "10.0.0.7"), age) for name, age in (("s", "05"), ("t", "03")))),
+        moving("a/t", "10.0.0.7"),
+        pending("a/s", "NetworkNotFound"),
+        event("AdoptionRefused", address="10.0.0.7", service="a/s", reason="RequestedAddressInUse"),
+        shows("a/s"),
+    ),
+    case(
+        "what-no-network-has-stays-until-one-has-it",
+        world(shown(service("a/s", {NETWORK: "net/x"}), "10.0.0.7")),
+        pending("a/s", "NetworkNotFound"),
+        shows("a/s", "10.0.0.7"),
+        apply(nad("net/y", "10.0.0.0/24")),
+        moving("a/s", "10.0.0.7", network="net/y"),
+    ),
+    case(
+        "an-address-of-another-network-than-the-chosen-one-goes-to-no-newcomer-before-it-is-taken-off",
+        world(nad("net/x", "10.0.0.0/24"), shown(service("a/s"), "10.0.0.2"), service("a/n", {NETWORK: "net/x"})),
+        ready("a/s", "192.0.2.2"),
+        event("AdoptionRefused", address="10.0.0.2", service="a/s"),
+        ready("a/n", "10.0.0.3"),
+        apply(service("a/m", {NETWORK: "net/x"})),
+        ready("a/m", "10.0.0.2"),
+    ),
+    case(
+        "an-address-that-was-refused-is-free-once-the-status-no-longer-shows-it",
+        world(shown(asks("a/s", "192.0.2.9"), "192.0.2.2"), service("a/n")),
+        ready("a/n", "192.0.2.3"),
+        apply(service("a/m")),
+        ready("a/m", "192.0.2.2"),
+    ),
+    case(
+        "an-adopted-address-that-was-given-up-is-claimed-no-more",
+        world(shown(service("a/s"), "192.0.2.2"), default=ext(quarantine="0s", lease="0s")),
+        apply(asks("a/s", "192.0.2.9")),
+        ready("a/s", "192.0.2.9"),
+        apply(*(service(f"a/n{number:03}") for number in range(252))),
+        network("net/ext", allocated=253),
     ),
 ]  # fmt: skip
 

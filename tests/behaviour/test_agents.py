@@ -143,7 +143,9 @@ CASES = [
         {"advance": "4m"},
         happened(),
         NORMAL,
-        {"expect": {"services": {"a/t": {"state": "Ready", "addresses": ["192.0.2.2"]}, "a/u": {"reason": "RequestedAddressInUse"}}}},
+        {"expect": {"services": {"a/t": {"reason": "NetworkFull"}, "a/u": {"reason": "RequestedAddressQuarantined"}}}},
+        {"advance": "5m1s"},
+        {"expect": {"services": {"a/t": {"reason": "NetworkFull"}, "a/u": {"state": "Ready", "addresses": ["192.0.2.2"]}}}},
     ),
     case(
         "a-silent-time-without-releases-changes-nothing",

@@ -198,11 +198,11 @@ CASES = [
     ),
     case(
         "a-freed-address-is-not-given-to-a-waiting-service",
-        world(S, service("a/t"), service("a/u", {ADDRESSES: VIP}), default=nad("net/ext", "192.0.2.0/30", labels=DEFAULT_LABELS)),
+        world(S, service("a/t"), default=nad("net/ext", "192.0.2.0/30", labels=DEFAULT_LABELS)),
         pending("a/t", "NetworkFull"),
-        pending("a/u", "RequestedAddressInUse"),
         delete("Service", "a/s"),
         ready("a/t", VIP),
+        apply(service("a/u", {ADDRESSES: VIP})),
         pending("a/u", "RequestedAddressInUse"),
         {"restart": "all"},
         delete("Service", "a/t"),

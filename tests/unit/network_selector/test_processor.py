@@ -718,6 +718,15 @@ async def test_what_the_ledger_gave_is_never_adopted():
     assert (await stage.last_intent(f"{ONE}|a/s")).adopt == ()
 
 
+async def test_an_address_that_was_not_adopted_is_claimed_until_the_status_no_longer_shows_it():
+    stage = await started(service("a/s", {"ledgerlb.io/addresses": "192.168.102.9"}, ingress=("192.168.102.77",)))
+    assert await stage.held("a/s") == {DEFAULT: "192.168.102.9"}
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).adopt == ("192.168.102.77",)
+    await stage.put(service("a/s", {"ledgerlb.io/addresses": "192.168.102.9"}, ingress=("192.168.102.9",)))
+    await stage.run()
+    assert (await stage.last_intent(f"{DEFAULT}|a/s")).adopt == ()
+
+
 # -- overlapping networks ---------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ledgerlb.core.cluster.facts import FINALIZER, encode_fact, key_of
 from ledgerlb.core.errors import ClusterRefused, ClusterUnavailable, UndecodableRecord
+from ledgerlb.core.intents.model import AddressIntent
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.chain import Head
 from ledgerlb.core.paths.pathset import Heartbeat
@@ -204,6 +205,22 @@ async def test_a_status_from_before_is_left_to_be_adopted(rig):
     await rig.turn()
     assert rig.ingress() == [A]
     assert rig.events()[-1] == ("web", "AddressAdopted")
+
+
+async def test_a_status_of_a_namesake_is_left_to_be_adopted(rig):
+    await rig.enter(ev.AddressAllocated(B, 4, "a/web", "an earlier one", "never-used"))
+    await rig.releasing(B)
+    await rig.released(B)
+    rig.service()
+    uid = rig.obj()["metadata"]["uid"]
+    rig.cluster.patch_status("Service", "a", "web", {"loadBalancer": {"ingress": [{"ip": A}]}})
+    await rig.select()
+    await rig.intend(AddressIntent(network=NET, service="a/web", revision=9, uid=uid, adopt=(A,)))
+    await rig.turn()
+    assert rig.ingress() == [A]
+    await rig.enter(ev.AdoptionRefused(A, "a/web", uid, "RequestedAddressReserved", "is the gateway"))
+    await rig.turn()
+    assert rig.ingress() == []
 
 
 async def test_a_status_from_before_that_is_not_adopted_goes(rig):

@@ -47,7 +47,10 @@ from ledgerlb.core.selection import (
     plan_end,
     plan_intents,
     plan_offers,
+    plan_takeover,
+    reserve_everywhere,
     select,
+    unheld_addresses,
 )
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
@@ -175,12 +178,17 @@ class NetworkSelector:
         old, new = change.old, change.new
         if not isinstance(old, ServiceFact) or not isinstance(new, ServiceFact):
             return False
-        if change.name in self._moving or self._owned.get(change.name) != new.uid:
+        if change.name in self._moving or self._owned.get(change.name) != new.uid or self._adopts(change.name):
             return False
         if new.deleting or not is_ours(new, self._settings):
             return False
         shown = {"ingress": new.ingress, "conditions": new.conditions, "has_finalizer": new.has_finalizer}
         return old.model_copy(update=shown) == new
+
+    def _adopts(self, name: str) -> bool:
+        """Return whether an intent of the Service names an address to adopt that it does not hold."""
+        named = [a for intent in self.intents.intents_of(name).values() for a in getattr(intent, "adopt", ())]
+        return bool(named) and not {holding.address for holding in self.fold.holdings_of(name)}.issuperset(named)
 
     def _was_relabelled(self, change: Change) -> bool:
         """Return whether the labels of a Namespace with networks changed: selectors may match others of them now."""
@@ -305,11 +313,17 @@ class NetworkSelector:
                 self._owned.pop(name, None)
             self._by_room.pop(name, None)
             return plan_end(about, WithdrawalCause.SERVICE_DELETED)
+        shown = unheld_addresses(service, about.holdings)
+        marked = _is_marked(service)
         if service.deleting:
-            return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, marked=_is_marked(service))
+            reserved = reserve_everywhere(context, service, shown if about.new_to_ledger else ())
+            return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, marked=marked, reserved=reserved)
         if not is_ours(service, self._settings):
-            verdict, marked = not_ours(service, about, self._settings.load_balancer_class), _is_marked(service)
-            return plan_end(about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, marked=marked)
+            verdict = not_ours(service, about, self._settings.load_balancer_class)
+            reserved = reserve_everywhere(context, service, shown)
+            return plan_end(
+                about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, marked=marked, reserved=reserved
+            )
         anchor = anchor_of(service, about.holdings, about.intents)
         choice = select(context, service, anchor, about.held_networks)
         if choice.by_room:
@@ -317,7 +331,8 @@ class NetworkSelector:
         else:
             self._by_room.pop(name, None)
         facts = self._facts(fact_key("Service", service.namespace, service.name), *choice.objects)
-        return plan_intents(about, service, choice, choice.to_selection(about.revision(""), facts))
+        takeover = plan_takeover(context, service, shown if about.new_to_ledger else (), choice)
+        return plan_intents(about, service, choice, choice.to_selection(about.revision(""), facts), takeover)
 
     def _service_context(self, name: str, service: ServiceFact | None, now: datetime) -> ServiceContext:
         timeout = self._settings.agent_timeout

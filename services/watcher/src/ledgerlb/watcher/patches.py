@@ -66,8 +66,8 @@ def _of_ours(
     dropped = _outdated(fact, conditions)
     if publication.addresses:
         return _patch(fact, publication.addresses, conditions, dropped, finalizer=True)
-    if not state.known_to_ledger(fact.full_name):
-        return _patch(fact, None, conditions, dropped)  # The ledger may still adopt the address that the status shows.
+    if state.may_adopt(fact) or not state.known_to_ledger(fact.full_name):
+        return _patch(fact, None, conditions, dropped)
     return _patch(fact, (), conditions, dropped, finalizer=None if _must_stay(state, fact, publication) else False)
 
 

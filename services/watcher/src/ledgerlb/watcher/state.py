@@ -20,7 +20,7 @@ from ledgerlb.core.cluster.services import is_ours
 from ledgerlb.core.errors import LedgerDamaged
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.intents.fold import IntentChange
-from ledgerlb.core.intents.model import Dropped, Intent, NetworkOffer, Selection, Withdrawal
+from ledgerlb.core.intents.model import AddressIntent, Dropped, Intent, NetworkOffer, Selection, Withdrawal
 from ledgerlb.core.ledger.damage import Damage, DamageKind
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import (
@@ -114,6 +114,19 @@ class PublisherState:
     def known_to_ledger(self, service: str) -> bool:
         """Return whether any ledger entry names the Service. Before the first, its status may still be adopted."""
         return self.fold.mentions(service)
+
+    def may_adopt(self, fact: ServiceFact) -> bool:
+        """Return whether IPAM may still adopt an address that the status of this very Service shows."""
+        if not fact.ingress:
+            return False
+        if not self.known_to_ledger(fact.full_name):
+            return True
+        for network, intent in self.intents.intents_of(fact.full_name).items():
+            if isinstance(intent, AddressIntent) and intent.uid == fact.uid:
+                state = self.fold.network(network)
+                if any(not state.was_refused(fact.full_name, fact.uid, address) for address in intent.adopt):
+                    return True
+        return False
 
     def owned(self, fact: ServiceFact) -> bool:
         """Return whether what LedgerLB writes to a Service is ours to remove from this very object.

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from ledgerlb.core.index import Dependencies
-from ledgerlb.core.intents.model import AddressIntent
+from ledgerlb.core.intents.model import AddressIntent, Withdrawal
 
 
 class Claims:
@@ -40,4 +40,4 @@ def claimed_by(intent: object) -> tuple[str, ...]:
     """Return the addresses that an intent claims; () for any other record."""
     if isinstance(intent, AddressIntent):
         return tuple(dict.fromkeys((*intent.requested, *intent.adopt)))
-    return ()
+    return intent.shows if isinstance(intent, Withdrawal) else ()

@@ -27,6 +27,11 @@ from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.errors import BadInput, UndecodableRecord
 from ledgerlb.core.settings import LONGEST
 
+NOT_OURS: Final = "NotOurs"
+SERVICE_DELETED: Final = "ServiceDeleted"
+LEFT_ALONE: Final = (NOT_OURS, SERVICE_DELETED)
+"""Why a Service wants nothing of a network whose status LedgerLB may have to leave as it is."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -112,7 +117,8 @@ class AddressIntent(_Frozen):
 
     The intent is met once the Service has all families of ``required``, or any family where ``required`` is empty.
     ``requested`` fixes addresses, at most one per family. ``adopt`` lists addresses that the Service's status showed
-    while the ledger held none for it. ``basis`` is a fingerprint of what the Service itself asks for.
+    while the ledger held none for it. ``adopt_only``: the Service wants nothing else of the network, which it did not
+    choose. ``basis`` is a fingerprint of what the Service itself asks for.
     """
 
     type: Literal["want"] = "want"
@@ -128,6 +134,7 @@ class AddressIntent(_Frozen):
     sharing_key: str = ""
     ports: tuple[tuple[str, PortNumber], ...] = ()
     adopt: tuple[str, ...] = ()
+    adopt_only: bool = False
     namespace_labels: dict[str, str] = {}
     basis: str = ""
     rung: str = ""
@@ -138,7 +145,8 @@ class AddressIntent(_Frozen):
 class Withdrawal(_Frozen):
     """The Service wants nothing of ``network`` any more; ``why`` is a reason such as ``Moved`` or ``ServiceDeleted``.
 
-    Only a Withdrawal releases addresses.
+    Only a Withdrawal releases addresses. ``shows`` are addresses of the network that the Service's status shows
+    although it does not hold them: nobody else gets them as long as this stands.
     """
 
     type: Literal["withdraw"] = "withdraw"
@@ -147,6 +155,7 @@ class Withdrawal(_Frozen):
     revision: Revision
     uid: str = ""
     why: str = ""
+    shows: tuple[str, ...] = ()
     requester: str = ""
     facts: tuple[FactPosition, ...] = ()
 
@@ -251,6 +260,8 @@ def _invalid_fields(intent: Intent) -> Iterable[tuple[str, str]]:
         case AddressIntent():
             for field, addresses in (("requested", intent.requested), ("adopt", intent.adopt)):
                 yield from ((field, address) for address in addresses if not is_canonical(address))
+        case Withdrawal():
+            yield from (("shows", address) for address in intent.shows if not is_canonical(address))
         case NetworkOffer():
             for prefix in intent.prefixes:
                 yield from _invalid_in(prefix)

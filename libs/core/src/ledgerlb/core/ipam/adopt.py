@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ledgerlb.core.addresses import Family, family_of
-from ledgerlb.core.intents.model import AddressIntent
-from ledgerlb.core.ipam.choice import AddressChoice, join, why_not_given, withheld
-from ledgerlb.core.ipam.terms import Denial
+from ledgerlb.core.intents.model import LEFT_ALONE, AddressIntent, Withdrawal
+from ledgerlb.core.ipam.choice import AddressChoice, join, shown_by, still_shown, why_not_given, withheld
+from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ledger import events as ev
 from ledgerlb.core.ledger.events import Event
 from ledgerlb.core.ledger.records import AddressRecord
@@ -19,7 +19,7 @@ from ledgerlb.core.ledger.state import NetworkState
 from ledgerlb.core.reasons import Reason
 
 
-def adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> str | None:
+def adoptable(state: NetworkState, intent: AddressIntent, family: Family, terms: Terms) -> str | None:
     """Return the address of a family that the Service's status showed and that the Service may keep."""
     requested = [address for address in intent.requested if family_of(address) == family]
     for address in intent.adopt:
@@ -27,16 +27,19 @@ def adoptable(state: NetworkState, intent: AddressIntent, family: Family) -> str
             continue
         if state.was_refused(intent.service, intent.uid, address):
             continue
-        if _problem(state, intent, address) is None:
+        if _problem(state, intent, address, terms) is None:
             return address
     return None
 
 
-def _problem(state: NetworkState, intent: AddressIntent, address: str) -> Denial | None:
+def _problem(state: NetworkState, intent: AddressIntent, address: str, terms: Terms) -> Denial | None:
     """Return why the network does not let the Service keep the address."""
     problem = withheld(state, address)
     if problem is not None:
         return Denial(problem, why_not_given(state, address, problem))
+    shower = shown_by(state, intent, address, terms)
+    if isinstance(shower, Withdrawal) and shower.why in LEFT_ALONE:
+        return still_shown(address, shower.service)
     record = state.records.get(address)
     if record is None or record.status in {"idle", "leased"}:
         return None
@@ -55,6 +58,7 @@ def adoptions_refused(
     intent: AddressIntent,
     mine: Mapping[Family, AddressRecord],
     found: Mapping[Family, AddressChoice | Denial],
+    terms: Terms,
 ) -> list[Event]:
     """Return an event for each shown address that the Service does not adopt, once for each.
 
@@ -64,7 +68,8 @@ def adoptions_refused(
     for address in intent.adopt:
         if state.was_refused(intent.service, intent.uid, address):
             continue
-        denial = _refusal(state, intent, address, mine.get(family_of(address)), found.get(family_of(address)))
+        family = family_of(address)
+        denial = _refusal(state, intent, address, terms, kept=mine.get(family), answer=found.get(family))
         if denial is not None:
             events.append(ev.AdoptionRefused(address, intent.service, intent.uid, denial.reason, denial.message))
     return events
@@ -74,6 +79,8 @@ def _refusal(
     state: NetworkState,
     intent: AddressIntent,
     address: str,
+    terms: Terms,
+    *,
     kept: AddressRecord | None,
     answer: AddressChoice | Denial | None,
 ) -> Denial | None:
@@ -85,7 +92,7 @@ def _refusal(
         return None
     if family not in intent.families:
         return Denial(Reason.FAMILY_UNAVAILABLE, f"the Service has no IPv{family} family (spec.ipFamilies)")
-    problem = _problem(state, intent, address)
+    problem = _problem(state, intent, address, terms)
     if problem is not None:
         return problem
     if any(family_of(one) == family for one in intent.requested):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, to_text
-from ledgerlb.core.intents.model import AddressIntent, ServiceIntent
+from ledgerlb.core.intents.model import AddressIntent, ServiceIntent, Withdrawal
 from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ledger.events import AllocationRule
 from ledgerlb.core.ledger.intervals import contains
@@ -98,18 +98,10 @@ def _claimed(state: NetworkState, intent: AddressIntent, choice: AddressChoice, 
         if refusal is not None and refusal.reason in _BARRED:
             continue
         other = terms.known.get(service)
-        if other is not None and _only_showed(state, other, choice.address):
-            continue
         if choice.rule == "shared" and _may_share(intent, other):
             continue
         return True
     return False
-
-
-def _only_showed(state: NetworkState, other: ServiceIntent, address: str) -> bool:
-    """Return whether a Service does not request the address, and did not adopt it either."""
-    requested = isinstance(other, AddressIntent) and address in other.requested
-    return not requested and state.was_refused(other.service, other.uid, address)
 
 
 def _may_share(intent: AddressIntent, other: ServiceIntent | None) -> bool:
@@ -122,11 +114,14 @@ def _may_share(intent: AddressIntent, other: ServiceIntent | None) -> bool:
     )
 
 
-def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressChoice | Denial:
+def grant(state: NetworkState, intent: AddressIntent, address: str, terms: Terms) -> AddressChoice | Denial:
     """Return the address that the Service requests, or why it cannot have it."""
     problem = withheld(state, address)
     if problem is not None:
         return Denial(problem, why_not_given(state, address, problem))
+    shower = shown_by(state, intent, address, terms)
+    if shower is not None:
+        return still_shown(address, shower.service)
     record = state.records.get(address)
     if record is None or record.status in {"idle", "leased"}:
         return AddressChoice(address, "requested")
@@ -139,6 +134,29 @@ def grant(state: NetworkState, intent: AddressIntent, address: str) -> AddressCh
             f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
         )
     return join(state, intent, record)
+
+
+def shown_by(state: NetworkState, intent: AddressIntent, address: str, terms: Terms) -> ServiceIntent | None:
+    """Return the intent of another Service whose status shows the address, which it does not hold; None if there is
+    none.
+    """
+    record = state.records.get(address)
+    holders = {holder.service for holder in record.holders} if record is not None else set()
+    for service in terms.claims.on(address):
+        other = terms.known.get(service)
+        if service == intent.service or service in holders or other is None:
+            continue
+        if address in (other.shows if isinstance(other, Withdrawal) else other.adopt):
+            return other
+    return None
+
+
+def still_shown(address: str, service: str) -> Denial:
+    """Return the denial of an address that the status of another Service shows."""
+    return Denial(
+        Reason.REQUESTED_ADDRESS_IN_USE,
+        f"the status of Service {service} shows address {address}, which it does not hold; take it out there first",
+    )
 
 
 def withheld(state: NetworkState, address: str) -> str | None:

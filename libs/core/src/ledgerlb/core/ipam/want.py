@@ -37,7 +37,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     for family in intent.families:
         if not _satisfied(state, mine.get(family), intent, family):
             found[family] = _pick(state, intent, family, terms, swaps=_swaps(mine, family), more=_added(found, mine))
-    events += adoptions_refused(state, intent, mine, found)
+    events += adoptions_refused(state, intent, mine, found, terms)
     refused = {family: answer for family, answer in found.items() if isinstance(answer, Denial)}
     wrong = _wrong_family(intent)
     # A Service that requests an address it cannot have never silently gets another one. What its status shows it keeps.
@@ -48,7 +48,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
         if isinstance(answer, AddressChoice) and (answer.rule == "adopted" or not blocking)
     ]
     events += _superseded(state, intent, mine, terms)
-    return events + _refusal(state, intent, refused or wrong)
+    return events + _refusal(state, intent, {} if intent.adopt_only else refused or wrong)
 
 
 def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRecord]:
@@ -130,11 +130,13 @@ def _pick(
             f"network {state.network} has no IPv{family} prefix; add one, or ask for the other family only",
         )
     requested = _requested(intent, family)
-    adopted = adoptable(state, intent, family)
+    adopted = adoptable(state, intent, family, terms)
     if adopted is not None:
         answer: AddressChoice | Denial = AddressChoice(adopted, "adopted")
+    elif intent.adopt_only:
+        return Denial(Reason.ADOPTION_REFUSED, f"Service {intent.service} asks for no new address of this network")
     elif requested:
-        answer = grant(state, intent, requested[0])
+        answer = grant(state, intent, requested[0], terms)
     else:
         answer = choose(state, intent, family, terms)
     over = None if swaps else _over_quota(state, intent, terms, more=more)

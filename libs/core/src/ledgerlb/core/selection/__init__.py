@@ -27,6 +27,7 @@ from ledgerlb.core.selection.plan import (
 )
 from ledgerlb.core.selection.rungs import RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor, anchor_of
+from ledgerlb.core.selection.takeover import plan_takeover, reserve_everywhere, unheld_addresses
 
 __all__ = [
     "RUNGS",
@@ -44,5 +45,8 @@ __all__ = [
     "plan_end",
     "plan_intents",
     "plan_offers",
+    "plan_takeover",
+    "reserve_everywhere",
     "select",
+    "unheld_addresses",
 ]

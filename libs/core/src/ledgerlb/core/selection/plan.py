@@ -12,13 +12,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ledgerlb.core.addresses import parse
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.cluster.services import basis_of, frontends, sharing_key
-from ledgerlb.core.intents.model import AddressIntent, Dropped, FactPosition, Selection, ServiceIntent, Withdrawal
+from ledgerlb.core.intents.model import (
+    NOT_OURS,
+    SERVICE_DELETED,
+    AddressIntent,
+    Dropped,
+    FactPosition,
+    Selection,
+    ServiceIntent,
+    Withdrawal,
+)
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.selection.choice import Choice
 from ledgerlb.core.selection.explain import explain_briefly
+from ledgerlb.core.selection.takeover import (
+    NO_TAKEOVER,
+    NOTHING_RESERVED,
+    Reserved,
+    Takeover,
+    shown_addresses,
+    unheld_addresses,
+)
 
 PlannedRecord = AddressIntent | Withdrawal | Selection | Dropped
 
@@ -27,8 +43,9 @@ class WithdrawalCause(StrEnum):
     """Why a Service no longer wants addresses of a network, if no reason of its choice says it."""
 
     MOVED = "Moved"
-    SERVICE_DELETED = "ServiceDeleted"
-    NOT_OURS = "NotOurs"
+    SERVICE_DELETED = SERVICE_DELETED
+    NOT_OURS = NOT_OURS
+    ONLY_SHOWN = "OnlyShown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,44 +94,62 @@ def plan_end(
     *,
     verdict: Selection | None = None,
     marked: bool = False,
+    reserved: Reserved = NOTHING_RESERVED,
 ) -> IntentPlan:
     """Plan the end of a Service that is gone or not ours: it wants no addresses any more.
 
     Once it holds nothing and no refusal is left, its intents are dropped, and its Selection too unless there is a
     ``verdict``. While the Service is ``marked`` with our finalizer or our conditions, its Selection stays, even if
-    there is a ``verdict``: the watcher, which removes the marks, sees by the Selection that they are ours.
+    there is a ``verdict``: the watcher, which removes the marks, sees by the Selection that they are ours. What its
+    status shows all the same stays ``reserved``.
     """
     if marked and context.selection is not None and context.selection.ours and context.selection.uid == uid:
         verdict = None
     wanting = {network for network, intent in context.intents.items() if isinstance(intent, AddressIntent)}
     unmentioned = {network for network in context.held_networks if network not in context.intents}
     records: list[PlannedRecord] = list(_if_new(context, verdict)) if verdict is not None else []
-    records += [_withdrawal(context, network, why, uid) for network in sorted(wanting | unmentioned)]
+    for network in sorted(wanting | unmentioned | reserved.keys()):
+        shows = reserved.get(network, ())
+        if network in wanting or network in unmentioned or _shows(context, network) != shows:
+            records.append(_withdrawal(context, network, why, uid, shows=shows))
     if context.holdings or context.refusals:
         return IntentPlan(tuple(records))
     if wanting:
         return IntentPlan(tuple(records), again=True)
-    records += [Dropped(network=network, service=context.service) for network in sorted(context.intents)]
+    over = sorted(context.intents.keys() - reserved.keys())
+    records += [Dropped(network=network, service=context.service) for network in over]
     if verdict is None and context.selection is not None and not marked:
         records.append(Dropped(network="", service=context.service))
     return IntentPlan(tuple(records))
 
 
-def plan_intents(context: ServiceContext, service: ServiceFact, choice: Choice, verdict: Selection) -> IntentPlan:
-    """Plan the intents of a Service of ours: it wants addresses of the chosen network, and of no other."""
+def plan_intents(
+    context: ServiceContext, service: ServiceFact, choice: Choice, verdict: Selection, takeover: Takeover = NO_TAKEOVER
+) -> IntentPlan:
+    """Plan the intents of a Service of ours: it wants addresses of the chosen network, and of no other.
+
+    ``takeover`` is what becomes of the addresses that its status shows and that it does not hold.
+    """
     records: list[PlannedRecord] = list(_if_new(context, verdict))
     if choice.network is not None:
-        records += _want(context, service, choice, verdict.facts)
+        records += _want(context, service, choice, verdict.facts, takeover.shown)
+    elif takeover.home is not None:
+        records += _adopt(context, service, choice, verdict.facts, takeover)
     held = context.held_networks
     moved = choice.network is not None and _has_arrived(context, service, choice)
     moving = False
-    for network in sorted({*held, *context.intents}):
-        intent = context.intents.get(network)
-        if network == choice.network or isinstance(intent, Withdrawal):
+    for network in sorted({*held, *context.intents, *takeover.reserved}):
+        intent, shows = context.intents.get(network), takeover.reserved.get(network, ())
+        if network in {choice.network, takeover.home}:
             continue
-        if network not in held or moved:
+        if isinstance(intent, Withdrawal) or (intent is None and network not in held):
+            if _shows(context, network) != shows:
+                why = intent.why if intent is not None else WithdrawalCause.ONLY_SHOWN
+                records.append(_withdrawal(context, network, why, service.uid, shows=shows))
+        elif network not in held or moved:
             why = WithdrawalCause.MOVED if choice.network is not None else choice.reason or WithdrawalCause.MOVED
-            records.append(_withdrawal(context, network, why, service.uid, requester=service.requester))
+            requester = service.requester
+            records.append(_withdrawal(context, network, why, service.uid, requester=requester, shows=shows))
         else:
             moving = moving or choice.network is not None
             records += _with_new_uid(context, intent, service)
@@ -145,18 +180,17 @@ def _if_new(context: ServiceContext, verdict: Selection) -> Iterable[Selection]:
 
 
 def _want(
-    context: ServiceContext, service: ServiceFact, choice: Choice, facts: tuple[FactPosition, ...]
+    context: ServiceContext,
+    service: ServiceFact,
+    choice: Choice,
+    facts: tuple[FactPosition, ...],
+    shown: tuple[str, ...],
 ) -> Iterable[AddressIntent]:
     """Return the intent for the chosen network if it differs from the one in the log.
 
-    A record also holds how it came about (explanation, facts) and what the status showed; changes of those alone are
-    not written.
+    A record also holds how it came about (explanation, facts); changes of those alone are not written.
     """
     assert choice.network is not None
-    old = context.intents.get(choice.network)
-    adopt = _shown(service) if context.new_to_ledger else ()
-    if isinstance(old, AddressIntent) and not context.holdings and old.uid == service.uid:
-        adopt = old.adopt or adopt
     intent = AddressIntent(
         network=choice.network,
         service=service.full_name,
@@ -169,18 +203,67 @@ def _want(
         requested=choice.requested,
         sharing_key=sharing_key(service),
         ports=frontends(service),
-        adopt=adopt,
+        adopt=shown if context.new_to_ledger else _not_adopted(context, service, choice.network),
         namespace_labels=dict(context.namespace_labels),
         basis=basis_of(service),
         rung=choice.rung or "",
     )
-    if isinstance(old, AddressIntent) and _terms_of(old) == _terms_of(intent):
+    return _unless_known(context, intent, explain_briefly(choice), facts)
+
+
+def _adopt(
+    context: ServiceContext,
+    service: ServiceFact,
+    choice: Choice,
+    facts: tuple[FactPosition, ...],
+    takeover: Takeover,
+) -> Iterable[AddressIntent]:
+    """Return the intent of a Service without a network: to keep what its status shows in the network that has it.
+
+    Its basis is empty, since the Service chose nothing: so it moves as soon as a network is chosen.
+    """
+    assert takeover.home is not None
+    intent = AddressIntent(
+        network=takeover.home,
+        service=service.full_name,
+        revision=0,
+        uid=service.uid,
+        created=service.created,
+        requester=service.requester,
+        families=choice.families,
+        required=(),
+        sharing_key=sharing_key(service),
+        ports=frontends(service),
+        adopt=takeover.shown,
+        adopt_only=True,
+        namespace_labels=dict(context.namespace_labels),
+    )
+    why = f"Service {service.full_name} has no network ({choice.reason}), and its status shows addresses of this one."
+    return _unless_known(context, intent, why, facts)
+
+
+def _not_adopted(context: ServiceContext, service: ServiceFact, network: str) -> tuple[str, ...]:
+    """Return the addresses that were to be adopted, were not, and still stand in the status."""
+    old = context.intents.get(network)
+    if not isinstance(old, AddressIntent) or not old.adopt or old.uid != service.uid:
         return ()
-    update = {
-        "revision": context.revision(choice.network),
-        "explanation": explain_briefly(choice),
-        "facts": facts,
-    }
+    still = unheld_addresses(service, context.holdings)
+    return tuple(address for address in old.adopt if address in still)
+
+
+def _unless_known(
+    context: ServiceContext, intent: AddressIntent, explanation: str, facts: tuple[FactPosition, ...]
+) -> Iterable[AddressIntent]:
+    """Return the intent if the log does not have it in this form yet.
+
+    An intent that names addresses to adopt is written again once the status no longer shows some that were refused.
+    """
+    old = context.intents.get(intent.network)
+    if isinstance(old, AddressIntent) and _terms_of(old) == _terms_of(intent):
+        held = {holding.address for holding in context.holdings}
+        if set(old.adopt) - held <= set(intent.adopt):
+            return ()
+    update = {"revision": context.revision(intent.network), "explanation": explanation, "facts": facts}
     return (intent.model_copy(update=update),)
 
 
@@ -192,6 +275,7 @@ def _terms_of(intent: AddressIntent) -> tuple[object, ...]:
         intent.requested,
         intent.sharing_key,
         intent.ports,
+        intent.adopt_only,
         intent.namespace_labels,
         intent.basis,
     )
@@ -216,17 +300,25 @@ def _has_arrived(context: ServiceContext, service: ServiceFact, choice: Choice) 
     families = {holding.family for holding in new}
     if not families or any(family not in families for family in choice.required):
         return False
-    shown = _shown(service)
+    shown = shown_addresses(service)
     return all(holding.address in shown and context.programmed(holding) for holding in new)
 
 
-def _shown(service: ServiceFact) -> tuple[str, ...]:
-    """Return the addresses in the Service's status, in canonical spelling. Other text in the status is not ours."""
-    shown = (parse(text) for text in service.ingress)
-    return tuple(dict.fromkeys(address.text for address in shown if address is not None))
+def _shows(context: ServiceContext, network: str) -> tuple[str, ...]:
+    """Return what the Withdrawal in the log reserves."""
+    intent = context.intents.get(network)
+    return intent.shows if isinstance(intent, Withdrawal) else ()
 
 
-def _withdrawal(context: ServiceContext, network: str, why: str, uid: str, *, requester: str = "") -> Withdrawal:
+def _withdrawal(
+    context: ServiceContext,
+    network: str,
+    why: str,
+    uid: str,
+    *,
+    requester: str = "",
+    shows: tuple[str, ...] = (),
+) -> Withdrawal:
     intent = context.intents.get(network)
     held = next((holding.uid for holding in context.holdings if holding.network == network), "")
     return Withdrawal(
@@ -235,6 +327,7 @@ def _withdrawal(context: ServiceContext, network: str, why: str, uid: str, *, re
         revision=context.revision(network),
         uid=uid or (intent.uid if intent is not None else held),
         why=why,
+        shows=shows,
         requester=requester or (intent.requester if intent is not None else ""),
         facts=context.facts,
     )

@@ -49,7 +49,7 @@ class Harness:
             database = sqlite3.connect(self.path)
             with database:
                 database.execute(
-                    "INSERT INTO record SELECT ?1, coalesce(max(offset)+1, 0), ?2, ?3, 0 FROM record WHERE topic=?1",
+                    "INSERT INTO record (topic, offset, key, value, timestamp) SELECT ?1, coalesce(max(offset)+1, 0), ?2, ?3, 0 FROM record WHERE topic=?1",
                     (topic.name, key, value),
                 )
             database.close()

@@ -76,6 +76,16 @@ async def test_the_highest_head_of_each_network_is_remembered_until_it_is_forgot
     assert {kept.network for kept in await highest_heads(log)} & {one, two} == {two}
 
 
+async def test_headers_come_back_with_their_record(harness: Harness, log: EventLog) -> None:
+    topic = await harness.topic(FACTS)
+    headers = (("key", b"\x00\xff"), ("signature", b"s" * 64), ("empty", b""))
+    await log.append(topic, [NewRecord("k", b"v", headers), NewRecord("k", b"w"), NewRecord("k", None, headers)])
+    async with harness.connect() as another, await another.open([topic]) as reader:
+        assert [record.headers for record in await read_to_end(reader)] == [headers, (), headers]
+    with pytest.raises(RecordTooLarge, match="bytes of headers"):
+        await log.append(topic, [NewRecord("k", b"v", (("huge", b"x" * 5000),))])
+
+
 async def test_an_empty_append_is_nothing(harness: Harness, log: EventLog) -> None:
     topic = await harness.topic()
     assert await log.append(topic, []) == []

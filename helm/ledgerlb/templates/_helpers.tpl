@@ -81,9 +81,41 @@ tlsSecretName: {{ default $kafka.tls.secretName $own.tlsSecretName | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* The keys that a process signs with and trusts: environment, volumes and mounts. All take
+     (dict "root" $ "component" "ipam"). */}}
+{{- define "ledgerlb.keyEnvironment" -}}
+{{- if index .root.Values.signing.secrets .component }}
+- {name: LEDGERLB_SIGNING_KEY_FILE, value: /etc/ledgerlb-keys/signing/signing.pem}
+{{- end }}
+{{- if .root.Values.signing.trustedConfigMap }}
+- {name: LEDGERLB_TRUSTED_KEYS_FILE, value: /etc/ledgerlb-keys/trusted/trusted.json}
+{{- end }}
+{{- end -}}
+
+{{- define "ledgerlb.keyVolumes" -}}
+{{- with index .root.Values.signing.secrets .component }}
+- name: signing-key
+  secret: {secretName: {{ . | quote }}, defaultMode: 0440}
+{{- end }}
+{{- with .root.Values.signing.trustedConfigMap }}
+- name: trusted-keys
+  configMap: {name: {{ . | quote }}}
+{{- end }}
+{{- end -}}
+
+{{- define "ledgerlb.keyMounts" -}}
+{{- if index .root.Values.signing.secrets .component }}
+- {name: signing-key, mountPath: /etc/ledgerlb-keys/signing, readOnly: true}
+{{- end }}
+{{- if .root.Values.signing.trustedConfigMap }}
+- {name: trusted-keys, mountPath: /etc/ledgerlb-keys/trusted, readOnly: true}
+{{- end }}
+{{- end -}}
+
 {{/* Environment that all processes share; takes (dict "root" $ "component" "ipam"). */}}
 {{- define "ledgerlb.environment" -}}
 {{ include "ledgerlb.kafkaEnvironment" . }}
+{{- include "ledgerlb.keyEnvironment" . }}
 - {name: LEDGERLB_LOG_PROVISION, value: "false"}
 - {name: LEDGERLB_LOG_REPLICATION, value: {{ .root.Values.kafka.replication | quote }}}
 - {name: LEDGERLB_LOG_LEVEL, value: {{ .root.Values.log.level | quote }}}
@@ -109,6 +141,7 @@ volumes:
   - name: tmp
     emptyDir: {}
   {{- include "ledgerlb.kafkaVolumes" . | nindent 2 }}
+  {{- include "ledgerlb.keyVolumes" . | nindent 2 }}
 {{- end -}}
 
 {{- define "ledgerlb.podAnnotations" -}}
@@ -125,6 +158,7 @@ prometheus.io/port: {{ .port | default 8080 | quote }}
 - {name: settings, mountPath: /etc/ledgerlb, readOnly: true}
 - {name: tmp, mountPath: /tmp}
 {{ include "ledgerlb.kafkaMounts" . }}
+{{- include "ledgerlb.keyMounts" . }}
 {{- end -}}
 
 {{/* Alive: answers at all. Ready: has read the log to its end, and follows it. */}}

@@ -52,7 +52,7 @@ class TestLoading:
         assert modules_after(*command) == []
 
 
-GROUPS = {"topics": ("apply", "check"), "heads": ("show", "forget")}
+GROUPS = {"topics": ("apply", "check"), "heads": ("show", "forget"), "keys": ("init", "rotate", "since", "show")}
 """Commands that have commands of their own."""
 
 

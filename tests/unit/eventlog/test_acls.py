@@ -49,8 +49,7 @@ def test_every_topic_but_the_dead_letters_has_one_writer() -> None:
 
 
 def read_by_parts(parts: Parts) -> set[Topic]:
-    processors = (*parts.processors, *(late.processor for late in parts.late))
-    return {topic for processor in processors for topic in processor.reads}
+    return {topic for processor in parts.processors for topic in processor.reads}
 
 
 def test_each_service_may_read_what_its_processors_read() -> None:

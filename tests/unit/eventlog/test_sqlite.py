@@ -131,7 +131,7 @@ def test_a_file_that_another_process_is_just_setting_up_is_not_somebody_elses(tm
         statements.prepare(ours, path)
     for database in (theirs, ours):
         statements.prepare(database, path)
-        assert statements.append(database, [("topic", [(b"key", b"value")])], 0)[0] >= 0
+        assert statements.append(database, [("topic", [(b"key", b"value", ())])], 0)[0] >= 0
         database.close()
 
 
@@ -236,3 +236,33 @@ async def test_a_batch_is_bounded_in_bytes(tmp_path: Path) -> None:
                 sizes.append(len(await reader.poll(1.0)))
     assert sum(sizes) == 40
     assert max(sizes) <= 18
+
+
+async def test_a_file_from_before_records_had_headers_gets_them_at_its_next_opening(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        old.execute(
+            "CREATE TABLE record (topic TEXT NOT NULL, offset INTEGER NOT NULL, key BLOB NOT NULL, value BLOB,"
+            " timestamp INTEGER NOT NULL, PRIMARY KEY (topic, offset))"
+        )
+        old.execute(f"PRAGMA application_id={statements.APPLICATION_ID}")
+        old.execute("PRAGMA user_version=1")
+        old.execute("INSERT INTO record VALUES (?, 0, ?, ?, 0)", (FACTS.name, b"k", b"old"))
+    async with SqliteLog(path) as log:
+        await log.append(FACTS, [NewRecord("k", b"new", (("a", b"1"),))])
+    found: list[Record] = []
+    async with SqliteLog(path) as log:
+        await read_to_end(log, [FACTS], found.append)
+    assert [(record.value, record.headers) for record in found] == [(b"old", ()), (b"new", (("a", b"1"),))]
+
+
+async def test_headers_that_somebody_overwrote_are_no_headers(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    async with SqliteLog(path) as log:
+        await log.append(FACTS, [NewRecord("k", b"v", (("a", b"1"),))])
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE record SET headers='boom'")
+    found: list[Record] = []
+    async with SqliteLog(path) as log:
+        await read_to_end(log, [FACTS], found.append)
+    assert [record.headers for record in found] == [()]

@@ -50,7 +50,7 @@ def values(records: list[Record]) -> list[str]:
 def append_as_another_program(path: Path, value: str) -> None:
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(
-            "INSERT INTO record SELECT ?1, coalesce(max(offset)+1, 0), ?2, ?3, 0 FROM record WHERE topic=?1",
+            "INSERT INTO record (topic, offset, key, value, timestamp) SELECT ?1, coalesce(max(offset)+1, 0), ?2, ?3, 0 FROM record WHERE topic=?1",
             (LEDGER.name, b"k", value.encode()),
         )
 

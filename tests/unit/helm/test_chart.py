@@ -325,3 +325,27 @@ class TestDefinitions:
         for name, crd in rendered.items():
             assert crd["spec"] == examples[name]["spec"]
             assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_each_component_gets_its_own_signing_key_and_all_get_the_trusted_ones():
+    objects = render(
+        "agent.enabled=true",
+        'signing={"secrets":{"ipam":"k-ipam","planner":"k-planner","agent":"k-agent"},"trustedConfigMap":"trusted"}',
+    )
+    specs = {name: spec for name, spec in pod_specs(objects).items() if not name.endswith("-topics")}
+    keys = {}
+    for name, spec in specs.items():
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+        environment = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
+        assert volumes["trusted-keys"]["configMap"]["name"] == "trusted"
+        assert environment["LEDGERLB_TRUSTED_KEYS_FILE"] == f"{mounts['trusted-keys']}/trusted.json"
+        if "signing-key" in volumes:
+            assert environment["LEDGERLB_SIGNING_KEY_FILE"] == f"{mounts['signing-key']}/signing.pem"
+            keys[name] = volumes["signing-key"]["secret"]["secretName"]
+    assert keys == {"ledgerlb-ipam": "k-ipam", "ledgerlb-planner": "k-planner", "ledgerlb-agent": "k-agent"}
+
+
+def test_without_keys_nothing_is_mounted(default):
+    for spec in pod_specs(default).values():
+        assert not {"signing-key", "trusted-keys"} & {volume["name"] for volume in spec.get("volumes", ())}

@@ -100,6 +100,7 @@ PROVIDED_BY = {
     "pydantic": "pydantic", "netaddr": "netaddr", "msgspec": "msgspec", "aiokafka": "aiokafka", "yaml": "pyyaml",
     "kubernetes_asyncio": "kubernetes-asyncio", "pydantic_settings": "pydantic-settings", "structlog": "structlog",
     "prometheus_client": "prometheus-client", "aiohttp": "aiohttp", "typer": "typer", "rich": "rich", "uvloop": "uvloop",
+    "cryptography": "cryptography",
 }  # fmt: skip
 
 

@@ -91,6 +91,8 @@ PROCESS = {
     "LEDGERLB_LOG_SASL_USERNAME": ("u", "u", _of_process("log_sasl_username")),
     "LEDGERLB_LOG_SASL_PASSWORD_FILE": ("p", "p", _of_process("log_sasl_password_file")),
     "LEDGERLB_LOG_INSECURE": ("true", True, _of_process("log_insecure")),
+    "LEDGERLB_SIGNING_KEY_FILE": ("k.pem", "k.pem", _of_process("signing_key_file")),
+    "LEDGERLB_TRUSTED_KEYS_FILE": ("t.json", "t.json", _of_process("trusted_keys_file")),
     "LEDGERLB_LOG_NEW_LEDGER": ("true", True, _of_process("log_new_ledger")),
     "LEDGERLB_LOG_PROVISION": ("false", False, _of_process("log_provision")),
     "LEDGERLB_LOG_REPLICATION": ("3", 3, _of_process("log_replication")),

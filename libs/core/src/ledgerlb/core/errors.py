@@ -3,7 +3,8 @@
     LedgerLBError
     ├── BadInput                 foreign input that cannot be used; names object, field, remedy
     │   ├── UndecodableRecord    a record of a topic that cannot be used; goes to dead letters
-    │   │   └── LedgerDamaged    a record of the ledger that stops its network
+    │   │   ├── LedgerDamaged    a record of the ledger that stops its network
+    │   │   └── ForeignRecord    a record that no trusted key signed
     │   ├── InvalidManifest      a manifest or scenario file that cannot be read
     │   └── InvalidSetting       a setting of a service that cannot be used
     ├── LedgerCorrupt            an event contradicts the state of its network
@@ -53,6 +54,10 @@ class UndecodableRecord(BadInput):
 
 class LedgerDamaged(UndecodableRecord):
     """A record of the ledger that no honest writer of this version appends: its network decides nothing more."""
+
+
+class ForeignRecord(UndecodableRecord):
+    """A record that no trusted key signed, where keys are configured: nobody acts on it."""
 
 
 class InvalidManifest(BadInput):

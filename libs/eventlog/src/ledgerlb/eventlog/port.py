@@ -18,9 +18,12 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from ledgerlb.core.errors import LogUnavailable, RecordTooLarge
+from ledgerlb.core.signatures import Headers
 from ledgerlb.eventlog.topics import Topic
 
 MAX_KEY_BYTES: Final = 16 * 1024
+MAX_HEADER_BYTES: Final = 4 * 1024
+"""Bytes of all names and values of a record's headers."""
 SILENCE: Final = 30.0
 """Seconds without a record, short of the end, after which a read to the end gives up."""
 
@@ -37,6 +40,7 @@ class NewRecord:
 
     key: str
     value: bytes | None
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Record:
     value: bytes | None
     timestamp: int
     raw_key: bytes = b""
+    headers: Headers = ()
 
 
 class Reader(Protocol):
@@ -185,18 +190,24 @@ async def latest(log: EventLog, topic: Topic, timeout: float = SILENCE) -> dict[
     return found
 
 
-def encode_records(topic: Topic, records: Sequence[NewRecord]) -> list[tuple[bytes, bytes | None]]:
-    """Return each record as (key, value) bytes; raises RecordTooLarge, which names topic and key."""
+Encoded = tuple[bytes, bytes | None, Headers]
+"""Key, value and headers of a record to append."""
+
+
+def encode_records(topic: Topic, records: Sequence[NewRecord]) -> list[Encoded]:
+    """Return each record as adapters take it; raises RecordTooLarge, which names topic and key."""
     encoded = []
     for record in records:
         key = record.key.encode("utf-8", "replace")
         size = len(record.value or b"")
-        if size > topic.max_bytes or len(key) > MAX_KEY_BYTES:
+        extra = sum(len(name) + len(value) for name, value in record.headers)
+        if size > topic.max_bytes or len(key) > MAX_KEY_BYTES or extra > MAX_HEADER_BYTES:
             raise RecordTooLarge(
                 f"topic {topic.name}, key {record.key[:200]!r}: {size} bytes of value (at most {topic.max_bytes}), "
-                f"{len(key)} bytes of key (at most {MAX_KEY_BYTES}); split it into smaller records"
+                f"{len(key)} bytes of key (at most {MAX_KEY_BYTES}), {extra} bytes of headers (at most "
+                f"{MAX_HEADER_BYTES}); split it into smaller records"
             )
-        encoded.append((key, record.value))
+        encoded.append((key, record.value, record.headers))
     return encoded
 
 

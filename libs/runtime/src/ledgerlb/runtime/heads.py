@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -27,6 +27,9 @@ from ledgerlb.eventlog.topics import LEDGER
 from ledgerlb.runtime.projection import Projection
 from ledgerlb.runtime.stopping import sleep_or_stop
 
+if TYPE_CHECKING:
+    from ledgerlb.eventlog.keys import TrustedKeys  # loads cryptography, which only those need who use keys
+
 SAVE_INTERVAL: Final = 5.0
 """Seconds between two writes of heads while entries are folded."""
 
@@ -34,11 +37,21 @@ _logger = structlog.get_logger(__name__)
 
 
 class HeadKeeper:
-    """See module. ``projections`` are those of the process; ``writes``: this process keeps what they fold."""
+    """See module. ``projections`` are those of the process; ``writes``: this process keeps what they fold. ``keys``:
+    nothing counts that they did not sign.
+    """
 
-    def __init__(self, projections: Sequence[Projection], clock: Callable[[], datetime], *, writes: bool) -> None:
+    def __init__(
+        self,
+        projections: Sequence[Projection],
+        clock: Callable[[], datetime],
+        keys: TrustedKeys | None = None,
+        *,
+        writes: bool,
+    ) -> None:
         self._projections = projections
         self._clock = clock
+        self._keys = keys
         self._writes = writes
         self._saved: dict[str, Head] = {}
 
@@ -50,9 +63,12 @@ class HeadKeeper:
         if new_ledger and self._writes and await log.end(LEDGER) == 0:
             await forget_heads(log, [head.network for head in await highest_heads(log)])
         for projection in self._projections:
-            for problem in await read_heads(log, projection.heads):
+            if self._keys is not None:
+                projection.trust(self._keys)
+            for problem in await read_heads(log, projection.heads, self._keys):
                 _logger.error("a remembered head cannot be used", problem=problem)
-            self._saved.update(projection.heads.items())
+            pinned = {} if self._keys is None else self._keys.pinned()
+            self._saved.update((name, head) for name, head in projection.heads.items() if pinned.get(name) != head)
 
     async def save(self, log: EventLog) -> int:
         """Keep the heads that were folded since the last call; return how many. Raises LogUnavailable."""

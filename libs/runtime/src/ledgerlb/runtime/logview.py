@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.intents.model import Selection
@@ -28,6 +28,9 @@ from ledgerlb.core.text import epoch_moment
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS
 from ledgerlb.runtime.projection import Projection
+
+if TYPE_CHECKING:
+    from ledgerlb.eventlog.keys import TrustedKeys
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,10 @@ class LogView:
     def heads(self) -> RememberedHeads:
         """The heads that the ledger must have."""
         return self._projection.heads
+
+    def trust(self, keys: TrustedKeys) -> None:
+        """Demand that these keys signed path sets and reports."""
+        self._projection.trust(keys)
 
     def at_end(self) -> None:
         """Find chains that end too early; call it when the log was read to its end."""

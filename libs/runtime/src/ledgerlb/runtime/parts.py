@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from ledgerlb.eventlog.port import EventLog
+from ledgerlb.eventlog.topics import Topic
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.processor import Processor
 from ledgerlb.runtime.projection import Projection
@@ -54,7 +55,8 @@ class Parts:
 
     ``open`` gets the parts ready before anything is read, and raises where they cannot work; ``close`` finishes what
     they are writing and lets go of what they hold. ``projections`` are the folds of the processors that read the
-    ledger. ``keeps_heads``: the process keeps the heads of the chains that it folds.
+    ledger. ``writes`` names the topics of records that are signed where a key is set; who writes the ledger keeps the
+    heads of its chains.
     """
 
     processors: tuple[Processor, ...] = ()
@@ -62,7 +64,7 @@ class Parts:
     collectors: tuple[Collector, ...] = ()
     settings: tuple[type[BaseModel], ...] = ()
     projections: tuple[Projection, ...] = ()
-    keeps_heads: bool = False
+    writes: tuple[Topic, ...] = ()
     open: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
 
@@ -80,5 +82,5 @@ async def opened(parts: Sequence[Parts]) -> AsyncIterator[Parts]:
             collectors=tuple(one for part in parts for one in part.collectors),
             settings=tuple(dict.fromkeys(one for part in parts for one in part.settings)),
             projections=tuple(dict.fromkeys(one for part in parts for one in part.projections)),
-            keeps_heads=any(part.keeps_heads for part in parts),
+            writes=tuple(dict.fromkeys(one for part in parts for one in part.writes)),
         )

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledgerlb.core.cluster.facts import FactRecord, decode_fact
 from ledgerlb.core.cluster.view import Change, ClusterView
+from ledgerlb.core.errors import ForeignRecord
 from ledgerlb.core.intents.fold import IntentChange, IntentFold
 from ledgerlb.core.intents.model import IntentRecord, decode_intent
 from ledgerlb.core.ledger.fold import Accepted, LedgerFold, Rejected
@@ -26,6 +27,9 @@ from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.paths.pathset import PathSet, ReportRecord, decode_path_set, decode_report
 from ledgerlb.eventlog.port import Record
+
+if TYPE_CHECKING:
+    from ledgerlb.eventlog.keys import TrustedKeys  # loads cryptography, which only those need who use keys
 
 _T = TypeVar("_T")
 
@@ -63,6 +67,7 @@ class Projection:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._fresh = False
+        self._keys: TrustedKeys | None = None
         self.heads = RememberedHeads()
         self.ledger = LedgerFold(self.heads)
         self.reset()
@@ -98,7 +103,9 @@ class Projection:
 
     def entry(self, record: Record) -> Accepted | Rejected:
         """Return what a record of the ledger topic changes. LedgerDamaged is raised once ``ledger.damage`` names it."""
-        return self._once(record, lambda record: self.ledger.take(record.key, record.value, record.offset))
+        return self._once(
+            record, lambda record: self.ledger.take(record.key, record.value, record.offset, record.headers)
+        )
 
     def report(self, record: Record) -> ReportRecord | None:
         """Return the decoded record of the reports topic; None for a tombstone."""
@@ -106,7 +113,20 @@ class Projection:
 
     def path_set(self, record: Record) -> PathSet | None:
         """Return the decoded record of the paths topic, which is not folded here; None for a tombstone."""
-        return self._once(record, lambda record: decode_path_set(record.key, record.value))
+        return self._once(record, self._decode_path_set)
+
+    def trust(self, keys: TrustedKeys) -> None:
+        """Demand that these keys signed path sets and reports. ``heads.signatures`` demands it of ledger entries."""
+        self._keys = keys
+
+    def require_author(self, record: Record) -> None:
+        """Raise ForeignRecord where keys are trusted, and none of them signed the record."""
+        if self._keys is None:
+            return
+        objection = self._keys.objection(record.topic, record.key, record.value, record.headers)
+        if objection is not None:
+            remedy = "nobody acts on it; find out who may write to the topic"
+            raise ForeignRecord(f"record of {record.topic}, key {record.key!r}", "", objection.message, remedy)
 
     def at_end(self) -> None:
         """Find chains that end too early. A processor that asks for damage calls it at each settle, when the log was
@@ -153,7 +173,12 @@ class Projection:
             noted = IntentChange(decode_intent(record.key, record.value), None, outdated=True)
         return IntentNews(noted, own=True)
 
+    def _decode_path_set(self, record: Record) -> PathSet | None:
+        self.require_author(record)
+        return decode_path_set(record.key, record.value)
+
     def _fold_report(self, record: Record) -> ReportRecord | None:
+        self.require_author(record)
         report = decode_report(record.key, record.value)
         self.agents.take(record.key, report, self._clock())
         return report

@@ -30,9 +30,11 @@ from ledgerlb.core.text import printable
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog
+from ledgerlb.eventlog.topics import LEDGER
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.heads import HeadKeeper
 from ledgerlb.runtime.health import Health, HealthServer
+from ledgerlb.runtime.keys import keys_of
 from ledgerlb.runtime.logging import configure
 from ledgerlb.runtime.loop import run_processors
 from ledgerlb.runtime.parts import Parts, opened, utc_now
@@ -68,11 +70,13 @@ async def serve(
     health = health if health is not None else Health()
     log = log if log is not None else connect(settings.log, settings.log_security)
     async with opened(parts) as whole:
+        keys = keys_of(settings, whole.writes)
+        log = log if keys.signing is None else keys.signed(log)
         for unread, nearest in unread_variables(os.environ, (type(settings), *whole.settings)):
             _logger.warning("no part of this process reads this variable", variable=unread, nearest=nearest)
         for collector in whole.collectors:
             health.metrics.registry.register(collector)
-        keeper = HeadKeeper(whole.projections, utc_now, writes=whole.keeps_heads)
+        keeper = HeadKeeper(whole.projections, utc_now, keys.trusted, writes=LEDGER in whole.writes)
         with _signals(stop):
             async with HealthServer(health, settings.http_host, settings.http_port) as server:
                 address = f"http://{settings.http_host}:{server.port}/readyz"

@@ -63,6 +63,10 @@ class ProcessSettings(BaseSettings):
     """File with the password for SASL; read again for every new connection."""
     log_insecure: bool = False
     """Whether Kafka on other hosts may be used without TLS."""
+    signing_key_file: str = ""
+    """PEM file of the Ed25519 key that signs what the process writes to the ledger, the path sets and the reports."""
+    trusted_keys_file: str = ""
+    """File of public keys. Set: what none of them signed is damage (ledger) or bad input (path sets, reports)."""
     log_provision: bool = True
     """Whether the process makes missing topics and corrects wrong settings of topics at start."""
     log_new_ledger: bool = False

@@ -41,6 +41,7 @@ COMMANDS: Final = (
     Entry("tail", "Follow the ledger: one line per decision"),
     Entry("verify", "Check that the ledger keeps every promise", "the ledger breaks a promise"),
     Entry("heads", "Show the remembered heads of the ledger, or forget them"),
+    Entry("keys", "Make, rotate and show the keys that sign the ledger"),
     Entry("repair", "Show damage of the ledger, and set it aside", "a network is damaged, and was not repaired"),
     Entry("simulate", "Run a scenario in virtual time, without a cluster", "an expectation is not met"),
     Entry("reselect", "Move a Service to a fresh choice of network", "a fresh choice would find no network"),

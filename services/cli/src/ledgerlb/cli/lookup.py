@@ -7,7 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 
 from ledgerlb.cli.console import say
-from ledgerlb.cli.reading import existing_log, read_all, remembered_heads, warn_of_damage
+from ledgerlb.cli.reading import existing_log, read_all, remembered_heads, trusted_keys, warn_of_damage
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.text import timestamp
@@ -20,6 +20,8 @@ async def load(url: str, settings: DomainSettings, *, keep_entries: bool = False
     if keep_entries:
         view.accepted = []
     async with existing_log(url) as log:
+        if (keys := trusted_keys()) is not None:
+            view.trust(keys)
         await remembered_heads(log, view.heads)
         unusable = await read_all(log, LogView.READS, view.take)
     view.at_end()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ledgerlb.cli.console import say
 from ledgerlb.core.errors import BadInput, InvalidSetting
@@ -17,6 +18,11 @@ from ledgerlb.eventlog.lost import require_ledger
 from ledgerlb.eventlog.port import EventLog, Record, read_to_end
 from ledgerlb.eventlog.topics import Topic
 
+if TYPE_CHECKING:
+    from ledgerlb.eventlog.keys import TrustedKeys
+
+SIGNING_KEY: Final = "LEDGERLB_SIGNING_KEY_FILE"
+TRUSTED_KEYS: Final = "LEDGERLB_TRUSTED_KEYS_FILE"
 MAX_WARNINGS: Final = 10
 """Damaged networks that a command names."""
 
@@ -31,8 +37,24 @@ async def opened_log(url: str) -> AsyncIterator[EventLog]:
 
         hush()
         security = process_settings().log_security
-    async with connect(url, security) as log:
-        yield log
+    log = connect(url, security)
+    if path := os.environ.get(SIGNING_KEY):
+        from ledgerlb.eventlog.keys import SigningKey  # noqa: PLC0415 - loads cryptography
+        from ledgerlb.eventlog.signing import SigningLog  # noqa: PLC0415
+
+        log = SigningLog(log, SigningKey(Path(path)))
+    async with log as opened:
+        yield opened
+
+
+def trusted_keys(path: Path | None = None) -> TrustedKeys | None:
+    """Return the keys in the file, by default the one that the environment names. Raises InvalidSetting."""
+    path = path or (Path(os.environ[TRUSTED_KEYS]) if os.environ.get(TRUSTED_KEYS) else None)
+    if path is None:
+        return None
+    from ledgerlb.eventlog.keys import TrustedKeys  # noqa: PLC0415 - loads cryptography
+
+    return TrustedKeys(path)
 
 
 @asynccontextmanager
@@ -67,14 +89,13 @@ def embedded_file(url: str) -> Path:
     return sqlite_path(url)
 
 
-async def remembered_heads(log: EventLog, heads: RememberedHeads) -> list[str]:
-    """Add the heads that the log keeps to ``heads``. Print a line on standard error for each that cannot be used, and
-    return these lines.
+async def remembered_heads(log: EventLog, heads: RememberedHeads) -> None:
+    """Add the heads that the log keeps to ``heads``, and demand the signatures that the environment demands.
+
+    Prints a line on standard error for each head that cannot be used.
     """
-    unusable = await read_heads(log, heads)
-    for line in unusable[:MAX_WARNINGS]:
+    for line in (await read_heads(log, heads, trusted_keys()))[:MAX_WARNINGS]:
         say(f"warning: {line}", err=True)
-    return unusable
 
 
 def warn_of_damage(damaged: Mapping[str, Damage]) -> None:

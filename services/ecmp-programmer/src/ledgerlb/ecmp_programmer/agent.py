@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from ledgerlb.core.errors import DataPathError
+from ledgerlb.core.errors import DataPathError, ForeignRecord
 from ledgerlb.core.paths.pathset import (
     Heartbeat,
     PathSet,
@@ -100,7 +100,12 @@ class Agent:
             address, _, agent = record.key.rpartition("/")
             if agent != self.agent or address == "heartbeat":
                 return
-            report = self._projection.report(record)
+            try:
+                report = self._projection.report(record)
+            except ForeignRecord:
+                self._reported.pop(address, None)  # no reader believes it: report the address again
+                self._changed[address] = None
+                raise
             # What this process wrote is known already; an echo of it must not hide what it wrote later.
             written = self._written.get(address, -1)
             if record.offset == written:

@@ -12,6 +12,7 @@ from ledgerlb.ecmp_programmer.metrics import AgentMetrics
 from ledgerlb.ecmp_programmer.planner import Planner
 from ledgerlb.ecmp_programmer.settings import ProgrammerSettings
 from ledgerlb.eventlog.port import EventLog
+from ledgerlb.eventlog.topics import PATHS, REPORTS
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import ExtraTask, Parts, Ports
 from ledgerlb.runtime.projection import Projection
@@ -36,7 +37,9 @@ def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: Progra
     projection = ports.projection or Projection(ports.clock)
     planners = (Planner(domain, projection),) if "planner" in settings.roles else ()
     if "agent" not in settings.roles:
-        return ProgrammerParts(processors=planners, settings=(ProgrammerSettings,), projections=(projection,))
+        return ProgrammerParts(
+            processors=planners, settings=(ProgrammerSettings,), projections=(projection,), writes=(PATHS,)
+        )
     agent = Agent(
         ports.backend or settings.make_backend(),
         settings.name_of_agent(),
@@ -51,6 +54,7 @@ def assemble(domain: DomainSettings, settings: ProgrammerSettings, ports: Progra
         settings=(ProgrammerSettings,),
         projections=(projection,),
         collectors=(AgentMetrics(agent),),
+        writes=(PATHS, REPORTS) if planners else (REPORTS,),
         # Opening the back end first reports a machine that cannot be programmed once, in one line.
         open=agent.open,
         close=agent.close,

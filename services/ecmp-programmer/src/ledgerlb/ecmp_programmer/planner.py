@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ledgerlb.core.errors import UndecodableRecord
+from ledgerlb.core.errors import ForeignRecord, UndecodableRecord
 from ledgerlb.core.index import Dependencies
 from ledgerlb.core.ledger.events import DamageSetAside
 from ledgerlb.core.ledger.fold import Accepted
@@ -77,8 +77,14 @@ class Planner:
             del self._written[record.key]
         if record.offset <= written:
             return
-        self._remember(record.key, record.value)
         self.pending.add(record.key)
+        try:
+            self._projection.require_author(record)
+        except ForeignRecord:
+            # No agent acts on it, so the path set is written again, even where this one has the same bytes.
+            self._remember(record.key, None)
+            raise
+        self._remember(record.key, record.value)
 
     async def settle(self, log: EventLog) -> float | None:
         """See Processor."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from ledgerlb.core.settings import DomainSettings
+from ledgerlb.eventlog.topics import LEDGER
 from ledgerlb.ipam.metrics import IpamMetrics
 from ledgerlb.ipam.processor import Ipam
 from ledgerlb.runtime.parts import Parts, Ports
@@ -34,4 +35,4 @@ def assemble(settings: DomainSettings, ports: IpamPorts) -> Parts:
     """Return the parts of IPAM: one processor and its metrics."""
     projection = ports.projection or Projection(ports.clock)
     ipam = Ipam(settings, ports.clock, ports.decider, projection)
-    return Parts(processors=(ipam,), collectors=(IpamMetrics(ipam),), projections=(projection,), keeps_heads=True)
+    return Parts(processors=(ipam,), collectors=(IpamMetrics(ipam),), projections=(projection,), writes=(LEDGER,))

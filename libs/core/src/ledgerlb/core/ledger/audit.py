@@ -6,6 +6,7 @@ does not hide in the other. It checks that
 - every record is an entry of a known version under its network's key;
 - each entry names the hash of the one before it, and no entry is missing or was changed;
 - each chain has its remembered head, with the same bytes;
+- a trusted key signed each entry, where trusted keys are given;
 - an address has one holder, unless all of its holders are of one namespace, under one sharing key, with disjoint ports;
 - an address is inside the network's prefixes when it is given out, and stays there until a forced change strands it;
 - an address is released only after its release has begun, and no other Service gets it before;
@@ -43,6 +44,7 @@ from ledgerlb.core.ledger.setaside import (
     repair_of,
     repairs_what_counted,
 )
+from ledgerlb.core.signatures import Headers
 from ledgerlb.core.text import timestamp
 
 __all__ = ["Audit", "AuditReport", "Finding", "NetworkHead", "report_as_json"]
@@ -61,11 +63,14 @@ _READERS_DISAGREE: Final = "ReadersDisagree"
 
 @dataclass(frozen=True)
 class NetworkHead:
-    """The last entry of a network's chain."""
+    """The last entry of a network's chain. ``proven``: the last entry that a trusted signature covers, and with it all
+    entries before; 0 where there is none, or no trusted keys were given.
+    """
 
     network: str
     seq: int
     hash: str
+    proven: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,13 @@ class Audit:
         self._set_aside: list[Finding] = []
         self._problems = self._records = self._accepted = self._rejected = self._undecodable = self._skipped = 0
 
-    def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET) -> None:
+    def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET, headers: Headers = ()) -> None:
         """Check one record."""
         self._records += 1
         raw = value or b""
         found = parse_entry(key, value, offset)
         books = self._books(key)
-        objection = self._objection(key, value, offset)
+        objection = self._objection(key, value, offset, headers)
         before = self._problems
         if isinstance(found, Damage):
             self._undecodable += 1
@@ -134,10 +139,13 @@ class Audit:
             self._damaged(damage_of(books.head, found, offset), raw)
         elif (mismatch := self._remembered.mismatch(key, Head(found.seq, digest(raw)), offset)) is not None:
             self._damaged(mismatch, raw)
+        elif (unproven := self._unproven(books, found, raw, headers, offset)) is not None:
+            self._damaged(unproven, raw)
         elif objection is not None:
             self._check_contradiction(books, found, raw, objection)
         else:
             self._check_accepted(books, found, digest(raw))
+            self._check_signature(books, found, raw, headers)
         stopped = objection is not None or key in self._fold.damage
         if stopped != bool(books.damage) and self._problems == before:
             self._find(Finding(_READERS_DISAGREE, key, 0, "", f"{objection or 'the fold goes on'}; this is a bug"))
@@ -155,7 +163,7 @@ class Audit:
             if cut_off is not None and not books.damage:
                 self._find(_finding_of(cut_off))
         heads = (
-            NetworkHead(name, books.head.seq, books.head.digest)
+            NetworkHead(name, books.head.seq, books.head.digest, self._proven(name, books))
             for name, books in sorted(self._networks.items())
             if books.head.seq
         )
@@ -176,13 +184,34 @@ class Audit:
     def _books(self, network: str) -> Books:
         return self._networks.setdefault(network, Books())
 
-    def _objection(self, key: str, value: bytes | None, offset: int) -> str | None:
+    def _objection(self, key: str, value: bytes | None, offset: int, headers: Headers) -> str | None:
         """Return why the fold that the services use stops at the record, None where it does not."""
         try:
-            self._fold.take(key, value, offset)
+            self._fold.take(key, value, offset, headers)
         except LedgerDamaged as error:
             return str(error)
         return None
+
+    def _unproven(self, books: Books, entry: Entry, raw: bytes, headers: Headers, offset: int) -> Damage | None:
+        ask = self._remembered.unsigned if books.damage else self._remembered.unproven
+        return ask(entry.network, entry.seq, raw, headers, offset)
+
+    def _check_signature(self, books: Books, entry: Entry, raw: bytes, headers: Headers) -> None:
+        """Report an accepted entry with a wrong signature, or none, also where readers rely on a head after it."""
+        if self._remembered.signatures is None:
+            return
+        unsigned = self._remembered.unsigned(entry.network, entry.seq, raw, headers)
+        if unsigned is not None:
+            self._find(_finding_of(unsigned))
+        elif entry.seq >= self._remembered.signed_from.get(entry.network, 1):
+            books.signed = entry.seq
+
+    def _proven(self, name: str, books: Books) -> int:
+        """Return how far signatures reach: to the last signed entry, or to the signed head if that is higher."""
+        head = self._remembered.of(name)
+        if self._remembered.signatures is None or head is None or not books.head_met:
+            return books.signed
+        return max(books.signed, head.seq)
 
     def _find(self, finding: Finding) -> int:
         """Count a finding, keep it within the bound, and return its number."""
@@ -220,6 +249,7 @@ class Audit:
         if books.damage:
             self._take_back(books, entry)
         books.head = Head(entry.seq, entry_digest)
+        books.head_met = books.head_met or self._remembered.of(entry.network) == books.head
         self._check_time(books, entry)
         for rule, address, message in _broken_by(books, entry):
             self._find(Finding(rule, entry.network, entry.seq, address, message))

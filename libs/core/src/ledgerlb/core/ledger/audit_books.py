@@ -80,6 +80,10 @@ class Books:
     addresses: dict[str, _Address] = field(default_factory=dict)
     decided_at: datetime | None = None
     """When the last accepted entry was decided."""
+    signed: int = 0
+    """The last accepted entry with a signature that counts."""
+    head_met: bool = False
+    """Whether the remembered head is an accepted entry."""
 
 
 Broken = Iterable[tuple[str, str, str]]

@@ -41,6 +41,10 @@ class DamageKind(StrEnum):
     """Another entry stands where a remembered head was."""
     TRUNCATED = "Truncated"
     """The chain ends before a remembered head."""
+    UNSIGNED = "Unsigned"
+    """The entry has no signature, and the reader trusts keys."""
+    FORGED = "Forged"
+    """The entry's signature is wrong, or of a key that is not trusted for it."""
 
 
 _UPGRADE: Final = "upgrade this process"

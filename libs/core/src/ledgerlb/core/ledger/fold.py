@@ -32,6 +32,7 @@ from ledgerlb.core.ledger.setaside import (
     repairs_what_counted,
 )
 from ledgerlb.core.ledger.state import NetworkState
+from ledgerlb.core.signatures import Headers
 
 __all__ = ["Accepted", "Holding", "LedgerFold", "NetworkState", "Refusal", "Rejected"]
 
@@ -85,7 +86,9 @@ class LedgerFold:
         self._networks_of: _Places = {}
         self._networks_at: _Places = {}
 
-    def take(self, key: str, value: bytes | None, offset: int = NO_OFFSET) -> Accepted | Rejected:
+    def take(
+        self, key: str, value: bytes | None, offset: int = NO_OFFSET, headers: Headers = ()
+    ) -> Accepted | Rejected:
         """Fold one record of the ledger topic.
 
         Raises LedgerDamaged for a record that damages its network, once it is noted in ``damage``; no state of an
@@ -110,10 +113,20 @@ class LedgerFold:
         mismatch = self._remembered.mismatch(key, Head(found.seq, accepted.digest), offset)
         if mismatch is not None and not (repair and self._replaces_head(key, repair)):
             raise self._damaged(mismatch, value).error()
+        if (unproven := self._unproven(found, value, headers, offset)) is not None:
+            raise self._damaged(unproven, value).error()
         self._apply(state if state is not None else self.network(key), accepted, value, offset)
         if repair:
             self._end_damage(key, found.seq, repair)
         return accepted
+
+    def _unproven(self, entry: Entry, value: bytes, headers: Headers, offset: int) -> Damage | None:
+        """Return the damage of an entry that no trusted key signed.
+
+        A repair needs a signature of its own: it may replace a remembered head, so that head proves nothing of it.
+        """
+        ask = self._remembered.unsigned if entry.network in self.damage else self._remembered.unproven
+        return ask(entry.network, entry.seq, value, headers, offset)
 
     def _reject(self, head: Head, entry: Entry, value: bytes, offset: int) -> Rejected:
         """Return the loser of a race. Raises LedgerDamaged for a repair of which this reader saw no damage."""

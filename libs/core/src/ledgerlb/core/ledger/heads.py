@@ -20,6 +20,7 @@ from ledgerlb.core.ledger.chain import Head
 from ledgerlb.core.ledger.damage import NO_OFFSET, Damage, DamageKind
 from ledgerlb.core.ledger.entry import Seq, is_sane
 from ledgerlb.core.ledger.events import Moment
+from ledgerlb.core.signatures import Headers, Signatures
 
 VERSION: Final = 1
 CONTRADICTED: Final = ""
@@ -70,10 +71,16 @@ def _unusable(key: str, problem: str) -> UndecodableRecord:
 
 
 class RememberedHeads:
-    """The highest remembered head of each network."""
+    """The highest remembered head of each network, and whose signatures count beyond it.
+
+    ``signatures`` None: entries need no signature. ``signed_from`` is the first entry of a network that needs one (else
+    1).
+    """
 
     def __init__(self) -> None:
         self._heads: dict[str, Head] = {}
+        self.signatures: Signatures | None = None
+        self.signed_from: dict[str, int] = {}
 
     def remember(self, network: str, head: Head) -> None:
         """Keep a head, unless a higher one is known. Two digests at one place contradict each other: no entry matches
@@ -109,6 +116,33 @@ class RememberedHeads:
         was = f"{known.digest[:12]}…" if known.digest else "remembered with two hashes"
         message = f"has the hash {found.digest[:12]}…, but was {was} when its head was remembered: it was changed"
         return Damage(DamageKind.HEAD_MISMATCH, network, found.seq, message, offset)
+
+    def unproven(
+        self, network: str, seq: int, value: bytes, headers: Headers, offset: int = NO_OFFSET
+    ) -> Damage | None:
+        """Return the damage of an entry that no trusted key signed, None where it counts.
+
+        Entries up to a remembered head need no look at their own signature: the chain leads from each of them to the
+        head, whose hash is known. That makes the start of a process quick.
+        """
+        if self.signatures is None:
+            return None
+        known = self._heads.get(network)
+        if known is not None and seq <= known.seq:
+            return None
+        return self.unsigned(network, seq, value, headers, offset)
+
+    def unsigned(
+        self, network: str, seq: int, value: bytes, headers: Headers, offset: int = NO_OFFSET
+    ) -> Damage | None:
+        """Return the damage of an entry whose own signature does not count, None where it counts or is not needed."""
+        if self.signatures is None or seq < self.signed_from.get(network, 1):
+            return None
+        objection = self.signatures.objection(network, value, headers)
+        if objection is None:
+            return None
+        kind = DamageKind.UNSIGNED if objection.unsigned else DamageKind.FORGED
+        return Damage(kind, network, seq, objection.message, offset)
 
     def cut_off(self, network: str, end: Head) -> Damage | None:
         """Return the damage of a chain that ends at ``end``, before its remembered head; None where it does not."""

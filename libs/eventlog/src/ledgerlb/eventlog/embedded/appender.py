@@ -19,7 +19,7 @@ from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.embedded import connection, statements
 from ledgerlb.eventlog.embedded.connection import Connection
 from ledgerlb.eventlog.embedded.filewatch import FileState, file_state, wal_path
-from ledgerlb.eventlog.port import Record
+from ledgerlb.eventlog.port import Encoded, Record
 from ledgerlb.eventlog.topics import Topic
 
 GROUP_BYTES: Final = 1024 * 1024
@@ -31,7 +31,7 @@ class _Waiting:
     """An append that was not written yet. ``written`` is resolved with the offset of its first record."""
 
     topic: str
-    records: Sequence[tuple[bytes, bytes | None]]
+    records: Sequence[Encoded]
     written: asyncio.Future[int]
 
 
@@ -65,8 +65,8 @@ class Appender:
         """Whether a transaction is under way."""
         return self._writing is not None
 
-    async def append(self, topic: Topic, records: Sequence[tuple[bytes, bytes | None]]) -> list[int]:
-        """Append (key, value) pairs and return their offsets once they are durable. Raises LogUnavailable."""
+    async def append(self, topic: Topic, records: Sequence[Encoded]) -> list[int]:
+        """Append records and return their offsets once they are durable. Raises LogUnavailable."""
         waiting = _Waiting(topic.name, records, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._writing is None:
@@ -101,7 +101,7 @@ class Appender:
                 continue  # its caller gave up before anything was written
             group.append(waiting)
             records += len(waiting.records)
-            size += sum(len(value or b"") for _, value in waiting.records)
+            size += sum(len(value or b"") for _, value, _ in waiting.records)
         return group
 
     async def _write_group(self, group: list[_Waiting]) -> None:
@@ -129,14 +129,14 @@ def _fail(group: Sequence[_Waiting], message: str) -> None:
 
 
 def _records(
-    appends: Sequence[tuple[str, Sequence[tuple[bytes, bytes | None]]]], firsts: Sequence[int], timestamp: int
+    appends: Sequence[tuple[str, Sequence[Encoded]]], firsts: Sequence[int], timestamp: int
 ) -> tuple[dict[str, list[Record]], int]:
     """The records as readers get them by topic, and the bytes of their values."""
     found: dict[str, list[Record]] = {}
     size = 0
-    for (topic, pairs), first in zip(appends, firsts, strict=True):
+    for (topic, encoded), first in zip(appends, firsts, strict=True):
         kept = found.setdefault(topic, [])
-        for offset, (key, value) in enumerate(pairs, first):
-            kept.append(Record(topic, offset, key.decode("utf-8", "replace"), value, timestamp, key))
+        for offset, (key, value, headers) in enumerate(encoded, first):
+            kept.append(Record(topic, offset, key.decode("utf-8", "replace"), value, timestamp, key, headers))
             size += len(value or b"")
     return found, size

@@ -10,17 +10,20 @@ Every function blocks, for as long as the disk takes.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
-import os
 import sqlite3
-import stat
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ledgerlb.core.errors import LogUnavailable, UndecodableRecord
 from ledgerlb.core.ledger.heads import decode_head
+from ledgerlb.core.signatures import Headers
+from ledgerlb.eventlog.embedded import statements
+from ledgerlb.eventlog.files import read_bounded
+from ledgerlb.eventlog.files import write_file as replace_file
 from ledgerlb.eventlog.port import NewRecord, Record
 from ledgerlb.eventlog.topics import HEADS
 
@@ -39,9 +42,9 @@ def heads_path(log: Path) -> Path:
     return log.with_name(log.name + _SUFFIX)
 
 
-def is_higher(new: NewRecord | Record, old: Record | None) -> bool:
-    """Whether a head is to replace the kept one: its ``seq`` is greater, or the kept one cannot be read."""
-    return old is None or old.value is None or _seq(new.key, new.value or b"") > _seq(old.key, old.value)
+def is_due(new: NewRecord | Record, old: Record | None) -> bool:
+    """Whether a head is to replace the kept one. One of the same ``seq`` does: it may be signed now."""
+    return old is None or old.value is None or _seq(new.key, new.value or b"") >= _seq(old.key, old.value)
 
 
 def _seq(key: str, value: bytes) -> int:
@@ -62,10 +65,10 @@ def keep(database: sqlite3.Connection, heads: Sequence[NewRecord], timestamp: in
                 database.execute("DELETE FROM head WHERE network=?", (key,))
                 continue
             database.execute(
-                "INSERT INTO head (network, seq, value, timestamp) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (network) DO"
-                " UPDATE SET seq=excluded.seq, value=excluded.value, timestamp=excluded.timestamp"
-                " WHERE excluded.seq>head.seq",
-                (key, _seq(head.key, head.value), head.value, timestamp),
+                "INSERT INTO head (network, seq, value, headers, timestamp) VALUES (?, ?, ?, ?, ?) ON CONFLICT"
+                " (network) DO UPDATE SET seq=excluded.seq, value=excluded.value, headers=excluded.headers,"
+                " timestamp=excluded.timestamp WHERE excluded.seq>=head.seq",
+                (key, _seq(head.key, head.value), head.value, statements.pack_headers(head.headers), timestamp),
             )
         rows = kept(database)
         database.execute("COMMIT")
@@ -81,9 +84,9 @@ def kept(database: sqlite3.Connection) -> list[Record]:
     if database.execute("SELECT count(*) FROM sqlite_master WHERE type='table' AND name='head'").fetchone()[0] == 0:
         return []
     rows = database.execute(
-        "SELECT CAST(network AS BLOB), CAST(value AS BLOB), timestamp FROM head ORDER BY network"
+        "SELECT CAST(network AS BLOB), CAST(value AS BLOB), CAST(headers AS BLOB) FROM head ORDER BY network"
     ).fetchall()
-    return [_record(key, value, timestamp) for key, value, timestamp in rows]
+    return [_record(key, value, statements.unpack_headers(packed) if packed else ()) for key, value, packed in rows]
 
 
 def update_file(log: Path, heads: Iterable[Record], forgotten: Container[str]) -> None:
@@ -98,7 +101,7 @@ def update_file(log: Path, heads: Iterable[Record], forgotten: Container[str]) -
         with contextlib.suppress(OSError):
             path.replace(path.with_name(path.name + ".unreadable"))
     for head in heads:
-        if head.key not in forgotten and is_higher(head, merged.get(head.key)):
+        if head.key not in forgotten and is_due(head, merged.get(head.key)):
             merged[head.key] = head
     write_file(log, [merged[key] for key in sorted(merged)])
 
@@ -106,15 +109,10 @@ def update_file(log: Path, heads: Iterable[Record], forgotten: Container[str]) -
 def write_file(log: Path, heads: Iterable[Record]) -> None:
     """Replace the file beside the log, complete or not at all. Raises LogUnavailable."""
     path = heads_path(log)
-    partial = path.with_name(path.name + ".partial")
-    lines = [{"network": head.key, "value": (head.value or b"").decode("utf-8", "replace")} for head in heads]
+    lines = [_as_json(head) for head in heads]
     content = json.dumps({"v": _FORMAT, "heads": lines}, indent=0).encode()
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        replace_file(path, content)
     except OSError as error:
         raise LogUnavailable(f"{path} cannot be written: {error}; correct its folder's rights or free space") from error
 
@@ -125,29 +123,31 @@ def read_file(log: Path) -> list[Record]:
     """
     path = heads_path(log)
     try:
-        raw = _read(path)
+        raw = read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         return []
     except OSError as error:
-        return [_record(b"", f"{path}: {error}".encode(), 0)]
+        return [_record(b"", f"{path}: {error}".encode())]
     try:
         data: Any = json.loads(raw)
-        return [_record(str(head["network"]).encode(), str(head["value"]).encode(), 0) for head in data["heads"]]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return [_record(b"", raw, 0)]
+        return [_from_json(head) for head in data["heads"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return [_record(b"", raw)]
 
 
-def _read(path: Path) -> bytes:
-    # With O_NONBLOCK an open never waits, also where somebody put a FIFO there.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("it is not a regular file")
-        raw = file.read(MAX_FILE_BYTES + 1)
-    if len(raw) > MAX_FILE_BYTES:
-        raise OSError(f"it is larger than {MAX_FILE_BYTES} bytes")
-    return raw
+def _as_json(head: Record) -> dict[str, Any]:
+    signed = {name: base64.b64encode(value).decode() for name, value in head.headers}
+    return {
+        "network": head.key,
+        "value": (head.value or b"").decode("utf-8", "replace"),
+        **({"headers": signed} if signed else {}),
+    }
 
 
-def _record(key: bytes, value: bytes | None, timestamp: int) -> Record:
-    return Record(HEADS.name, 0, key.decode("utf-8", "replace"), value, timestamp, key)
+def _from_json(head: Any) -> Record:
+    headers = tuple((str(name), base64.b64decode(value)) for name, value in head.get("headers", {}).items())
+    return _record(str(head["network"]).encode(), str(head["value"]).encode(), headers)
+
+
+def _record(key: bytes, value: bytes | None, headers: Headers = ()) -> Record:
+    return Record(HEADS.name, 0, key.decode("utf-8", "replace"), value, 0, key, headers)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from ledgerlb.core.errors import LogUnavailable
-from ledgerlb.eventlog.embedded.heads import is_higher
+from ledgerlb.eventlog.embedded.heads import is_due
 from ledgerlb.eventlog.embedded.waiters import Waiters
 from ledgerlb.eventlog.port import NewRecord, Reader, Record, check_start, encode_records
 from ledgerlb.eventlog.reader import BaseReader
@@ -47,8 +47,8 @@ class MemoryLog:
         stored = self.store.topics.setdefault(topic.name, [])
         first = len(stored)
         timestamp = int(self._clock().timestamp() * 1000)
-        for offset, (key, value) in enumerate(encoded, first):
-            stored.append(Record(topic.name, offset, key.decode(), value, timestamp, key))
+        for offset, (key, value, headers) in enumerate(encoded, first):
+            stored.append(Record(topic.name, offset, key.decode(), value, timestamp, key, headers))
         self.store.waiters.wake()
         return list(range(first, first + len(encoded)))
 
@@ -85,8 +85,9 @@ class MemoryLog:
         for head in heads:
             if head.value is None:
                 self.store.heads.pop(head.key, None)
-            elif is_higher(head, self.store.heads.get(head.key)):
-                self.store.heads[head.key] = Record(HEADS.name, 0, head.key, head.value, 0, head.key.encode())
+            elif is_due(head, self.store.heads.get(head.key)):
+                kept = Record(HEADS.name, 0, head.key, head.value, 0, head.key.encode(), head.headers)
+                self.store.heads[head.key] = kept
 
     async def read_heads(self, take: Callable[[Record], None]) -> None:
         """See EventLog."""

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ledgerlb.core.errors import TopicMisconfigured
-from ledgerlb.eventlog.port import Record
+from ledgerlb.core.signatures import Headers
+from ledgerlb.eventlog.port import Encoded, Record
 from ledgerlb.eventlog.topics import Topic
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""2: records have headers."""
 APPLICATION_ID: Final = 0x4C4C4231
 """``LLB1``: tells this file from any other SQLite file."""
 SYNCHRONOUS_FULL: Final = 2
@@ -27,12 +31,13 @@ WAL_BYTES: Final = 16 * 1024 * 1024
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS record (
   topic TEXT NOT NULL, offset INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, timestamp INTEGER NOT NULL,
-  PRIMARY KEY (topic, offset)
+  headers BLOB, PRIMARY KEY (topic, offset)
 )
 """
 _RECORDS: Final = "FROM record WHERE topic=? AND typeof(offset)='integer'"
 """The records of a topic. SQLite lets an editor put text into a column of numbers. Such a row is no record; of a ledger
 entry, the gap in its chain shows that it is gone."""
+_ADD_HEADERS: Final = "ALTER TABLE record ADD COLUMN headers BLOB"
 
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -47,6 +52,8 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     if version < SCHEMA_VERSION:
         with _Transaction(database):
             database.execute(_SCHEMA)
+            if not has_headers(database):
+                database.execute(_ADD_HEADERS)
             database.execute(f"PRAGMA application_id={APPLICATION_ID}")
             database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
@@ -114,22 +121,42 @@ class _Transaction:
             self._database.execute("ROLLBACK")
 
 
-def append(
-    database: sqlite3.Connection,
-    appends: Sequence[tuple[str, Sequence[tuple[bytes, bytes | None]]]],
-    timestamp: int,
-) -> list[int]:
-    """Append the (key, value) pairs of each topic in one transaction, and return the first offset of each append."""
+def has_headers(database: sqlite3.Connection) -> bool:
+    """Whether the log was made, or opened, by a version that keeps headers."""
+    return any(column[1] == "headers" for column in database.execute("PRAGMA table_info(record)"))
+
+
+def append(database: sqlite3.Connection, appends: Sequence[tuple[str, Sequence[Encoded]]], timestamp: int) -> list[int]:
+    """Append the records of each topic in one transaction, and return the first offset of each append."""
     firsts = []
     with _Transaction(database):
         for topic, records in appends:
             first = _end(database, topic)
             database.executemany(
-                "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
-                [(topic, offset, key, value, timestamp) for offset, (key, value) in enumerate(records, first)],
+                "INSERT INTO record (topic, offset, key, value, timestamp, headers) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (topic, offset, key, value, timestamp, pack_headers(headers))
+                    for offset, (key, value, headers) in enumerate(records, first)
+                ],
             )
             firsts.append(first)
     return firsts
+
+
+_UNPACK: Final = msgspec.msgpack.Decoder(Headers)
+
+
+def pack_headers(headers: Headers) -> bytes | None:
+    """Return headers as they are stored; None for none."""
+    return msgspec.msgpack.encode(headers) if headers else None
+
+
+def unpack_headers(packed: bytes) -> Headers:
+    """Return stored headers; none where somebody changed their bytes into something else."""
+    try:
+        return _UNPACK.decode(packed)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ()
 
 
 def _end(database: sqlite3.Connection, topic: str) -> int:
@@ -152,12 +179,13 @@ def read(database: sqlite3.Connection, positions: Mapping[str, int], max_records
     for topic, position in positions.items():
         rows = database.execute(
             # A value that was edited with SQL is text now. The readers judge its bytes.
-            "SELECT offset, CAST(key AS BLOB), CAST(value AS BLOB), CAST(timestamp AS INTEGER)"
+            "SELECT offset, CAST(key AS BLOB), CAST(value AS BLOB), CAST(timestamp AS INTEGER), CAST(headers AS BLOB)"
             f" {_RECORDS} AND offset>=? ORDER BY offset LIMIT ?",
             (topic, position, max_records - len(batch)),
         )
-        for offset, key, value, timestamp in rows:
-            batch.append(Record(topic, offset, key.decode("utf-8", "replace"), value, timestamp, key))
+        for offset, key, value, timestamp, packed in rows:
+            headers = unpack_headers(packed) if packed else ()
+            batch.append(Record(topic, offset, key.decode("utf-8", "replace"), value, timestamp, key, headers))
             size += len(value or b"")
             if size >= MAX_BATCH_BYTES:
                 rows.close()

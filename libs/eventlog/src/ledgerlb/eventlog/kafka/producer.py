@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from ledgerlb.core.errors import LogUnavailable
 from ledgerlb.eventlog.kafka.access import Access
 from ledgerlb.eventlog.kafka.stop import finish
-from ledgerlb.eventlog.port import MAX_KEY_BYTES
+from ledgerlb.eventlog.port import MAX_KEY_BYTES, Encoded
 from ledgerlb.eventlog.topics import ALL_TOPICS, ENVELOPE_BYTES
 
 BATCH_BYTES: Final = 512 * 1024
@@ -47,16 +47,16 @@ class Producer:
         self._started = False
         self._abandoned = False
 
-    async def append(self, topic: str, records: Sequence[tuple[bytes, bytes | None]]) -> list[int]:
-        """Append (key, value) pairs in order; returns their offsets. Raises KafkaError, LogUnavailable."""
+    async def append(self, topic: str, records: Sequence[Encoded]) -> list[int]:
+        """Append records in order; returns their offsets. Raises KafkaError, LogUnavailable."""
         await self._start()
         offsets: list[int] = []
         while len(offsets) < len(records):
             batch = self._client.create_batch()
             first = len(offsets)
             count = 0
-            for key, value in records[first:]:
-                if batch.append(key=key, value=value, timestamp=None) is None:
+            for key, value, headers in records[first:]:
+                if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                     break
                 count += 1
             if count == 0:

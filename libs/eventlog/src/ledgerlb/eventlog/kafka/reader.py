@@ -172,4 +172,7 @@ class KafkaReader(BaseReader):
 
 def _record(message: Any) -> Record:
     key = message.key or b""
-    return Record(message.topic, message.offset, key.decode("utf-8", "replace"), message.value, message.timestamp, key)
+    headers = tuple((name, value or b"") for name, value in message.headers)
+    return Record(
+        message.topic, message.offset, key.decode("utf-8", "replace"), message.value, message.timestamp, key, headers
+    )

@@ -93,7 +93,7 @@ async def _entries(url: str, concerns: Callable[[Entry], bool]) -> list[tuple[En
     entries: list[tuple[Entry, str]] = []
 
     def take(record: Record) -> None:
-        outcome = fold.take(record.key, record.value, record.offset)
+        outcome = fold.take(record.key, record.value, record.offset, record.headers)
         if isinstance(outcome, Accepted) and concerns(outcome.entry):
             entries.append((outcome.entry, outcome.digest))
 

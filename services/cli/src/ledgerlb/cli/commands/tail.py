@@ -82,7 +82,7 @@ def _line(fold: LedgerFold, record: Record, begin: datetime | None) -> dict[str,
     # The state before the entry costs a walk over the network's holdings, so it is looked up only where it is shown.
     before = list(fold.network(record.key).holdings()) if b"HoldingChanged" in raw else []
     try:
-        outcome = fold.take(record.key, record.value, record.offset)
+        outcome = fold.take(record.key, record.value, record.offset, record.headers)
     except BadInput as error:
         return {"offset": record.offset, "network": record.key, "undecodable": str(error)}
     if begin is not None and outcome.entry.decided_at < begin:

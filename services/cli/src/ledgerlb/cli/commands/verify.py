@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from ledgerlb.cli.console import DEFAULT_LOG, FINDINGS, LogOption, Output, OutputOption, guarded, print_json, say
-from ledgerlb.cli.reading import existing_log, read_all
+from ledgerlb.cli.reading import existing_log, read_all, trusted_keys
 from ledgerlb.cli.tables import Column, print_table
-from ledgerlb.core.ledger.audit import Audit, AuditReport, Finding, report_as_json
+from ledgerlb.core.ledger.audit import Audit, AuditReport, Finding, NetworkHead, report_as_json
 from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.eventlog.heads import read_heads
 from ledgerlb.eventlog.topics import LEDGER
 
-_COLUMNS: Final = (Column("NETWORK"), Column("ENTRIES", drop=1), Column("HEAD"))
+if TYPE_CHECKING:
+    from ledgerlb.eventlog.keys import TrustedKeys
+
+_NETWORK: Final = Column("NETWORK")
+_ENTRIES: Final = Column("ENTRIES", drop=1)
+_SIGNED: Final = Column("SIGNED", drop=1)
+_HEAD: Final = Column("HEAD")
 
 
 @guarded
-async def verify(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.text) -> int:
+async def verify(
+    log: LogOption = DEFAULT_LOG,
+    output: OutputOption = Output.text,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys",
+            envvar="LEDGERLB_TRUSTED_KEYS_FILE",
+            metavar="FILE",
+            help="Trusted keys: every entry and remembered head must be signed by one of them.",
+        ),
+    ] = None,
+) -> int:
     """Read the ledger's bytes again, recompute its chains, and check that every promise is kept."""
-    report = await audit(log)
+    trusted = trusted_keys(keys)
+    report = await audit(log, trusted)
     if output is Output.json:
         print_json(report_as_json(report))
     else:
-        print_report(report)
+        print_report(report, signed=trusted is not None)
     return 0 if report.clean else FINDINGS
 
 
-async def audit(url: str) -> AuditReport:
-    """Audit the ledger of the log at ``url``."""
+async def audit(url: str, keys: TrustedKeys | None = None) -> AuditReport:
+    """Audit the ledger of the log at ``url``; with ``keys``, also its signatures."""
     heads = RememberedHeads()
     found = Audit(heads)
     async with existing_log(url) as log:
-        for problem in await read_heads(log, heads):
+        for problem in await read_heads(log, heads, keys):
             found.unreadable_head(problem)
-        await read_all(log, [LEDGER], lambda record: found.take(record.key, record.value, record.offset))
+        await read_all(
+            log, [LEDGER], lambda record: found.take(record.key, record.value, record.offset, record.headers)
+        )
     return found.report()
 
 
-def print_report(report: AuditReport) -> None:
-    """Print the findings of an audit for people."""
+def print_report(report: AuditReport, *, signed: bool = False) -> None:
+    """Print the findings of an audit for people. ``signed``: signatures were checked."""
     verdict = "every promise is kept" if report.clean else f"{report.problems} PROBLEMS"
     say(
         f"{report.accepted} entries of {len(report.heads)} networks: {verdict}"
@@ -46,7 +70,8 @@ def print_report(report: AuditReport) -> None:
         f" {report.remembered} remembered heads)"
     )
     if report.heads:
-        print_table(_COLUMNS, ((head.network, str(head.seq), head.hash) for head in report.heads))
+        columns = (_NETWORK, _ENTRIES, *((_SIGNED,) if signed else ()), _HEAD)
+        print_table(columns, (_row(head, signed=signed) for head in report.heads))
     for finding in report.findings:
         say(_line(finding))
     if report.problems > len(report.findings):
@@ -55,6 +80,11 @@ def print_report(report: AuditReport) -> None:
         say(f"note: {_line(note)}")
     for warning in report.warnings:
         say(f"warning: {_line(warning)}")
+
+
+def _row(head: NetworkHead, *, signed: bool) -> tuple[str, ...]:
+    proof = (f"to {head.proven}" if head.proven else "-",) if signed else ()
+    return (head.network, str(head.seq), *proof, head.hash)
 
 
 def _line(finding: Finding) -> str:

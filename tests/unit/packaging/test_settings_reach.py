@@ -120,6 +120,7 @@ DOMAIN = {
     "LEDGERLB_DEFAULTS__QUARANTINE": ("9s", 9.0, _of_domain("defaults.quarantine")),
     "LEDGERLB_DEFAULTS__LEASE": ("8s", 8.0, _of_domain("defaults.lease")),
     "LEDGERLB_DEFAULTS__STRICT_QUARANTINE": ("true", True, _of_domain("defaults.strict_quarantine")),
+    "LEDGERLB_DEFAULTS__DECISIONS_PER_MINUTE": ("6", 6, _of_domain("defaults.decisions_per_minute")),
     "LEDGERLB_AGENT_TIMEOUT": ("7s", 7.0, _of_domain("agent_timeout")),
     "LEDGERLB_SERVICE_NETWORK": ("a/b", "a/b", _of_domain("service_network")),
 }

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     POOL_DISABLED = "PoolDisabled"
     NETWORK_FULL = "NetworkFull"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    DECISION_RATE_EXCEEDED = "DecisionRateExceeded"
     FAMILY_UNAVAILABLE = "FamilyUnavailable"
     REQUESTED_ADDRESS_OUTSIDE_NETWORK = "RequestedAddressOutsideNetwork"
     REQUESTED_ADDRESS_RESERVED = "RequestedAddressReserved"
@@ -138,6 +139,12 @@ _ALL: Final = (
         Reason.QUOTA_EXCEEDED,
         "The Namespace already holds as many addresses as ledgerlb.io/quota-per-namespace allows.",
         "Delete a Service of the Namespace, or have the network's owner raise the quota.",
+    ),
+    ReasonText(
+        Reason.DECISION_RATE_EXCEEDED,
+        "The Namespace has caused as many decisions within the last minute as the setting defaults.decisionsPerMinute "
+        "admits.",
+        "Wait: LedgerLB serves the Service within a minute, unless the Namespace goes on at that rate.",
     ),
     ReasonText(
         Reason.FAMILY_UNAVAILABLE,

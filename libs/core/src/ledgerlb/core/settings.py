@@ -112,12 +112,14 @@ class Defaults(_Camel):
     """Defaults for networks without the annotation. Durations in seconds; 0 turns the feature off.
 
     ``strict_quarantine``: a full network refuses a Service rather than cut a quarantine short.
+    ``decisions_per_minute``: how many decisions about its Services a namespace may cause within a minute (None: any).
     """
 
     quarantine: Seconds = 300.0
     lease: Seconds = 86400.0
     quota_per_namespace: Annotated[int | None, Field(ge=0)] = None
     strict_quarantine: bool = False
+    decisions_per_minute: Annotated[int | None, Field(ge=1)] = None
 
 
 class DomainSettings(_Camel):

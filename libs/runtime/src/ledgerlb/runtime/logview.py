@@ -211,6 +211,7 @@ class LogView:
                 wanting=wanting,
                 damaged=self.ledger.damage,
                 elsewhere=owners_elsewhere(self.ledger, holdings),
+                pace=self.ledger.pace,
             )
         path_sets = {
             holding.address: found

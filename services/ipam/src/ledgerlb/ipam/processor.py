@@ -34,6 +34,7 @@ from ledgerlb.core.ipam import (
     propose,
     woken_by,
 )
+from ledgerlb.core.ipam.choice import namespace_of
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths.pathset import Heartbeat, Report
@@ -221,12 +222,13 @@ class Ipam:
             return _LEAP_CHECK
         self._touched.update(dict.fromkeys(name for name, due in self._due.items() if due <= now))
         proposals: list[tuple[NetworkQueue, Proposal]] = []
+        spent = self._spent(now)
         for name in self._touched:
             queue = self._queue(name)
             if queue.awaiting is not None or name in self.fold.damage:
                 continue
             try:
-                proposal = self._propose(queue, now)
+                proposal = self._propose(queue, now, spent)
             except LedgerCorrupt as error:  # a bug in the decision: continue with the other networks
                 _logger.exception("a decision contradicts the state; this is a bug", network=name, error=str(error))
                 continue
@@ -235,13 +237,28 @@ class Ipam:
             elif proposal.entry:
                 proposals.append((queue, proposal))
             self._schedule(name, now)
+            self._wake_postponed(name, proposal, now)
         self._touched = {name: None for name in self._touched if self._queue(name).awaiting is not None}
         for name in self.fold.damage:
             self._due.pop(name, None)
         await self._append(log, proposals)
         return self._next_wake_up(now)
 
-    def _propose(self, queue: NetworkQueue, now: datetime) -> Proposal:
+    def _spent(self, now: datetime) -> Counter[str]:
+        """Return the decisions of the last minute by namespace; nothing where no setting bounds them."""
+        return Counter() if self._settings.defaults.decisions_per_minute is None else self.fold.pace.counts(now)
+
+    def _wake_postponed(self, name: str, proposal: Proposal, now: datetime) -> None:
+        """Look at the network again when the first namespace may cause decisions again."""
+        limit = self._settings.defaults.decisions_per_minute
+        if limit is None or not proposal.decision.postponed:
+            return
+        namespaces = dict.fromkeys(namespace_of(service) for service in proposal.decision.postponed)
+        # What was just proposed counts too, once it is read back: the network is looked at again then.
+        free = max(now + TICK, min(self.fold.pace.free_at(namespace, limit, now) for namespace in namespaces))
+        self._due[name] = min(free, self._due.get(name, free))
+
+    def _propose(self, queue: NetworkQueue, now: datetime, spent: Counter[str]) -> Proposal:
         network = queue.network
         settings = self._settings
         known = self.intents.intents_for(network)
@@ -255,11 +272,13 @@ class Ipam:
             known,
             self.intents.claims_on(network),
             now,
+            spent,
         )
         intents = queue.intents(known)
         limit = min(MAX_BYTES, LEDGER.max_bytes)
         proposal = propose(state, intents, terms, self._decider, limit)
         queue.decided(proposal.decision.considered)
+        spent.update(namespace_of(cause.service) for cause in proposal.decision.causes if cause.service)
         return proposal
 
     def _set_aside(self, queue: NetworkQueue, proposal: Proposal) -> None:

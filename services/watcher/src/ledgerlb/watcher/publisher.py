@@ -184,6 +184,7 @@ class Publisher:
             wanting=state.wanting(name),
             damaged=state.fold.damage,
             elsewhere=owners_elsewhere(state.fold, holdings),
+            pace=state.fold.pace,
         )
 
     def _due(self, name: str) -> ServicePatch | None:

@@ -8,11 +8,13 @@ Requests need no place of their own: no automatic choice takes an address that a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents.model import AddressIntent, Withdrawal
+from ledgerlb.core.ipam.choice import namespace_of
 from ledgerlb.core.ipam.circle import Circle, circle_of, note_on_exchange, step_aside, why_step_aside
 from ledgerlb.core.ipam.clock import complete_releases, expire
 from ledgerlb.core.ipam.offer import take_offer
@@ -35,13 +37,15 @@ _EXPLANATION = 1000
 class Decision:
     """What to append: events with their causes. ``considered`` are the Services that were looked at.
 
-    ``complete`` False: the entry is full, and the next decision takes the Services that are left.
+    ``complete`` False: the entry is full, and the next decision takes the Services that are left. ``postponed`` are
+    those whose namespace has used up its decisions of this minute.
     """
 
     events: tuple[Event, ...]
     causes: tuple[Cause, ...]
     considered: tuple[str, ...]
     complete: bool
+    postponed: tuple[str, ...] = ()
 
 
 def decide(state: NetworkState, intents: Iterable[AddressIntent | Withdrawal], terms: Terms) -> Decision:
@@ -57,7 +61,7 @@ def decide(state: NetworkState, intents: Iterable[AddressIntent | Withdrawal], t
                 break
             draft.consider(intent)
         draft.open_circles()
-    return Decision(tuple(draft.events), tuple(draft.causes), tuple(draft.considered), draft.complete)
+    return draft.decision()
 
 
 class _Draft:
@@ -68,10 +72,17 @@ class _Draft:
         self.causes: list[Cause] = []
         self.considered: list[str] = []
         self.complete = True
+        self.postponed: list[str] = []
+        self._spent = Counter(terms.spent)
         self._state = state
         self._terms = terms
         self._waiting: list[AddressIntent] = []
         """Services that request an address and were refused."""
+
+    def decision(self) -> Decision:
+        """Return what was decided."""
+        considered, postponed = tuple(self.considered), tuple(self.postponed)
+        return Decision(tuple(self.events), tuple(self.causes), considered, self.complete, postponed)
 
     def is_full(self) -> bool:
         """Return whether the entry has no room for another Service; the decision is incomplete then."""
@@ -87,18 +98,31 @@ class _Draft:
         if found:
             self.events.extend(found[:room])
             self.causes.append(cause)
+            self._spent[namespace_of(cause.service)] += 1
 
     def consider(self, intent: AddressIntent | Withdrawal) -> None:
         """Decide about one Service."""
         state, terms = self._state, self._terms
-        self.considered.append(intent.service)
         if isinstance(intent, Withdrawal):
+            self.considered.append(intent.service)
             self.apply(withdraw(state, intent), cause_of(intent))
-        elif terms.offer is not None:
+            return
+        if self._must_wait(intent):
+            self.postponed.append(intent.service)
+            return
+        self.considered.append(intent.service)
+        if terms.offer is not None:
             found = want(state, intent, terms)
             self.apply(found, cause_of(intent, note_on_exchange(state, intent, found, terms)))
             if intent.requested and intent.service in state.refusals:
                 self._waiting.append(intent)
+
+    def _must_wait(self, intent: AddressIntent) -> bool:
+        """Return whether the namespace has used up its decisions. What a status shows already is never put off: another
+        Service could get it meanwhile.
+        """
+        limit = self._terms.defaults.decisions_per_minute
+        return limit is not None and not intent.adopt and self._spent[namespace_of(intent.service)] >= limit
 
     def open_circles(self) -> None:
         """Let the oldest Service of each circle step aside."""

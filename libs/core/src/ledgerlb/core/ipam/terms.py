@@ -19,7 +19,7 @@ class Terms:
     the process, by which agents live or die (None: ``now``). ``offer`` is the selector's last offer of the network
     (None: no offer yet, so the network gives out nothing new). ``defaults`` fill what the offer leaves open;
     ``agent_timeout`` in seconds. ``known`` are the intents of all Services about the network, and ``claims`` the
-    addresses that these ask for.
+    addresses that these ask for. ``spent`` counts the decisions of the last minute by namespace.
     """
 
     now: datetime
@@ -30,6 +30,7 @@ class Terms:
     known: Mapping[str, ServiceIntent] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     clock: datetime | None = None
+    spent: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def wall(self) -> datetime:

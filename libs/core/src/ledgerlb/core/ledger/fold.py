@@ -22,6 +22,7 @@ from ledgerlb.core.ledger.entry import Entry, digest, parse_entry
 from ledgerlb.core.ledger.events import DamageSetAside, SetAsideRecord
 from ledgerlb.core.ledger.evolve import evolve
 from ledgerlb.core.ledger.heads import RememberedHeads
+from ledgerlb.core.ledger.pace import DecisionPace
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.ledger.setaside import (
     AFTER_DAMAGE,
@@ -70,6 +71,7 @@ class LedgerFold:
     """See module. ``accepted``, ``rejected`` and ``skipped`` count entries: a rejected one lost a race, a skipped one
     comes after damage. ``damage`` is the first damage of each network that has any, and ``aside`` counts the records
     since its last good entry. ``remembered`` are the heads that the ledger must have.
+    ``pace`` counts the decisions of the last minute.
     """
 
     def __init__(self, remembered: RememberedHeads | None = None) -> None:
@@ -80,6 +82,7 @@ class LedgerFold:
         self.rejected = 0
         self.skipped = 0
         self._remembered = remembered if remembered is not None else RememberedHeads()
+        self.pace = DecisionPace()
         self._repaired: dict[str, set[int]] = {}
         """The numbers of the entries that ended damage, by network."""
         self._alone: dict[str, tuple[str]] = {}
@@ -174,6 +177,7 @@ class LedgerFold:
         self._index(state, entry)
         state.advance(Head(entry.seq, accepted.digest), entry.decided_at)
         self.networks[entry.network] = state
+        self.pace.note(entry)
         self.accepted += 1
 
     def _index(self, state: NetworkState, entry: Entry) -> None:

@@ -25,6 +25,7 @@ from ledgerlb.core.cluster.services import (
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.ledger.damage import NO_DAMAGE, Damage
+from ledgerlb.core.ledger.pace import DecisionPace, pace_text
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.paths.agents import AgentTable
 from ledgerlb.core.reasons import Reason
@@ -94,13 +95,15 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     wanting: bool = False,
     damaged: Mapping[str, Damage] = NO_DAMAGE,
     elsewhere: Elsewhere = NOWHERE,
+    pace: DecisionPace | None = None,
 ) -> Publication:
     """Return what the Service's status must say at ``now`` (aware UTC).
 
     ``holdings`` and ``refusals`` are those of this Service over all networks; ``wanting`` says whether an intent of it
     still wants addresses, which keeps the finalizer of a Service that is going. ``damaged`` are the networks whose
     ledger is damaged: what is known of their holdings may be out of date, so the status keeps its addresses.
-    ``elsewhere`` are its holdings that the data path does not serve (see ``owners_elsewhere``).
+    ``elsewhere`` are its holdings that the data path does not serve (see ``owners_elsewhere``). ``pace`` has the
+    decisions of the last minute.
     """
     everything = tuple(holdings)
     held = tuple(holding for holding in everything if holding.state == "held")
@@ -127,9 +130,32 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     placement = _place(service, wanted, held, lags)
     shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now, elsewhere)
     found = replace(shown, finalizer=bool(everything) or (damage is not None and service.has_finalizer))
+    if not found.decided and current is not None and _is_spent(service, pace, settings, now):
+        return _wait_for_turn(service, current, found, placement, settings, now, elsewhere)
     if damage is None or (placement.complete and wanted not in damaged):
         return found
     return _keep(service, current, found, placement, damage, now, elsewhere)
+
+
+def _is_spent(service: ServiceFact, pace: DecisionPace | None, settings: DomainSettings, now: datetime) -> bool:
+    """Return whether the namespace has used up its decisions of this minute."""
+    limit = settings.defaults.decisions_per_minute
+    return limit is not None and pace is not None and pace.counts(now)[service.namespace] >= limit
+
+
+def _wait_for_turn(  # noqa: PLR0917 - see publish
+    service: ServiceFact,
+    selection: Selection,
+    found: Publication,
+    placement: _Placement,
+    settings: DomainSettings,
+    now: datetime,
+    elsewhere: Elsewhere,
+) -> Publication:
+    limit = settings.defaults.decisions_per_minute or 0
+    waiting = replace(found, reason=Reason.DECISION_RATE_EXCEEDED, message=pace_text(service.namespace, limit))
+    conditions = _conditions(service, selection, waiting, placement.published, elsewhere)
+    return replace(waiting, conditions=stamped(conditions, service, now))
 
 
 def _damage(selection: Selection | None, holdings: Iterable[Holding], damaged: Mapping[str, Damage]) -> Damage | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlb.cli.tables import Column, layout, text_width, wrapped
+from ledgerlb.cli.tables import Column, layout
+from ledgerlb.cli.wrapping import hanging, text_width, wrapped
 
 COLUMNS = (
     Column("NAME"),
@@ -98,3 +101,42 @@ def test_the_width_of_text(text: str, width: int) -> None:
 
 def test_cells_are_escaped_before_they_are_measured() -> None:
     assert lines_of(None, [("a\x1bb", "x\ny", "", "")])[1] == r"a\x1bb  x\ny"
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("short", ["short"]),
+        (
+            "  reason     NetworkFull: network a/b is full",
+            ["  reason     NetworkFull:", "             network a/b", "             is full"],
+        ),
+        ("one sentence without a label goes on", ["one sentence without a", "  label goes on"]),
+        ("  → rung: takes net/ext of all", ["  → rung: takes net/ext", "    of all"]),
+    ],
+)
+def test_a_long_line_goes_on_under_its_text(line, lines):
+    assert hanging(line, 25) == lines
+
+
+@given(
+    st.lists(st.text("ab.:/é漢", min_size=1, max_size=30), min_size=1, max_size=12),
+    st.integers(10, 60),
+    st.integers(0, 4),
+)
+def test_a_long_line_is_broken_between_words_only(words, width, indent):
+    lines = hanging(" " * indent + " ".join(words), width)
+    assert [word for line in lines for word in line.split()] == words
+    for line in lines:
+        assert text_width(line) <= width or len(line.split()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["explain", "a/lost"], ["history", "192.0.2.2"], ["verify"], ["explain", "no/body"]]
+)
+def test_prose_fits_the_terminal(command, past, invoke, monkeypatch):
+    monkeypatch.setattr("ledgerlb.cli.console.terminal_width", lambda *, err=False: 60)
+    result = invoke(*command, "--log", past.url)
+    prose = [line for line in (result.stdout + result.stderr).splitlines() if not re.search(r"[0-9a-f]{64}", line)]
+    assert prose
+    assert [line for line in prose if text_width(line) > 60] == []

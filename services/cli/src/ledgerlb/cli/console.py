@@ -12,6 +12,7 @@ import functools
 import inspect
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec
 
 import typer
 
+from ledgerlb.cli.wrapping import hanging
 from ledgerlb.core.errors import BadInput, InvalidSetting, LedgerLBError, NotSupported
 from ledgerlb.core.text import printable, printable_json, timestamp
 
@@ -176,13 +178,24 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def say(line: str = "", *, err: bool = False, bold: bool = False) -> None:
-    """Print one line. Control characters in it, line breaks too, are shown as escapes."""
+def say(line: str = "", *, err: bool = False, bold: bool = False, whole: bool = False) -> None:
+    """Print one line. Control characters in it, line breaks too, are shown as escapes.
+
+    On a terminal, a line that is too long is broken between words, unless ``whole``.
+    """
     shown = printable(line)
-    if bold and styled():
-        typer.echo(f"\x1b[1m{shown}\x1b[0m", err=err, color=True)
-    else:
-        typer.echo(shown, err=err)
+    width = None if whole else terminal_width(err=err)
+    for part in [shown] if width is None else hanging(shown, width):
+        if bold and styled():
+            typer.echo(f"\x1b[1m{part}\x1b[0m", err=err, color=True)
+        else:
+            typer.echo(part, err=err)
+
+
+def terminal_width(*, err: bool = False) -> int | None:
+    """Return the columns of the terminal; None where the output is none and lines may have any length."""
+    to_terminal = sys.stderr.isatty() if err else is_terminal()
+    return shutil.get_terminal_size().columns if to_terminal else None
 
 
 def is_terminal() -> bool:

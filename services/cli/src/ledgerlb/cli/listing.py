@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ledgerlb.cli.console import Output, print_json, say
-from ledgerlb.cli.tables import Cell, Column, layout, print_table, wrapped
+from ledgerlb.cli.tables import Cell, Column, layout, print_table
+from ledgerlb.cli.wrapping import wrapped
 from ledgerlb.core.paths.pathset import PathSet
 from ledgerlb.runtime.logview import NetworkLine, ServiceLine
 

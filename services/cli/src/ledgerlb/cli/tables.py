@@ -12,13 +12,12 @@ The rule, in this order:
 
 from __future__ import annotations
 
-import shutil
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledgerlb.cli.console import is_terminal, say
+from ledgerlb.cli.console import say, terminal_width
+from ledgerlb.cli.wrapping import text_width, wrapped
 from ledgerlb.core.text import printable
 
 NARROW: Final = 100
@@ -53,18 +52,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal; None where the output is none and lines may have any length."""
-    return shutil.get_terminal_size().columns if is_terminal() else None
-
-
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, whole_lines: bool = False) -> None:
     """Print a table; with ``whole_lines`` with every column and however wide."""
     laid_out = layout(columns, rows, None if whole_lines else terminal_width())
-    say(laid_out.head, bold=True)
+    say(laid_out.head, bold=True, whole=True)
     for row in laid_out.rows:
         for line in row:
-            say(line)
+            say(line, whole=True)
 
 
 def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int | None) -> Table:
@@ -144,24 +138,3 @@ def _row_lines(row: _Row, widths: Sequence[int]) -> list[str]:
 
 def _padded(text: str, width: int) -> str:
     return text + " " * (width - text_width(text))
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Break a sentence into lines of at most ``width`` columns between its words; a longer word gets its own line."""
-    lines: list[str] = []
-    for word in text.split(" "):
-        if lines and text_width(lines[-1]) + 1 + text_width(word) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
-
-
-def text_width(text: str) -> int:
-    """Return the columns that a text takes on a terminal: wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.category(mark) in {"Mn", "Me"} else 2 if unicodedata.east_asian_width(mark) in "WF" else 1
-        for mark in text
-    )

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     INVALID_ANNOTATION = "InvalidAnnotation"
     INVALID_SOURCE_RANGE = "InvalidSourceRange"
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
+    OBJECT_TOO_LARGE = "ObjectTooLarge"
     NO_USABLE_BACKEND = "NoUsableBackend"
     ADDRESSES_IN_USE = "AddressesInUse"
     PREFIX_CHANGE_REFUSED = "PrefixChangeRefused"
@@ -206,6 +207,11 @@ _ALL: Final = (
         "LedgerLB never gives these out; a Service that holds one keeps it.",
         "Nothing needs doing where the network is the Nodes' own LAN. Otherwise choose another prefix.",
         subject="network",
+    ),
+    ReasonText(
+        Reason.OBJECT_TOO_LARGE,
+        "The Service is larger than a record of the log may be. A holder keeps its address under its last good terms.",
+        "Make the parts smaller that the message names, mostly annotations or ports.",
     ),
     ReasonText(
         Reason.PREFIX_CHANGE_REFUSED,

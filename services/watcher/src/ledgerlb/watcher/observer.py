@@ -22,7 +22,8 @@ from typing import Any, Final
 
 import structlog
 
-from ledgerlb.core.cluster.facts import KINDS, AnyFact, Synced, encode_fact, fact_key, key_of
+from ledgerlb.core.cluster.facts import KINDS, AnyFact, Gone, Synced, decode_fact, encode_fact, fact_key, key_of
+from ledgerlb.core.cluster.stub import stub_of
 from ledgerlb.core.errors import BadInput, LogUnavailable, RecordTooLarge
 from ledgerlb.eventlog.port import EventLog, NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS
@@ -138,8 +139,22 @@ class Observer:
         if len(value) > FACTS.max_bytes:
             problem = f"is larger than {FACTS.max_bytes} bytes as a fact"
             self._problems(BadInput(key, "", problem, "make the object smaller; LedgerLB keeps its last good state"))
-            return
+            stub = stub_of(fact, len(value), FACTS.max_bytes, self._last_good(key))
+            if stub is None:
+                return
+            value = encode_fact(stub)
         self._want(key, value)
+
+    def _last_good(self, key: str) -> AnyFact | None:
+        """Return what is known of an object, None where that is nothing or cannot be read."""
+        row = self._kind(_kind_of(key)).rows.get(key)
+        if row is None or row.wanted is None:
+            return None
+        try:
+            fact = decode_fact(key, row.wanted)
+        except BadInput:
+            return None
+        return None if isinstance(fact, Synced | Gone) else fact
 
     def _end_of_list(self, name: str, listed: Listed) -> None:
         kind = self._kind(name)

@@ -109,6 +109,9 @@ class ServiceFact(Fact):
     """Entries of ``status.conditions`` with type ``ledgerlb.io/…`` or ``LoadBalancerPortsError``, sorted by type."""
     requester: str = ""
     """The field manager that first wrote the spec (``managedFields``): the API names the requester nowhere else."""
+    too_large: str = ""
+    """Why the Service is larger than a record may be; the other fields are then those of its last good state (see
+    ``stub``)."""
 
 
 class NamespaceFact(Fact):

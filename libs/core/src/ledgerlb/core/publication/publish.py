@@ -341,6 +341,8 @@ def _verdict(
 
 def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placement) -> tuple[str | None, str]:
     """Return the reason and message for a Service that holds what it wants; (None, "") where all is well."""
+    if service.too_large:
+        return Reason.OBJECT_TOO_LARGE, f"{service.too_large}; its last good state counts"
     if problem := source_ranges_problem(service):
         return Reason.INVALID_SOURCE_RANGE, problem
     if bad := unsupported_ports(service):

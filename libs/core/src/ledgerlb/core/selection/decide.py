@@ -46,6 +46,9 @@ def select(
         requested = ()
         verdict = replace(verdict, network=None, reason=Reason.INVALID_ANNOTATION, message=str(problem))
         anchor = None
+    if service.too_large and anchor is None:
+        text = f"Service {service.full_name} {service.too_large}"
+        verdict = replace(verdict, network=None, reason=Reason.OBJECT_TOO_LARGE, message=text)
     choice = Choice(
         service=service.full_name,
         uid=service.uid,

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Self
 
 from ledgerlb.core.errors import LogUnavailable
-from ledgerlb.core.intents.model import AddressIntent, IntentRecord, IntentsSynced, encode_intent, intent_key
+from ledgerlb.core.intents.model import (
+    AddressIntent,
+    IntentRecord,
+    IntentsSynced,
+    Withdrawal,
+    encode_intent,
+    intent_key,
+)
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.embedded import SqliteLog
 from ledgerlb.eventlog.port import NewRecord
@@ -33,10 +40,12 @@ def offers(networks: Iterable[str] = NETWORKS) -> list[IntentRecord]:
     ]
 
 
-def wishes(*services: str, networks: Iterable[str] = NETWORKS, revision: int = 1) -> list[AddressIntent]:
+def wishes(
+    *services: str, networks: Iterable[str] = NETWORKS, revision: int = 1, **more: object
+) -> list[AddressIntent]:
     """Each Service wants an address of each network."""
     return [
-        intent_of(f"{network.rpartition('/')[2]}-{service}", revision).model_copy(update={"network": network})
+        intent_of(f"{network.rpartition('/')[2]}-{service}", revision, **more).model_copy(update={"network": network})
         for network in networks
         for service in services
     ]
@@ -80,7 +89,7 @@ class IpamProcess:
         """Append intents, and wait until the process has decided what it can decide."""
         await _until(self._is_open, "the log is open")
         await self.log.append(INTENTS, [NewRecord(intent_key(one), encode_intent(one)) for one in intents])
-        wanted = [one for one in intents if isinstance(one, AddressIntent)]
+        wanted = [one for one in intents if isinstance(one, AddressIntent | Withdrawal)]
         await _until(lambda: all(self._is_decided(one) for one in wanted), "everything is decided")
 
     def _is_open(self) -> bool:
@@ -90,11 +99,13 @@ class IpamProcess:
             return False
         return True
 
-    def _is_decided(self, intent: AddressIntent) -> bool:
+    def _is_decided(self, intent: AddressIntent | Withdrawal) -> bool:
         fold = self.ipam.fold
         if intent.network in fold.damage:
             return self.ipam.intents.synced
-        return bool(fold.holdings_of(intent.service)) and self.ipam.queues[intent.network].awaiting is None
+        state, queue = fold.network(intent.network), self.ipam.queues.get(intent.network)
+        decided = state.revisions.get(intent.service, 0) >= intent.revision
+        return decided and not state.releasing() and queue is not None and queue.awaiting is None
 
     def held(self, network: str) -> list[str]:
         """The Services that hold an address of the network."""

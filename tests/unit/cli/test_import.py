@@ -19,6 +19,7 @@ from tests.support.simulate import apply, run
 from tests.unit.cli.conftest import Invoke
 
 FOREIGN = ("metallb.io", "cilium.io", "purelb.io")
+ROOT = Path(__file__).resolve().parents[3]
 BOUND = 60.0
 """Seconds for a takeover of 500 Services, tried twice, on a busy machine."""
 
@@ -245,3 +246,14 @@ def test_what_was_imported_is_taken_by_the_schema_of_the_kind(take: Take) -> Non
     assert {name: line["problem"] for name, line in step["networks"].items()} == dict.fromkeys(
         (f"pool/{name}" for name in taken.pools), None
     )
+
+
+def test_the_page_shows_what_the_example_prints(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "coming-from-metallb.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    done = invoke("import", "metallb", "-f", str(ROOT / "examples" / "metallb"), "-o", "imported")
+    assert done.exit_code == 1
+    printed = "".join(f"    {line}\n" for line in done.stdout.splitlines())
+    assert printed in page

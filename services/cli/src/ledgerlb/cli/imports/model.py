@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ledgerlb.core.addresses import BITS, cidr_of, parse_item, to_text
-from ledgerlb.core.cluster.services import ANNOTATION_ADDRESSES, ANNOTATION_NETWORK, ANNOTATION_SHARING_KEY
+from ledgerlb.core.cluster.services import (
+    ANNOTATION_ADDRESSES,
+    ANNOTATION_IMPORTED_FROM,
+    ANNOTATION_NETWORK,
+    ANNOTATION_SHARING_KEY,
+)
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.networks import POOL_PREFIX
 
@@ -84,7 +89,7 @@ class Carried:
             self.note(obj, f"another pool has the name {name} already; its addresses are not carried over")
             return
         given = {key: value for key, value in spec.items() if value not in (None, [], {}, False) or key == "autoAssign"}
-        metadata = {"name": name, "annotations": {"ledgerlb.io/imported-from": f"{obj.get('kind')} {full_name(obj)}"}}
+        metadata = {"name": name, "annotations": {ANNOTATION_IMPORTED_FROM: f"{obj.get('kind')} {full_name(obj)}"}}
         self.pools[name] = {
             "apiVersion": "ledgerlb.io/v1alpha1",
             "kind": "AddressPool",

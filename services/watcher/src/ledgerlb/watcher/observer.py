@@ -5,6 +5,8 @@ second, and a flush appends the difference: the oldest change first, up to ``MAX
 markers behind the objects that they cover. So the observer only ever writes differences. A restart over an unchanged
 cluster appends nothing, and objects that were deleted meanwhile become tombstones when the first full list ends.
 
+A fact that can wait (see ``echoes``) joins the next append that cannot.
+
 A fact is state, so the observer never resends a failed append. It reads the log again and takes the difference again.
 
 Concurrency: ``take`` is a plain function on the event loop of ``run``. Only ``run``, or the caller of ``start`` and
@@ -33,6 +35,7 @@ from ledgerlb.kube.source import Batch, Listed, ObjectSource, ProblemLog
 from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.pace import Pace
 from ledgerlb.runtime.stopping import sleep_or_stop
+from ledgerlb.watcher.echoes import Echoes, is_echo
 
 MAX_RECORDS: Final = 2000
 """Most records of one append."""
@@ -90,6 +93,7 @@ class Observer:
         self._kinds: dict[str, _Kind] = {}
         self._differing: dict[str, None] = {}
         """Keys whose rows differ from the log, the oldest change first, and markers that are due."""
+        self._echoes = Echoes()
         self._woken = asyncio.Event()
         self._pace = Pace()
         self._recheck_at: float | None = None
@@ -144,8 +148,12 @@ class Observer:
             stub = stub_of(fact, len(value), FACTS.max_bytes, self._last_good(key))
             if stub is None:
                 return
-            value = encode_fact(stub)
+            fact, value = stub, encode_fact(stub)
+        row = self._row(key)
+        can_wait = value != row.logged and is_echo(key, fact, row.logged)
         self._want(key, value)
+        if can_wait:
+            self._echoes.add(key, self._clock())
 
     def _last_good(self, key: str) -> AnyFact | None:
         """Return what is known of an object, None where that is nothing or cannot be read."""
@@ -185,6 +193,7 @@ class Observer:
 
     def _want(self, key: str, value: bytes | None) -> None:
         row = self._row(key)
+        self._echoes.forget(key)
         row.from_source = True
         row.wanted = row.logged if value == row.logged else value  # Equal bytes are kept once.
         self._compare(key, row)
@@ -195,6 +204,7 @@ class Observer:
             self._differing.setdefault(key)
             return
         self._differing.pop(key, None)
+        self._echoes.forget(key)
         if row.wanted is None:
             self._kind(_kind_of(key)).rows.pop(key, None)
 
@@ -244,6 +254,7 @@ class Observer:
         records = [NewRecord(key, self._row(key).wanted) for key in keys]
         for key in keys:
             del self._differing[key]
+            self._echoes.forget(key)
         try:
             await log.append(FACTS, records)
         except RecordTooLarge as error:
@@ -315,8 +326,9 @@ class Observer:
                 await feeding
 
     async def _wait(self, *others: asyncio.Task[Any]) -> None:
-        """Wait until something differs, another task ends, or it is time to compare with the log again."""
-        timeout = None if self._recheck_at is None else max(0.0, self._recheck_at - self._clock())
+        """Wait until something differs, another task ends, or what can wait, or a look at the log, is due."""
+        moments = [at for at in (self._recheck_at, self._echoes.at) if at is not None]
+        timeout = max(0.0, min(moments) - self._clock()) if moments else None
         waking = asyncio.create_task(self._woken.wait())
         try:
             await asyncio.wait({waking, *others}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -330,7 +342,7 @@ class Observer:
             if self._recheck_at is not None and self._clock() >= self._recheck_at:
                 self._recheck_at = None
                 await self.recover(log)
-            appended = await self._flush_once(log) if self._differing else 0
+            appended = await self._flush_once(log) if self._is_urgent() else 0
         except LogUnavailable as error:
             self.failures += 1
             _logger.warning("cannot append facts; reading the log again", error=str(error))
@@ -338,9 +350,13 @@ class Observer:
                 self._recheck_at = self._clock() + RECHECK_SECONDS
                 self._woken.set()
             return 0
-        if self._differing:
+        if self._is_urgent():
             self._woken.set()
         return appended
+
+    def _is_urgent(self) -> bool:
+        """Return whether to append now: something cannot wait, or has waited long enough."""
+        return self._echoes.due(self._clock()) or len(self._differing) > len(self._echoes)
 
     async def _keep_trying(self, step: Callable[[EventLog], Any], log: EventLog, stop: asyncio.Event) -> bool:
         """Call ``step`` until the log answers, with growing pauses; False when stopped first."""

@@ -37,7 +37,7 @@ from ledgerlb.runtime.logview import ServiceLine
 from ledgerlb.runtime.parts import ExtraTask
 from ledgerlb.runtime.serve import process_runner
 from ledgerlb.runtime.settings import process_settings
-from ledgerlb.runtime.stopping import sleep_or_stop
+from ledgerlb.runtime.stopping import run_or_stop, sleep_or_stop
 
 REFRESH: Final = 0.25
 """Seconds between two pictures of the live table."""
@@ -184,10 +184,10 @@ def _log_lines(follower: Follower) -> ExtraTask:
         del log, health
         logged: dict[str, tuple[object, ...]] = {}
         while not stop.is_set():
-            if follower.changed.is_set():
-                follower.changed.clear()
-                for name, line in follower.changes().items():
-                    _log_change(name, line, logged)
+            await run_or_stop(stop, follower.changed.wait())
+            follower.changed.clear()
+            for name, line in follower.changes().items():
+                _log_change(name, line, logged)
             await sleep_or_stop(stop, REFRESH)
 
     return log_lines

@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from ledgerlb.core.errors import LogUnavailable
+from ledgerlb.core.errors import LedgerCorrupt, LogAccessDenied, LogUnavailable
 from ledgerlb.eventlog.port import PositionLost
 from ledgerlb.eventlog.topics import FACTS, INTENTS, PATHS
 from ledgerlb.runtime.health import Health
@@ -128,3 +128,66 @@ async def test_each_processor_keeps_its_own_dead_letters() -> None:
                 for name in ("first", "second")
             )
         )
+
+
+@virtual_time
+async def test_settles_of_one_pass_wait_side_by_side() -> None:
+    """As for the log: their appends then travel together."""
+    async with Two() as two:
+        await until(lambda: two.first.settles and two.second.settles)
+        both_wait = asyncio.Barrier(2)
+
+        async def wait_for_the_other(_log: object) -> None:
+            await both_wait.wait()
+
+        two.first.on_settle = two.second.on_settle = wait_for_the_other
+        await two.log.append(FACTS, new("a"))
+        await until(lambda: len(two.first.settles) == len(two.second.settles) == 2 and not both_wait.n_waiting)
+
+
+@virtual_time
+async def test_nothing_is_folded_while_a_settle_waits() -> None:
+    async with Two() as two:
+        await until(lambda: two.first.settles and two.second.settles)
+        release = asyncio.Event()
+        two.second.on_settle = lambda _log: release.wait()
+        await two.log.append(INTENTS, new("c"))
+        await until(lambda: len(two.second.settles) == 2)
+        await two.log.append(FACTS, new("a"))
+        await asyncio.sleep(1.0)
+        assert two.first.taken == []
+        release.set()
+        await until(lambda: two.first.taken == ["a"])
+
+
+@virtual_time
+async def test_a_bug_of_one_outweighs_what_the_other_could_recover_from() -> None:
+    async def unavailable(_log: object) -> None:
+        raise LogUnavailable("refused")
+
+    async def corrupt(_log: object) -> None:
+        await asyncio.sleep(0.5)
+        raise LedgerCorrupt("a bug")
+
+    two = Two()
+    two.first.on_settle, two.second.on_settle = unavailable, corrupt
+    with pytest.raises(LedgerCorrupt, match="a bug"):
+        await run_processors(two.log, [two.first, two.second], two.health, two.stop, Timing(clock=clock, now=now))
+
+
+@virtual_time
+async def test_the_success_of_one_does_not_hurry_the_retries_of_the_other() -> None:
+    async with Two() as two:
+        await until(lambda: not two.health.not_ready())
+
+        async def denied(_log: object) -> None:
+            raise LogAccessDenied("not permitted")
+
+        two.second.on_settle = denied
+        await two.log.append(FACTS, new("a"))
+        await until(lambda: len(two.second.settles) >= 3)
+        opened = len(two.log.opened)
+        await asyncio.sleep(60.0)
+        assert len(two.log.opened) - opened < 30, "the waits grow"
+        two.second.on_settle = None
+        await until(lambda: not two.health.not_ready())

@@ -12,8 +12,9 @@ Errors, by what they ask for:
 - PositionLost: the log was replaced or truncated: forget everything and read from the beginning;
 - LedgerCorrupt, and an unexpected exception in ``settle``: raised; the process ends, since going on could do harm.
 
-Concurrency: one task for all processors of the loop. Takes and settles never overlap, so the processors may share what
-they fold. A long fold yields to the event loop every few milliseconds.
+Concurrency: one task for all processors of the loop. A take overlaps with nothing, so the processors may share what
+they fold. The settles of one pass run side by side and overlap where they wait: what a processor decides between two
+waits, it decides on one state. A long fold yields to the event loop every few milliseconds.
 """
 
 from __future__ import annotations
@@ -150,8 +151,7 @@ class _Loop:
             if records:
                 await self._fold(records)
             due = [stepper for stepper in self._steppers if stepper.is_due()] if reader.caught_up else []
-            for stepper in due:
-                await self._settle(stepper)
+            await self._settle_all(due)
             # After the settles: dead letters that cannot be written must not keep a processor from its work.
             for stepper in due:
                 await stepper.flush()
@@ -177,10 +177,24 @@ class _Loop:
             stepper.count()
             self._metrics.lag.labels(stepper.name).set(max(0.0, age))
 
+    async def _settle_all(self, due: Sequence[Stepper]) -> None:
+        """Settle side by side: while one waits for the log, the next decides, and what they append travels together.
+
+        Raises what calls for the strongest reaction, once all have ended.
+        """
+        if len(due) == 1:
+            await self._settle(due[0])
+        elif due:
+            outcomes = await asyncio.gather(*map(self._settle, due), return_exceptions=True)
+            errors = [outcome for outcome in outcomes if outcome is not None]
+            if errors:
+                raise next((error for error in errors if not _can_go_on(error)), errors[0])
+        if due:
+            self._backoff.reset()
+
     async def _settle(self, stepper: Stepper) -> None:
         await stepper.settle()
         self._failing.discard(stepper.name)
-        self._backoff.reset()
         part = self._parts[stepper.name]
         part.contact()
         part.why = ""
@@ -188,6 +202,11 @@ class _Loop:
             part.caught_up = True
             self._metrics.caught_up.labels(stepper.name).set(1)
             self._logger.info("caught up", positions=dict(self._positions))
+
+
+def _can_go_on(error: BaseException) -> bool:
+    """Return whether the loop survives the error (see module)."""
+    return isinstance(error, LedgerLBError | OSError) and not isinstance(error, LedgerCorrupt)
 
 
 class _Rejections:

@@ -252,5 +252,5 @@ def test_a_service_deleted_after_any_kill_gives_its_address_back(part: str) -> N
         *_, last = run_simulation(simulation_of(steps, fault=fault))
         assert "a/s" not in last["services"], f"{part}, append {count}"
         assert last["networks"]["net/ext"] == {
-            "size": 253, "allocated": 0, "quarantined": 0, "conflict": None, "problem": None,
+            "size": 253, "allocated": 0, "quarantined": 0, "conflict": None, "problem": None, "warning": None,
         }  # fmt: skip

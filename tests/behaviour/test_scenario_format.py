@@ -111,7 +111,7 @@ def test_a_bad_setting_is_refused_with_its_place(settings: Any, tmp_path: Path) 
 
 def test_what_is_known_beside_a_setting_that_is_not_is_said(tmp_path: Path) -> None:
     for settings, known in (
-        ({"defaults": {"quota": 1}}, "known: lease, quarantine"),
+        ({"defaults": {"quota": 1}}, "known: decisionsPerMinute, lease, quarantine, "),
         ({"x": 1}, "known: agentTimeout, "),
     ):
         with pytest.raises(BadInput, match=known):
@@ -152,7 +152,7 @@ def test_what_a_step_shows() -> None:
         "rung",
         "path_set",
     }
-    assert set(first["networks"]["net/ext"]) == {"size", "allocated", "quarantined", "conflict", "problem"}
+    assert set(first["networks"]["net/ext"]) == {"size", "allocated", "quarantined", "conflict", "problem", "warning"}
     entry = first["entries"][-1]
     assert {"v", "network", "seq", "prev", "decided_at", "decider", "cause", "events"} <= set(entry)
 

@@ -101,7 +101,7 @@ class TestRelease:
         assert events_of(second, "AddressReleased")[0]["confirmed"] == ["n1"]
         assert second["services"]["a/b"]["state"] == "Deleted"
         assert second["networks"]["net/ext"] | {"size": 0} == {
-            "size": 0, "allocated": 0, "quarantined": 1, "conflict": None, "problem": None,
+            "size": 0, "allocated": 0, "quarantined": 1, "conflict": None, "problem": None, "warning": None,
         }  # fmt: skip
         assert "a/b" not in third["services"]
         assert third["networks"]["net/ext"]["quarantined"] == 0
@@ -351,16 +351,18 @@ class TestLedgerRules:
         return [*(obj for obj in base(*services) if obj["kind"] != "NetworkAttachmentDefinition"), network]
 
     def test_services_share_an_address_under_one_key_with_other_ports(self) -> None:
-        first, second, third = run(
+        _, first, second, third = run(
             [
                 apply(
                     *base(
                         service("a/a", {SHARING: "k"}, port=80),
                         service("a/b", {SHARING: "k"}, port=81),
                         service("a/c", {SHARING: "k"}, port=80),
-                        service("a/d", {SHARING: "k", ADDRESSES: "192.0.2.2"}, port=80),
-                        service("a/e", {ADDRESSES: "192.0.2.2"}, port=99),
                     )
+                ),
+                apply(
+                    service("a/d", {SHARING: "k", ADDRESSES: "192.0.2.2"}, port=80),
+                    service("a/e", {ADDRESSES: "192.0.2.2"}, port=99),
                 ),
                 delete("Service", "a/a"),
                 apply(service("a/b", {SHARING: "z"}, port=81)),

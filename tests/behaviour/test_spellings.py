@@ -176,7 +176,7 @@ FAMILIES = [
     ),
     case("an-ipv4-cidr-in-the-ipv6-reference-is-refused", world(*by_vn("net/x", v6=OTHER), on("net/x", ipFamilies=["IPv6"])), pending("a/s", "InvalidAnnotation"), says("a/s", "Subnet net/x-v6")),
     case("the-largest-ipv6-prefix", world(nad("net/x", None, "2001:db8::/32"), on("net/x", ipFamilies=["IPv6"])), ready("a/s", "2001:db8::2"), network("net/x", size=2**96 - 2)),
-    case("the-largest-ipv4-prefix", world(*by_vn("net/x", "10.0.0.0/8"), on("net/x"), default=nad("net/y", V6[:0] or None, V6)), ready("a/s", "10.0.0.2"), network("net/x", size=2**24 - 3)),
+    case("the-largest-ipv4-prefix", world(*by_vn("net/x", "11.0.0.0/8"), on("net/x"), default=nad("net/y", V6[:0] or None, V6)), ready("a/s", "11.0.0.2"), network("net/x", size=2**24 - 3)),
     *(
         case(f"a-{prefix}-whose-gateway-it-is-has-no-address", world(*by_vn("net/x", *(("", prefix) if ":" in prefix else (prefix, "")), gateway=prefix.partition("/")[0]), on("net/x", ipFamilies=["IPv6" if ":" in prefix else "IPv4"])), pending("a/s", "NetworkFull"), network("net/x", size=0))
         for prefix in ("198.51.100.7/32", "2001:db8::7/128")

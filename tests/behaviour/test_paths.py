@@ -213,6 +213,18 @@ PORTS = [
         serves(VIP, 80, local=(LocalBackends(node="n1", backends=("10.1.0.1:8080",), draining=("10.1.0.2:8080",)),)),
         serves(VIP, 443, local=(LocalBackends(node="n1", backends=("10.1.0.2:8443",)),)),
     ),
+    case(
+        "agents-tell-an-endpoint-that-fails-its-checks-from-one-that-is-gone",
+        world(S, slice_of("a/s", endpoint("10.1.0.1"), endpoint("10.1.0.2", ready=False))),
+        serves(VIP, 80, local=(LocalBackends(node="n1", backends=("10.1.0.1:8080",), unready=("10.1.0.2:8080",)),)),
+        set_to(n1=hop("10.1.0.1:8080")),
+    ),
+    case(
+        "on-a-node-that-is-excluded-the-backends-keep-their-flows",
+        world(EXCLUDED, S, slice_of("a/s", endpoint("10.1.0.1"), endpoint("10.2.0.1", "n2"))),
+        serves(VIP, 80, local=(LocalBackends(node="n1", backends=("10.1.0.1:8080",)), LocalBackends(node="n2", draining=("10.2.0.1:8080",)))),
+        set_to(n1=hop("10.1.0.1:8080")),
+    ),
     case("tcp-udp-and-sctp-in-one-service", world(with_ports(port(53, "TCP"), port(53, "UDP"), port(99, "SCTP"))), frontends(("SCTP", 99), ("TCP", 53), ("UDP", 53))),
     case(
         "sctp-stays-sctp",

@@ -7,6 +7,7 @@ tombstone once it is released. ``ledgerlb.reports.v1`` (compacted): key ``<addre
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -81,12 +82,14 @@ class NextHop(_Frozen):
 class LocalBackends(_Frozen):
     """The backends of one port on one node, as ``ip:port`` (IPv6 in brackets), in order of address and port.
 
-    ``backends`` take new flows, ``draining`` only keep those that they have.
+    ``backends`` take new flows, ``draining`` only keep those that they have. ``unready`` exist and take none: an agent
+    tells by them a pod that fails its checks, whose connections may go on, from one that is gone.
     """
 
     node: str
     backends: tuple[BackendText, ...] = ()
     draining: tuple[BackendText, ...] = ()
+    unready: tuple[BackendText, ...] = ()
 
 
 class Frontend(_Frozen):
@@ -261,6 +264,11 @@ def _first_of(error: ValidationError) -> tuple[str, str]:
 def encode_path_set(path_set: PathSet) -> bytes:
     """Canonical JSON bytes: equal path sets have equal bytes."""
     return b'{"v":%d,' % VERSION + path_set.model_dump_json(exclude_defaults=True).encode()[1:]
+
+
+def path_set_digest(value: bytes | None) -> str:
+    """Return the digest by which reports name a path set: of its bytes as they stand in the log."""
+    return hashlib.sha256(value or b"").hexdigest()
 
 
 def decode_path_set(key: str, value: bytes | None) -> PathSet | None:

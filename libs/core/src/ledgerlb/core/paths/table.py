@@ -7,7 +7,7 @@ then by name), ``MAX_WEIGHT`` a node, ``MAX_LISTED`` backends written out (weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -42,6 +42,17 @@ class _Local:
 
     backends: set[str] = field(default_factory=set)
     draining: set[str] = field(default_factory=set)
+    unready: set[str] = field(default_factory=set)
+
+    def listed(self, node: str, room: int) -> LocalBackends:
+        """Return as many of them as there is room for, the serving ones first."""
+        backends = in_order(self.backends)[:room]
+        draining = in_order(self.draining - self.backends)[: room - len(backends)]
+        unready = in_order(self.unready - self.backends - self.draining)[: room - len(backends) - len(draining)]
+        return LocalBackends(node=node, backends=backends, draining=draining, unready=unready)
+
+    def __len__(self) -> int:
+        return len(self.backends | self.draining | self.unready)
 
 
 class PathTable:
@@ -51,7 +62,7 @@ class PathTable:
         self._facts = facts
         self._family = family
         self._pods: dict[str, set[str]] = {}
-        """Pods that take new flows, by node; a node with draining pods only has none."""
+        """Pods that take new flows, by next hop; a node with draining pods only has none."""
         self._local: dict[tuple[str, _Port], dict[str, _Local]] = {}
         self._services: dict[str, ServiceFact] = {}
 
@@ -64,7 +75,8 @@ class PathTable:
         problems = {name: problem for name in names if (problem := self._unusable(name))}
         eligible = [backend for backend in alive if backend.node and backend.node not in problems]
         for port in _ports(service):
-            self._place(service, port, [one for one in eligible if any(target[:2] == port for target in one.targets)])
+            here = [one for one in backends if one.node and any(target[:2] == port for target in one.targets)]
+            self._place(service, port, here, problems)
         found = list(problems.values())
         if homeless:
             shown = ", ".join(homeless[:_NAMED_IN_NOTE]) + (", …" if len(homeless) > _NAMED_IN_NOTE else "")
@@ -86,19 +98,27 @@ class PathTable:
         node = self._facts.node(name)
         return internal_ip(node, self._family) if node is not None else ""
 
-    def _place(self, service: ServiceFact, port: _Port, backends: Sequence[Backend]) -> None:
+    def _place(
+        self, service: ServiceFact, port: _Port, backends: Sequence[Backend], problems: Mapping[str, str]
+    ) -> None:
+        """Sort the backends of one port by what they may carry. On a node that is no next hop they only drain."""
         # Where nothing is ready, a backend on its way out is better than none.
-        some_are_ready = any(backend.state == "ready" for backend in backends)
+        some_are_ready = any(backend.state == "ready" and backend.node not in problems for backend in backends)
         by_node = self._local.setdefault((service.full_name, port), {})
         for backend in backends:
-            pods = self._pods.setdefault(backend.node, set())
             local = by_node.setdefault(backend.node, _Local())
             texts = {join_backend(backend.address, target.number) for target in backend.targets if target[:2] == port}
-            if some_are_ready and backend.state == "draining":
+            if backend.state == "out":
+                local.unready |= texts
+            elif backend.node in problems:
                 local.draining |= texts
             else:
-                local.backends |= texts
-                pods.add(backend.pod)
+                pods = self._pods.setdefault(backend.node, set())
+                if some_are_ready and backend.state == "draining":
+                    local.draining |= texts
+                else:
+                    local.backends |= texts
+                    pods.add(backend.pod)
 
     def result(self) -> tuple[tuple[NextHop, ...], tuple[Frontend, ...], set[str]]:
         """Return the next hops and the frontends, in order and within the bounds, and notes on them."""
@@ -110,42 +130,44 @@ class PathTable:
         hops = tuple(
             NextHop(node=name, via=self._via(name), weight=min(len(self._pods[name]), MAX_WEIGHT)) for name in chosen
         )
-        frontends, remarks = self._frontends(chosen)
+        frontends, remarks = self._frontends(set(self._pods).difference(chosen))
         return hops, frontends, notes | remarks
 
-    def _frontends(self, nodes: Sequence[str]) -> tuple[tuple[Frontend, ...], set[str]]:
+    def _frontends(self, cut: Container[str]) -> tuple[tuple[Frontend, ...], set[str]]:
+        """Return every port with its backends, except on the nodes that were cut off."""
         found = []
         notes = set()
         room = MAX_LISTED
-        for (name, (protocol, port)), by_node in sorted(self._local.items()):
-            service = self._services[name]
-            ranges, problem = _source_ranges(service, self._family)
-            notes |= problem
+        for (name, port), by_node in sorted(self._local.items()):
             local = []
-            for node in nodes:
-                if (here := by_node.get(node)) is None:
-                    continue
-                backends, draining = in_order(here.backends), in_order(here.draining - here.backends)
-                if len(backends) + len(draining) > room:
+            for node in sorted(node for node in by_node if node not in cut):
+                if len(by_node[node]) > room:
                     notes.add(f"only the first {MAX_LISTED} backends are listed; weights count all of them")
-                    backends, draining = backends[:room], draining[: max(0, room - len(backends))]
-                room -= len(backends) + len(draining)
-                local.append(LocalBackends(node=node, backends=backends, draining=draining))
-            found.append(
-                Frontend.model_validate(
-                    {
-                        "service": name,
-                        "protocol": protocol,
-                        "port": port,
-                        "source_ranges": ranges,
-                        "affinity": service.session_affinity == "ClientIP",
-                        "affinity_timeout": service.session_affinity_timeout,
-                        "external_traffic_policy": service.external_traffic_policy or "Cluster",
-                        "local": tuple(local),
-                    }
-                )
-            )
+                listed = by_node[node].listed(node, room)
+                room -= len(listed.backends) + len(listed.draining) + len(listed.unready)
+                local.append(listed)
+            frontend, problem = _frontend(self._services[name], port, self._family, local)
+            notes |= problem
+            found.append(frontend)
         return tuple(found), notes
+
+
+def _frontend(
+    service: ServiceFact, port: _Port, family: Family, local: Sequence[LocalBackends]
+) -> tuple[Frontend, set[str]]:
+    ranges, problem = _source_ranges(service, family)
+    protocol, number = port
+    said = {
+        "service": service.full_name,
+        "protocol": protocol,
+        "port": number,
+        "source_ranges": ranges,
+        "affinity": service.session_affinity == "ClientIP",
+        "affinity_timeout": service.session_affinity_timeout,
+        "external_traffic_policy": service.external_traffic_policy or "Cluster",
+        "local": tuple(local),
+    }
+    return Frontend.model_validate(said), problem
 
 
 def _ports(service: ServiceFact) -> Iterable[_Port]:

@@ -26,6 +26,7 @@ def row(name: str) -> set[str]:
     [
         ("`services`", ["services"], set()),
         ("`networks`", ["networks"], set()),
+        ("`paths`", ["paths", "192.0.2.2"], set()),
         ("`history`", ["history", "192.0.2.2"], set()),
         ("`explain` of a Service", ["explain", "a/api"], SERVICE),
         ("`explain` of a network", ["explain", "network", "net/ext"], NETWORK),

@@ -19,7 +19,7 @@ from ledgerlb.core.ledger.fold import Accepted, Holding
 from ledgerlb.core.ledger.heads import RememberedHeads
 from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
-from ledgerlb.core.paths.pathset import LocalBackends, PathSet
+from ledgerlb.core.paths.pathset import LocalBackends, PathSet, path_set_digest
 from ledgerlb.core.paths.plan import owners_elsewhere
 from ledgerlb.core.publication.publish import Publication, publish
 from ledgerlb.core.reasons import Reason
@@ -137,6 +137,8 @@ class LogView:
         self.agents = self._projection.agents
         self.intents = self._projection.intents
         self.path_sets: dict[str, PathSet] = {}
+        self.path_digests: dict[str, str] = {}
+        """By address: the digest by which agents name the path set that they report."""
         self.newest = 0
         """The newest timestamp of a record, in milliseconds since the epoch by the log's clock; 0: none yet."""
 
@@ -156,8 +158,10 @@ class LogView:
                 path_set = self._projection.path_set(record)
                 if path_set is None:
                     self.path_sets.pop(record.key, None)
+                    self.path_digests.pop(record.key, None)
                 else:
                     self.path_sets[record.key] = path_set
+                    self.path_digests[record.key] = path_set_digest(record.value)
             case REPORTS.name:
                 self._projection.report(record)
 

@@ -12,7 +12,6 @@ the agent sends no goodbye. After ``take_down`` the last heartbeat is ``stopped`
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,6 +24,7 @@ from ledgerlb.core.paths.pathset import (
     PathSet,
     Report,
     encode_report,
+    path_set_digest,
     report_key,
 )
 from ledgerlb.ecmp_programmer.backends.base import DataPath, Outcome
@@ -95,7 +95,7 @@ class Agent:
                 self._digests.pop(record.key, None)
             else:
                 self._wanted[record.key] = path_set
-                self._digests[record.key] = hashlib.sha256(record.value or b"").hexdigest()
+                self._digests[record.key] = path_set_digest(record.value)
         elif record.topic == REPORTS.name:
             address, _, agent = record.key.rpartition("/")
             if agent != self.agent or address == "heartbeat":

@@ -1,4 +1,4 @@
-"""Runs the fabric-linux back end where it is started and does what standard input says. See ``lab.Driver``."""
+"""Runs a back end where it is started and does what standard input says. See ``lab.Driver``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ledgerlb.core.errors import LedgerLBError
 from ledgerlb.core.paths.pathset import PathSet
-from ledgerlb.ecmp_programmer.backends.base import Outcome
+from ledgerlb.ecmp_programmer.backends.base import DataPath, Outcome
 from ledgerlb.ecmp_programmer.backends.fabric_linux import FabricLinux
+from ledgerlb.ecmp_programmer.backends.node import Node
+from ledgerlb.ecmp_programmer.backends.record import RecordBackend
+
+BACKENDS: dict[str, Callable[..., DataPath]] = {"fabric-linux": FabricLinux, "node": Node, "record": RecordBackend}
 
 
 def _plain(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
@@ -23,7 +27,7 @@ def _plain(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     }
 
 
-async def _answer(backend: FabricLinux, request: dict[str, Any]) -> dict[str, Any]:
+async def _answer(backend: DataPath, request: dict[str, Any]) -> dict[str, Any]:
     if request["do"] == "open":
         await backend.open()
         return {}
@@ -38,7 +42,7 @@ async def _answer(backend: FabricLinux, request: dict[str, Any]) -> dict[str, An
 
 
 async def _main() -> None:
-    backend = FabricLinux(**json.loads(sys.argv[1]))
+    backend = BACKENDS[sys.argv[1]](**json.loads(sys.argv[2]))
     while line := await asyncio.to_thread(sys.stdin.readline):
         try:
             answer = await _answer(backend, json.loads(line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from tests.dataplane.lab import Lab
@@ -18,7 +19,12 @@ def weights(lab: Lab, address: str, name: str = "router") -> dict[str, int] | No
     objects = {found["id"]: found for found in lab.json(name, "nexthop")}
     group = objects[routes[0]["nhid"]]
     assert group["protocol"] == OURS
-    return {objects[member["id"]]["gateway"]: member.get("weight", 1) for member in group["group"]}
+    total: Counter[str] = Counter()
+    for member in group["group"]:
+        total[objects[member["id"]]["gateway"]] += member.get("weight", 1)
+    # Where a gateway has two members, all weights are doubled.
+    share = 2 if len(total) < len(group["group"]) else 1
+    return {gateway: weight // share for gateway, weight in total.items()}
 
 
 def ours(lab: Lab, name: str = "router") -> list[dict[str, Any]]:

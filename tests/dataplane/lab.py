@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -160,9 +160,9 @@ def via6(number: int) -> str:
 class Driver:
     """The back end in a process inside a namespace: a line of JSON in, a line of JSON out."""
 
-    def __init__(self, lab: Lab, name: str = "router", **options: object) -> None:
+    def __init__(self, lab: Lab, name: str = "router", backend: str = "fabric-linux", **options: object) -> None:
         script = Path(__file__).with_name("driver.py")
-        self.child = lab.start(name, sys.executable, str(script), json.dumps(options))
+        self.child = lab.start(name, sys.executable, str(script), backend, json.dumps(options))
         self.ask({"do": "open"})
 
     def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
@@ -185,6 +185,19 @@ class Driver:
 
     def reconcile(self, wanted: Mapping[str, Mapping[str, int] | None]) -> dict[str, Any]:
         outcomes: dict[str, Any] = self.ask({"do": "reconcile", "wanted": path_sets(wanted)})["outcomes"]
+        return outcomes
+
+    def set_to(self, *wanted: Mapping[str, Any], forget: Sequence[str] = ()) -> dict[str, Any]:
+        """Apply whole path sets (see ``pods.path_set``), and forget some addresses."""
+        request = {one["address"]: one for one in wanted} | dict.fromkeys(forget)
+        outcomes: dict[str, Any] = self.ask({"do": "apply", "wanted": request})["outcomes"]
+        return outcomes
+
+    def start_with(self, *wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Reconcile with exactly these path sets."""
+        outcomes: dict[str, Any] = self.ask({"do": "reconcile", "wanted": {one["address"]: one for one in wanted}})[
+            "outcomes"
+        ]
         return outcomes
 
     def stale(self) -> bool:

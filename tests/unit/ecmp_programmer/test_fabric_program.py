@@ -59,15 +59,30 @@ def program_on(kernel: ListKernel) -> FabricProgram:
 async def test_things_are_made_before_what_needs_them_and_removed_after(kernel: ListKernel) -> None:
     program = program_on(kernel)
     await program.program({ADDRESS: path_set(n1=1)})
-    assert kernel.told == ["set hop", "set group", "add route"]
+    assert kernel.told == ["set hop", "set hop", "set group", "add route"]
     kernel.told.clear()
     await program.program({ADDRESS: path_set(n2=1)})
     await program.delete_unused()
-    assert kernel.told == ["set hop", "set group", "delete"]
+    assert kernel.told == ["set hop", "set hop", "set group", "delete", "delete"]
     kernel.told.clear()
     await program.program({ADDRESS: None})
     await program.delete_unused()
-    assert kernel.told == ["delete route", "delete", "delete"]
+    assert kernel.told == ["delete route", "delete", "delete", "delete"]
+
+
+async def test_a_gateway_that_was_alone_keeps_both_members_when_others_come(kernel: ListKernel) -> None:
+    program = program_on(kernel)
+    await program.program({ADDRESS: path_set(n1=2)})
+    (group,) = program.state.groups
+    alone = program.state.groups[group]
+    assert [weight for _, weight in alone] == [2, 2]
+    outcomes = await program.program({ADDRESS: path_set(n1=2, n2=3)})
+    grown = dict(program.state.groups[group])
+    assert {number: grown[number] for number, _ in alone} == dict(alone)
+    assert sorted(grown.values()) == [2, 2, 6]
+    assert dict(outcomes[ADDRESS].weights) == {"n1": 2, "n2": 3}
+    await program.program({ADDRESS: path_set(n2=3)})
+    assert [weight for _, weight in program.state.groups[group]] == [3, 3]
 
 
 async def test_what_is_right_already_is_not_said_again(kernel: ListKernel) -> None:

@@ -20,8 +20,8 @@ def hop(number: int, via: str = "10.0.0.1", protocol: int = OURS) -> NextHopObje
     return NextHopObject(id=number, protocol=protocol, gateway=via, interface=3)
 
 
-def group(number: int, *members: tuple[int, int], protocol: int = OURS) -> NextHopObject:
-    return NextHopObject(id=number, protocol=protocol, members=members)
+def group(number: int, *members: tuple[int, int], protocol: int = OURS, resilient: bool = True) -> NextHopObject:
+    return NextHopObject(id=number, protocol=protocol, members=members, resilient=resilient)
 
 
 def route(address: str, nexthop: int, protocol: int = OURS, table: int = TABLE, length: int = 32) -> RouteObject:
@@ -69,6 +69,22 @@ def test_what_nothing_uses_is_unused_and_a_shared_hop_stays_while_one_group_need
     assert list(found.unused_hops()) == [BASE + 1]
     found.drop_group(GROUPS + 1)
     assert list(found.unused_hops()) == [BASE, BASE + 1]
+
+
+def test_a_group_of_an_earlier_release_that_is_not_resilient_gives_way_to_a_new_one() -> None:
+    found = state([hop(BASE), group(GROUPS, (BASE, 1), resilient=False)], [route("192.0.2.1", GROUPS)])
+    assert found.group_id("192.0.2.1") is None
+    assert list(found.unused_groups()) == []
+    found.drop_route("192.0.2.1")
+    assert list(found.unused_groups()) == [GROUPS]
+
+
+def test_the_second_hop_of_a_gateway_is_its_twin_and_takes_over_when_the_first_goes() -> None:
+    found = state([hop(BASE), hop(BASE + 5), hop(BASE + 1, "10.0.0.2")])
+    gateway = found.hops[BASE]
+    assert (found.hop_id(gateway), found.twin_id(gateway)) == (BASE, BASE + 5)
+    found.drop_hop(BASE)
+    assert (found.hop_id(gateway), found.twin_id(gateway)) == (BASE + 5, None)
 
 
 def test_a_group_belongs_to_one_address_only() -> None:

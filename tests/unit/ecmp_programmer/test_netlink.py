@@ -17,13 +17,15 @@ from ledgerlb.ecmp_programmer.netlink import socket as netlink
 from ledgerlb.ecmp_programmer.netlink import wire
 from ledgerlb.ecmp_programmer.netlink.socket import NetlinkSocket
 
+RESILIENCE = wire.Resilience(buckets=512, idle_seconds=120)
 IDS = st.integers(1, 2**32 - 1)
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
 
 
 @given(IDS, st.lists(st.tuples(IDS, st.integers(1, 65535)), min_size=1, max_size=50), st.integers(0, 255))
 def test_a_group_survives_the_wire(number: int, members: list[tuple[int, int]], protocol: int) -> None:
-    found = wire.nexthop_of(wire.set_group(number, members, protocol, replace=True).body)
+    found = wire.nexthop_of(wire.set_group(number, members, protocol, RESILIENCE, replace=True).body)
+    assert found.resilient
     assert (found.id, found.protocol, list(found.members)) == (number, protocol, members)
 
 
@@ -41,13 +43,18 @@ def test_a_route_survives_the_wire(address: str, nexthop: int, table: int) -> No
 
 
 def test_a_group_is_the_bytes_that_the_kernel_expects() -> None:
-    message = wire.set_group(9, [(1, 1), (2, 257)], 76, replace=False)
+    message = wire.set_group(9, [(1, 1), (2, 257)], 76, RESILIENCE, replace=False)
     head = bytes([0, 0, 76, 0]) + bytes(4)
     expected = (
         struct.pack("=HHI", 8, 1, 9)
         + struct.pack("=HH", 20, 2)
         + struct.pack("=IBBH", 1, 0, 0, 0)
         + struct.pack("=IBBH", 2, 0, 1, 0)
+        + struct.pack("=HHHxx", 6, 3, 1)
+        + struct.pack("=HH", 28, 0x8000 | 12)
+        + struct.pack("=HHHxx", 6, 1, 512)
+        + struct.pack("=HHI", 8, 2, 12000)
+        + struct.pack("=HHI", 8, 3, 0)
     )
     assert message.body == head + expected
     assert message.flags == 0x600

@@ -108,7 +108,6 @@ DOMAIN = {
     "LEDGERLB_KUBEMANAGER__NAME": ("n9", "n9", _of_domain("kubemanager.name")),
     "LEDGERLB_EXTERNAL_NETWORK_SELECTORS": ('{"a": {}}', {"a": {}}, _of_domain("external_network_selectors")),
     "LEDGERLB_LOAD_BALANCER_CLASS": ("l/9", "l/9", _of_domain("load_balancer_class")),
-    "LEDGERLB_FOREIGN_ANNOTATIONS": ("true", True, _of_domain("foreign_annotations")),
     "LEDGERLB_MULTUS": ("true", True, _of_domain("multus")),
     "LEDGERLB_NETWORK_NAMESPACES": ("tier=edge", "tier=edge", _of_domain("network_namespaces")),
     "LEDGERLB_RESTRICT_NETWORKS": ("true", True, _of_domain("restrict_networks")),
@@ -149,6 +148,9 @@ NODE = {
     "LEDGERLB_FABRIC_TABLE": ("99", 99, _of_backend("_table")),
     "LEDGERLB_FABRIC_PROTOCOL": ("88", 88, _of_backend("_protocol")),
     "LEDGERLB_FABRIC_ID_BASE": ("777", 777, _of_backend("_id_base")),
+    "LEDGERLB_NODE_ALLOW_HOST_NAMESPACE": ("true", True, _of_backend("_allow_host_namespace")),
+    "LEDGERLB_NODE_NETNS": ("lab", "lab", _of_backend("_netns")),
+    "LEDGERLB_NODE_TABLE": ("lb", "lb", _of_backend("_table")),
 }
 OF_SERVICE = {
     WATCHER: {**PROCESS, **DOMAIN, **CLUSTER},
@@ -158,6 +160,7 @@ OF_SERVICE = {
 }
 EVERYTHING = {**PROCESS, **DOMAIN, **CLUSTER, **NODE}
 NEEDED = {name: FABRIC for name in NODE if "_FABRIC_" in name}
+NEEDED |= {name: {"LEDGERLB_BACKEND": "node"} for name in NODE if "_NODE_" in name}
 BY_THEIR_OWN_TESTS = {"LEDGERLB_SETTINGS", "LEDGERLB_KUBECONFIG", "LEDGERLB_MANIFESTS"}
 
 

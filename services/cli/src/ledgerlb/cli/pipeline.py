@@ -39,6 +39,7 @@ class BackendName(StrEnum):
 
     record = "record"
     fabric_linux = "fabric-linux"
+    node = "node"
 
 
 @dataclass(frozen=True)

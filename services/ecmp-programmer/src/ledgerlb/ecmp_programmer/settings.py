@@ -12,6 +12,7 @@ from ledgerlb.core.settings import Seconds
 from ledgerlb.ecmp_programmer.backends.base import DataPath
 from ledgerlb.ecmp_programmer.backends.fabric_linux import DEFAULT_PROTOCOL, FabricLinux
 from ledgerlb.ecmp_programmer.backends.fabric_state import DEFAULT_ID_BASE
+from ledgerlb.ecmp_programmer.backends.node import DEFAULT_TABLE, Node
 from ledgerlb.ecmp_programmer.backends.record import RecordBackend
 from ledgerlb.ecmp_programmer.netlink.wire import MAIN_TABLE
 from ledgerlb.runtime.settings import PREFIX, refused_variable
@@ -30,7 +31,9 @@ class ProgrammerSettings(BaseSettings):
     agent_name: str = ""
     """The node's name, or ``fabric`` for a gateway of the whole cluster; empty: ``fabric`` for the ``record`` back end,
     else the machine's host name."""
-    backend: Literal["record", "fabric-linux"] = "record"
+    backend: Literal["record", "fabric-linux", "node"] = "record"
+    """What the agent programs: nothing (``record``), the routes of a gateway (``fabric-linux``), or the translation to
+    the pods of a node (``node``)."""
     heartbeat_interval: Seconds = Field(default=5.0, ge=0.1, le=60)
     reconcile_interval: Seconds = Field(default=30.0, ge=1, le=3600)
     take_down_on_stop: bool = False
@@ -39,6 +42,13 @@ class ProgrammerSettings(BaseSettings):
     """Whether ``fabric-linux`` may change the routes of the machine itself, as it must on a real gateway."""
     fabric_netns: str = Field(default="", pattern=r"^[^/]*$")
     """The network namespace (of ``ip netns``) to program; empty: the process's own."""
+    node_allow_host_namespace: bool = False
+    """Whether ``node`` may change the nftables of the machine itself, as it must on a real node."""
+    node_netns: str = Field(default="", pattern=r"^[^/]*$")
+    """The network namespace (of ``ip netns``) to program and set up; empty: the process's own, whose settings are only
+    checked."""
+    node_table: str = Field(default=DEFAULT_TABLE, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+    """The nftables table (family inet) that is LedgerLB's alone."""
     fabric_table: int = Field(default=MAIN_TABLE, ge=1, le=_MAX_U32)
     fabric_protocol: int = Field(default=DEFAULT_PROTOCOL, ge=5, le=255)
     """The route protocol number that marks LedgerLB's objects."""
@@ -67,6 +77,13 @@ class ProgrammerSettings(BaseSettings):
         """Return the back end that the settings name, not opened yet."""
         if self.backend == "record":
             return RecordBackend()
+        if self.backend == "node":
+            return Node(
+                self.name_of_agent(),
+                netns=self.node_netns,
+                allow_host_namespace=self.node_allow_host_namespace,
+                table=self.node_table,
+            )
         return FabricLinux(
             netns=self.fabric_netns,
             allow_host_namespace=self.fabric_allow_host_namespace,

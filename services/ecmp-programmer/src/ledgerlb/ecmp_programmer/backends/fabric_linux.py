@@ -1,22 +1,21 @@
 """The ``fabric-linux`` back end: a Linux router or gateway that spreads each address over the nodes, by weight.
 
-Every external address gets a host route through a next-hop group of its own, whose members are the nodes with their
-weights. An address without a usable node gets no route: the machine's other routes (a default route, a blackhole for
-the whole prefix) decide then, and LedgerLB does not guess. Next hops must be directly connected, because a gateway
-further away would not send the packet on to that node.
+Every external address gets a host route through a resilient next-hop group of its own, whose members are the nodes with
+their weights. Flows stay on their node while others come and go. An address without a usable node gets no route: the
+machine's other routes (a default route, a blackhole for the whole prefix) decide then, and LedgerLB does not guess.
+Next hops must be directly connected, because a gateway further away would not send the packet on to that node.
 
 The back end reads (dumps) the kernel's tables and compares them at start, after a change of links or addresses, after a
 lost answer, and whenever the agent asks. It changes and removes only objects with LedgerLB's protocol number and id
 range.
 
-The back end leaves to others: source ranges (the nodes enforce them; an empty set means no route here), affinity (the
-kernel's hash decides, ``net.ipv4.fib_multipath_hash_policy``) and resilient groups.
+The back end leaves to others: source ranges (the nodes enforce them; if every port admits nobody there is no route
+here) and affinity (the kernel's hash decides, ``net.ipv4.fib_multipath_hash_policy``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -25,7 +24,7 @@ from ledgerlb.core.errors import DataPathError
 from ledgerlb.ecmp_programmer.backends.base import Outcome, Wanted
 from ledgerlb.ecmp_programmer.backends.fabric_program import MAX_WEIGHT, FabricProgram, Place
 from ledgerlb.ecmp_programmer.backends.fabric_state import DEFAULT_ID_BASE, FabricState
-from ledgerlb.ecmp_programmer.netlink import wire
+from ledgerlb.ecmp_programmer.netlink import sysctl, wire
 from ledgerlb.ecmp_programmer.netlink.namespace import in_host_namespace, within
 from ledgerlb.ecmp_programmer.netlink.socket import EventSocket, NetlinkSocket, open_event_socket, open_request_socket
 
@@ -34,8 +33,19 @@ DEFAULT_PROTOCOL: Final = 76
 WATCH_SECONDS: Final = 1.0
 
 _EVENTS: Final = (wire.GROUP_LINK, wire.GROUP_IPV4_ADDRESS, wire.GROUP_IPV6_ADDRESS, wire.GROUP_NEXTHOP)
-_HASH_POLICIES: Final = ("net.ipv4.fib_multipath_hash_policy", "net.ipv6.fib_multipath_hash_policy")
-_BY_PORTS: Final = ("1", "3")
+_BY_FIELDS: Final = "3"
+_ADDRESSES_PROTOCOL_PORTS: Final = "55"
+_ADDRESSES: Final = "3"
+_FIELDS: Final = (_ADDRESSES_PROTOCOL_PORTS, _ADDRESSES)
+"""By addresses alone all flows of a client take one node, which Services with session affinity need."""
+_SETTINGS: Final = {
+    "net.ipv4.ip_forward": ("1",),
+    "net.ipv6.conf.all.forwarding": ("1",),
+    "net.ipv4.fib_multipath_hash_policy": (_BY_FIELDS,),
+    "net.ipv6.fib_multipath_hash_policy": (_BY_FIELDS,),
+    "net.ipv4.fib_multipath_hash_fields": _FIELDS,
+    "net.ipv6.fib_multipath_hash_fields": _FIELDS,
+}
 
 _logger = structlog.get_logger(__name__)
 
@@ -74,16 +84,20 @@ class FabricLinux:
                 "LEDGERLB_FABRIC_ALLOW_HOST_NAMESPACE=true, else name a network namespace in LEDGERLB_FABRIC_NETNS"
             )
         try:
-            requests, events, policies = within(
-                self._netns, lambda: (open_request_socket(), open_event_socket(_EVENTS), _hash_policies())
+            requests, events, problems = within(
+                self._netns,
+                lambda: (
+                    open_request_socket(),
+                    open_event_socket(_EVENTS),
+                    sysctl.ensure(_SETTINGS, change=bool(self._netns)),
+                ),
             )
         except OSError as error:
             raise DataPathError(f"netlink sockets cannot be opened: {error}") from error
         self._netlink = NetlinkSocket(requests, requests.getsockname()[0])
         self._events = EventSocket(events, self._netlink.port)
-        for setting, value in policies.items():
-            if value not in _BY_PORTS:
-                _logger.warning("all flows between two hosts take one path; set it to 3", sysctl=setting, value=value)
+        for problem in problems:
+            _logger.warning("flows are not forwarded or spread as they should", problem=problem)
 
     async def close(self) -> None:
         """See DataPath."""
@@ -137,12 +151,3 @@ class FabricLinux:
         limit = self._program.max_weight if self._program is not None else self._max_weight
         self._program = FabricProgram(Place(self._netlink, self._protocol, self._table), state, limit)
         return self._program
-
-
-def _hash_policies() -> dict[str, str]:
-    found = {}
-    for setting in _HASH_POLICIES:
-        path = Path("/proc/sys") / setting.replace(".", "/")
-        if path.exists():
-            found[setting] = path.read_text("ascii").strip()
-    return found

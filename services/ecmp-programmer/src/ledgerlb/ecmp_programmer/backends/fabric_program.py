@@ -23,6 +23,8 @@ from ledgerlb.ecmp_programmer.netlink import wire
 from ledgerlb.ecmp_programmer.netlink.socket import Answer, NetlinkSocket
 
 MAX_WEIGHT: Final = 65535
+RESILIENCE: Final = wire.Resilience(buckets=512, idle_seconds=120)
+"""A weight is exact within 1/512 of all flows; a connection that is silent for two minutes may move at a change."""
 MAX_WEIGHT_8_BIT: Final = 256
 """The largest weight that kernels before 6.12 accept."""
 
@@ -50,6 +52,7 @@ class _Goal:
     address: str
     weights: dict[str, int] = field(default_factory=dict)
     members: dict[str, int] = field(default_factory=dict)
+    gateways: dict[int, Gateway] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     outcome: Outcome | None = None
 
@@ -77,6 +80,7 @@ class FabricProgram:
         await self._add_hops(vias)
         for goal in goals:
             self._choose_members(goal, wanted[goal.address])
+        await self._add_twins(goals)
         await self._set_groups([goal for goal in goals if goal.members])
         await self._remove_routes([goal for goal in goals if not goal.members])
         return invalid | {goal.address: goal.outcome for goal in goals if goal.outcome is not None}
@@ -98,7 +102,19 @@ class FabricProgram:
 
     async def _add_hops(self, vias: Sequence[str]) -> None:
         known = (found for via in vias if isinstance(found := self._gateways[via], Gateway))
-        missing = [gateway for gateway in known if self.state.hop_id(gateway) is None]
+        await self._make_hops([gateway for gateway in known if self.state.hop_id(gateway) is None])
+
+    async def _add_twins(self, goals: Iterable[_Goal]) -> None:
+        """Make a second next hop for each gateway that is the only one of an address.
+
+        The kernel does not note the traffic of a group with one member, so all its buckets seem idle, and live flows
+        would move once a second node comes. With two members for the one gateway it does.
+        """
+        alone = {next(iter(goal.gateways.values())) for goal in goals if len(goal.gateways) == 1}
+        missing = [gateway for gateway in alone if self.state.twin_id(gateway) is None]
+        await self._make_hops(sorted(missing, key=lambda gateway: (gateway.via, gateway.interface)))
+
+    async def _make_hops(self, missing: Sequence[Gateway]) -> None:
         numbers = [self.state.new_hop_id() for _ in missing]
         answers = await self._exchange(
             [
@@ -126,7 +142,8 @@ class FabricProgram:
             gateway = self._gateways[hop.via] if hop.via else "has no address of this family"
             if isinstance(gateway, Gateway):
                 goal.weights[hop.node] = hop.weight
-                goal.members[hop.node] = self.state.hop_id(gateway) or 0
+                goal.members[hop.node] = number = self.state.hop_id(gateway) or 0
+                goal.gateways[number] = gateway
             else:
                 goal.lost.append(f"{hop.node} ({hop.via or 'no address'}): {gateway}")
         if goal.lost and not goal.members:
@@ -138,14 +155,14 @@ class FabricProgram:
         """Bring the groups of these addresses up to date, and route through them."""
         chosen: list[tuple[_Goal, int, Members, bool]] = []
         for goal in goals:
-            members = self._members(goal)
             group = self.state.group_id(goal.address)
+            members = self._members(goal, self.state.groups.get(group, ()) if group is not None else ())
             number = group if group is not None else self.state.new_group_id()
             chosen.append((goal, number, members, group is not None))
         due = [one for one in chosen if self.state.groups.get(one[1]) != one[2]]
         answers = await self._exchange(
             [
-                wire.set_group(number, members, self._place.protocol, replace=exists)
+                wire.set_group(number, members, self._place.protocol, RESILIENCE, replace=exists)
                 for _, number, members, exists in due
             ]
         )
@@ -166,11 +183,30 @@ class FabricProgram:
             return
         await self._add_routes([(goal, number) for goal, number, _, _ in chosen if goal.outcome is None])
 
-    def _members(self, goal: _Goal) -> Members:
+    def _members(self, goal: _Goal, before: Members) -> Members:
+        """Return ids with weights. A gateway that is alone, or has its twin in the group already, counts with both."""
+        twins = self._twins(goal, before)
+        weights = self._scaled(goal, self.max_weight // 2 if twins else self.max_weight)
+        if not twins:
+            return tuple(sorted(weights.items()))
+        doubled = {number: weight * (1 if number in twins else 2) for number, weight in weights.items()}
+        return tuple(sorted({**doubled, **{twin: weights[number] for number, twin in twins.items()}}.items()))
+
+    def _twins(self, goal: _Goal, before: Members) -> dict[int, int]:
+        """Return the twins that the group needs, by the id of the first. One that has flows must not leave."""
+        there = {number for number, _ in before}
+        found = {number: self.state.twin_id(gateway) for number, gateway in goal.gateways.items()}
+        return {
+            number: twin
+            for number, twin in found.items()
+            if twin is not None and (twin in there or len(goal.gateways) == 1)
+        }
+
+    def _scaled(self, goal: _Goal, limit: int) -> dict[int, int]:
         total: dict[int, int] = {}
         for node, number in goal.members.items():  # two nodes behind one address add up
             total[number] = total.get(number, 0) + goal.weights[node]
-        return tuple(sorted(scaled(total, self.max_weight).items()))
+        return scaled(total, limit)
 
     async def _add_routes(self, goals: Sequence[tuple[_Goal, int]]) -> None:
         due = [(goal, number) for goal, number in goals if self.state.routes.get(goal.address) != number]
@@ -198,7 +234,7 @@ class FabricProgram:
             goal.outcome = goal.outcome or self._programmed(goal, self.state.groups[number])
 
     def _programmed(self, goal: _Goal, members: Members) -> Outcome:
-        real = dict(members)
+        real = self._scaled(goal, self.max_weight // 2 if len(members) > len(goal.gateways) else self.max_weight)
         asked = sum(goal.weights.values())
         remarks = []
         if goal.lost:

@@ -1,8 +1,8 @@
 """Our objects in the kernel, as the ``fabric-linux`` back end knows them, and the arithmetic of weights. Pure.
 
 Three kinds of objects, each with the protocol number of LedgerLB: a next hop per (gateway, interface), shared by all
-groups; a group per address; a host route per address through its group. Numbers come from a range of our own: the lower
-2^16 of it for next hops, the rest for groups.
+groups, and a twin of it for groups that have no other; a group per address; a host route per address through its group.
+Numbers come from a range of our own: the lower 2^16 of it for next hops, the rest for groups.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class FabricState:
         self.groups: dict[int, Members] = {}
         self.routes: dict[str, int] = {}
         self._hop_ids: dict[Gateway, int] = {}
+        self._twins: dict[Gateway, int] = {}
+        self._plain: set[int] = set()
         self._owners: dict[int, str] = {}
         self._uses: dict[int, int] = {}
         self._foreign: set[int] = set()
@@ -59,6 +61,8 @@ class FabricState:
                 state._foreign.add(found.id)
             elif found.members:
                 state.put_group(found.id, found.members)
+                if not found.resilient:
+                    state._plain.add(found.id)
             else:
                 state.put_hop(found.id, Gateway(found.gateway, found.interface))
         for route in routes:
@@ -68,15 +72,22 @@ class FabricState:
         return state
 
     def put_hop(self, number: int, gateway: Gateway) -> None:
-        """Note that the kernel has a next hop now."""
+        """Note that the kernel has a next hop now; a second one for its gateway is the twin of the first."""
         self.hops[number] = gateway
-        self._hop_ids.setdefault(gateway, number)
+        if self._hop_ids.setdefault(gateway, number) != number:
+            self._twins.setdefault(gateway, number)
 
     def drop_hop(self, number: int) -> None:
         """Note that a next hop is gone."""
         gateway = self.hops.pop(number, None)
-        if gateway is not None and self._hop_ids.get(gateway) == number:
+        if gateway is None:
+            return
+        if self._twins.get(gateway) == number:
+            del self._twins[gateway]
+        elif self._hop_ids.get(gateway) == number:
             del self._hop_ids[gateway]
+            if (twin := self._twins.pop(gateway, None)) is not None:
+                self._hop_ids[gateway] = twin
 
     def put_group(self, number: int, members: Sequence[tuple[int, int]]) -> None:
         """Note that a group has these members now."""
@@ -87,6 +98,7 @@ class FabricState:
 
     def drop_group(self, number: int) -> None:
         """Note that a group is gone."""
+        self._plain.discard(number)
         for member, _ in self.groups.pop(number, ()):
             self._uses[member] -= 1
             if not self._uses[member]:
@@ -107,10 +119,18 @@ class FabricState:
         """Return the next hop for the gateway, None where it has none yet."""
         return self._hop_ids.get(gateway)
 
+    def twin_id(self, gateway: Gateway) -> int | None:
+        """Return the second next hop for the gateway, None where it has none yet."""
+        return self._twins.get(gateway)
+
     def group_id(self, address: str) -> int | None:
-        """Return the address's own group, None where it has none yet."""
+        """Return the address's own group, None where it has none yet. A group that is not resilient cannot become so,
+        and gives way to a new one.
+        """
         group = self.routes.get(address)
-        return group if group in self.groups and self._owners.get(group) == address else None
+        if group not in self.groups or group in self._plain:
+            return None
+        return group if self._owners.get(group) == address else None
 
     def new_hop_id(self) -> int:
         """Return a free id for a next hop. Raises DataPathError where none is left."""

@@ -56,8 +56,12 @@ _NEXTHOP: Final = struct.Struct("=BBBBI")
 _MEMBER: Final = struct.Struct("=IBBH")
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")
 _U32: Final = struct.Struct("=I")
+_U16: Final = struct.Struct("=H")
 
-_NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY = 1, 2, 5, 6
+_NHA_ID, _NHA_GROUP, _NHA_GROUP_TYPE, _NHA_OIF, _NHA_GATEWAY, _NHA_RESILIENT = 1, 2, 3, 5, 6, 12
+_RESILIENT_TYPE: Final = 1
+_BUCKETS, _IDLE_TIMER, _UNBALANCED_TIMER = 1, 2, 3
+_TICKS_A_SECOND: Final = 100
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 15, 30
 _NLMSGERR_MSG: Final = 1
 
@@ -84,13 +88,27 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NextHopObject:
-    """A next-hop object (with gateway and interface) or a group of them (with ``members``: id, weight)."""
+    """A next-hop object (with gateway and interface) or a group of them (with ``members``: id, weight).
+
+    A ``resilient`` group keeps flows on their member while others come and go.
+    """
 
     id: int
     protocol: int
     gateway: str = ""
     interface: int = 0
     members: tuple[tuple[int, int], ...] = ()
+    resilient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resilience:
+    """How a resilient group spreads flows: over so many buckets, of which a busy one (used within ``idle_seconds``) is
+    never taken from a member that stays.
+    """
+
+    buckets: int
+    idle_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +154,7 @@ def error_of(reply: Reply) -> tuple[int, str]:
     if not reply.flags & CAPPED:
         (length,) = struct.unpack_from("=I", reply.body, 4)
         start = 4 + ((length + 3) & ~3)
-    text = _attributes(reply.body, start).get(_NLMSGERR_MSG, b"")
+    text = attributes(reply.body, start).get(_NLMSGERR_MSG, b"")
     return -number, text.rstrip(b"\0").decode(errors="replace")
 
 
@@ -144,22 +162,29 @@ def add_nexthop(number: int, gateway: str, interface: int, protocol: int) -> Mes
     """A new next-hop object; EEXIST where the id is taken."""
     address = _packed(gateway)
     body = _NEXTHOP.pack(_family(address), 0, protocol, 0, 0)
-    body += _attribute(_NHA_ID, _U32.pack(number))
-    body += _attribute(_NHA_OIF, _U32.pack(interface)) + _attribute(_NHA_GATEWAY, address)
+    body += attribute(_NHA_ID, _U32.pack(number))
+    body += attribute(_NHA_OIF, _U32.pack(interface)) + attribute(_NHA_GATEWAY, address)
     return Message(NEWNEXTHOP, CREATE | EXCLUSIVE, body)
 
 
-def set_group(number: int, members: Sequence[tuple[int, int]], protocol: int, *, replace: bool) -> Message:
-    """A weighted group of next-hop objects (weights from 1), new or in place of the one with this id, in one step."""
-    body = _NEXTHOP.pack(0, 0, protocol, 0, 0) + _attribute(_NHA_ID, _U32.pack(number))
+def set_group(
+    number: int, members: Sequence[tuple[int, int]], protocol: int, resilience: Resilience, *, replace: bool
+) -> Message:
+    """A resilient, weighted group of next-hop objects (weights from 1), new or in place of the one with this id, in one
+    step. The buckets of a group cannot change.
+    """
+    body = _NEXTHOP.pack(0, 0, protocol, 0, 0) + attribute(_NHA_ID, _U32.pack(number))
     packed = (_MEMBER.pack(member, (weight - 1) & 0xFF, (weight - 1) >> 8, 0) for member, weight in members)
-    body += _attribute(_NHA_GROUP, b"".join(packed))
+    body += attribute(_NHA_GROUP, b"".join(packed)) + attribute(_NHA_GROUP_TYPE, _U16.pack(_RESILIENT_TYPE))
+    timers = attribute(_IDLE_TIMER, _U32.pack(resilience.idle_seconds * _TICKS_A_SECOND))
+    timers += attribute(_UNBALANCED_TIMER, _U32.pack(0))
+    body += attribute(_NHA_RESILIENT | _NESTED, attribute(_BUCKETS, _U16.pack(resilience.buckets)) + timers)
     return Message(NEWNEXTHOP, CREATE | (REPLACE if replace else EXCLUSIVE), body)
 
 
 def delete_nexthop(number: int) -> Message:
     """Remove an object or group; the kernel takes it out of its groups, and removes routes that use it."""
-    return Message(DELNEXTHOP, 0, _NEXTHOP.pack(0, 0, 0, 0, 0) + _attribute(_NHA_ID, _U32.pack(number)))
+    return Message(DELNEXTHOP, 0, _NEXTHOP.pack(0, 0, 0, 0, 0) + attribute(_NHA_ID, _U32.pack(number)))
 
 
 def dump_nexthops() -> Message:
@@ -169,33 +194,33 @@ def dump_nexthops() -> Message:
 
 def set_route(address: str, nexthop: int, table: int, protocol: int, *, replace: bool) -> Message:
     """A host route through a next-hop object; EEXIST where there is one already, unless it is to be replaced."""
-    body = _route(address, table, protocol) + _attribute(_RTA_NH_ID, _U32.pack(nexthop))
+    body = _route(address, table, protocol) + attribute(_RTA_NH_ID, _U32.pack(nexthop))
     return Message(NEWROUTE, CREATE | (REPLACE if replace else EXCLUSIVE), body)
 
 
 def delete_route(address: str, nexthop: int, table: int, protocol: int) -> Message:
     """Remove the host route of this protocol through this next-hop object, and no other."""
-    return Message(DELROUTE, 0, _route(address, table, protocol) + _attribute(_RTA_NH_ID, _U32.pack(nexthop)))
+    return Message(DELROUTE, 0, _route(address, table, protocol) + attribute(_RTA_NH_ID, _U32.pack(nexthop)))
 
 
 def lookup_route(address: str) -> Message:
     """How this machine would reach the address."""
     packed = _packed(address)
     body = _ROUTE.pack(_family(packed), len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
-    return Message(GETROUTE, 0, body + _attribute(_RTA_DST, packed))
+    return Message(GETROUTE, 0, body + attribute(_RTA_DST, packed))
 
 
 def dump_routes(family: int, table: int, protocol: int) -> Message:
     """Routes of one family (4 or 6), table and protocol; kernels without strict checking answer with more than that."""
     number = _AF_INET if family == 4 else _AF_INET6
     body = _ROUTE.pack(number, 0, 0, 0, _short(table), protocol, 0, 0, 0)
-    return Message(GETROUTE, DUMP, body + _attribute(_RTA_TABLE, _U32.pack(table)))
+    return Message(GETROUTE, DUMP, body + attribute(_RTA_TABLE, _U32.pack(table)))
 
 
 def nexthop_of(body: bytes) -> NextHopObject:
     """Decode RTM_NEWNEXTHOP or RTM_DELNEXTHOP."""
     _, _, protocol, _, _ = _NEXTHOP.unpack_from(body)
-    found = _attributes(body, _NEXTHOP.size)
+    found = attributes(body, _NEXTHOP.size)
     members = tuple(
         (member, low + (high << 8) + 1) for member, low, high, _ in _MEMBER.iter_unpack(found.get(_NHA_GROUP, b""))
     )
@@ -205,13 +230,14 @@ def nexthop_of(body: bytes) -> NextHopObject:
         gateway=_address(found, _NHA_GATEWAY),
         interface=_number(found, _NHA_OIF),
         members=members,
+        resilient=found.get(_NHA_GROUP_TYPE) == _U16.pack(_RESILIENT_TYPE),
     )
 
 
 def route_of(body: bytes) -> RouteObject:
     """Decode RTM_NEWROUTE or RTM_DELROUTE."""
     family, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(body)
-    found = _attributes(body, _ROUTE.size)
+    found = attributes(body, _ROUTE.size)
     return RouteObject(
         destination=_address(found, _RTA_DST) or ("0.0.0.0" if family == _AF_INET else "::"),  # noqa: S104 - a prefix
         length=length,
@@ -227,7 +253,7 @@ def route_of(body: bytes) -> RouteObject:
 def _route(address: str, table: int, protocol: int) -> bytes:
     packed = _packed(address)
     head = _ROUTE.pack(_family(packed), len(packed) * 8, 0, 0, _short(table), protocol, 0, UNICAST, 0)
-    return head + _attribute(_RTA_DST, packed) + _attribute(_RTA_TABLE, _U32.pack(table))
+    return head + attribute(_RTA_DST, packed) + attribute(_RTA_TABLE, _U32.pack(table))
 
 
 def _short(table: int) -> int:
@@ -246,11 +272,13 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
+def attribute(kind: int, data: bytes) -> bytes:
+    """Return one attribute, padded."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(data), kind) + _padded(data)
 
 
-def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """Return the attributes that begin at an offset, by kind; of two of one kind the last."""
     found: dict[int, bytes] = {}
     while offset + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)

@@ -352,6 +352,20 @@ FULL = [
         ready("a/s2", "203.0.113.2", network="pool/q"),
     ),
     case(
+        "a-strict-quarantine-makes-a-pool-spill-over-until-it-ends",
+        bare(
+            pool("p", "203.0.113.1", priority=1, spillOver=True, annotations={"ledgerlb.io/strict-quarantine": "true"}),
+            pool("q", OTHER),
+            service("a/s"),
+        ),
+        delete("Service", "a/s"),
+        apply(service("a/t")),
+        ready("a/t", "198.51.100.0", network="pool/q"),
+        {"advance": "6m"},
+        apply(service("a/u")),
+        ready("a/u", "203.0.113.1", network="pool/p"),
+    ),
+    case(
         "a-larger-pool-serves-who-waits",
         bare(pool("p", "203.0.113.1"), *many(2)),
         pending("a/s1", "NetworkFull"),

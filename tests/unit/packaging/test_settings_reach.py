@@ -108,6 +108,7 @@ DOMAIN = {
     "LEDGERLB_KUBEMANAGER__NAME": ("n9", "n9", _of_domain("kubemanager.name")),
     "LEDGERLB_EXTERNAL_NETWORK_SELECTORS": ('{"a": {}}', {"a": {}}, _of_domain("external_network_selectors")),
     "LEDGERLB_LOAD_BALANCER_CLASS": ("l/9", "l/9", _of_domain("load_balancer_class")),
+    "LEDGERLB_FOREIGN_ANNOTATIONS": ("true", True, _of_domain("foreign_annotations")),
     "LEDGERLB_MULTUS": ("true", True, _of_domain("multus")),
     "LEDGERLB_NETWORK_NAMESPACES": ("tier=edge", "tier=edge", _of_domain("network_namespaces")),
     "LEDGERLB_RESTRICT_NETWORKS": ("true", True, _of_domain("restrict_networks")),

@@ -128,6 +128,8 @@ class DomainSettings(_Camel):
     chooses the default network, and ``{}`` defines no selector); ``load_balancer_class`` None serves
     the Services that set no class.
 
+    ``foreign_annotations`` honours the annotations by which MetalLB and Cilium are asked for addresses.
+
     ``network_namespaces`` (a label selector in text form) names the namespaces whose networks are admitted; None admits
     the contrail namespace and the namespaces with the label ``ledgerlb.io/external-networks: "true"``.
     ``restrict_networks`` serves admitted networks only. ``external_prefixes`` are the prefixes that may ever be
@@ -139,6 +141,7 @@ class DomainSettings(_Camel):
     external_network_selectors: Annotated[Mapping[str, Any], BeforeValidator(_selectors)] = DEFAULT_SELECTORS
     load_balancer_class: _Name | None = None
     multus: bool = False
+    foreign_annotations: bool = False
     network_namespaces: Annotated[str | None, AfterValidator(_selector)] = None
     restrict_networks: bool = False
     external_prefixes: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), AfterValidator(_prefixes)] = None

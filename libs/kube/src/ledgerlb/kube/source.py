@@ -22,6 +22,7 @@ from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.kinds import WATCHED
 from ledgerlb.kube.memory.cluster import Key, MemoryCluster
+from ledgerlb.kube.names import misspelled
 from ledgerlb.kube.normalise.dispatch import fact_of, name_of, subject_of
 
 Name = tuple[str, str]
@@ -116,6 +117,11 @@ def seen(kind: str, objects: Iterable[Mapping[str, Any]], problems: Problems) ->
 def _warn(fact: AnyFact, subject: str, problems: Problems) -> None:
     for field_, problem in getattr(fact, "malformed", ())[:1]:
         problems(BadInput(subject, field_, problem, "correct the object"))
+        return
+    slip = misspelled(fact.annotations)
+    if slip is not None:
+        field_, remedy = slip
+        problems(BadInput(subject, f"annotation {field_}", "is not one that LedgerLB knows", remedy))
 
 
 class ClusterSource:

@@ -19,13 +19,14 @@ from ledgerlb.cli.console import exit_statuses
 @dataclass(frozen=True)
 class Entry:
     """A command: its ``name``, with ``_`` for ``-``, is that of its module in ``ledgerlb.cli.commands`` and of its
-    function (or, for a group, its Typer app) there. ``summary`` fits one line of the root's help; ``findings`` says
-    what exit status 1 means.
+    function (or, for a group, its Typer app) there, unless ``module`` is given. ``summary`` fits one line of the root's
+    help; ``findings`` says what exit status 1 means.
     """
 
     name: str
     summary: str
     findings: str = ""
+    module: str = ""
 
 
 COMMANDS: Final = (
@@ -46,6 +47,12 @@ COMMANDS: Final = (
     Entry("repair", "Show damage of the ledger, and set it aside", "a network is damaged, and was not repaired"),
     Entry("simulate", "Run a scenario in virtual time, without a cluster", "an expectation is not met"),
     Entry("reselect", "Move a Service to a fresh choice of network", "a fresh choice would find no network"),
+    Entry(
+        "import",
+        "Take over from MetalLB, Cilium, PureLB or kube-vip",
+        "a Service would not keep its address",
+        module="import_others",
+    ),
     Entry("backup", "Copy an embedded log while it is in use"),
     Entry("restore", "Put a backup in the place of an embedded log"),
     Entry("confirm-deletions", "Let a mass deletion go on that the watcher holds back", "nothing is held back"),
@@ -66,7 +73,7 @@ class LazyCommand(TyperCommand):
         """Return the command itself, a click command with its parameters."""
         if self._loaded is None:
             name = self._entry.name
-            module = name.replace("-", "_")
+            module = self._entry.module or name.replace("-", "_")
             found = getattr(import_module(f"ledgerlb.cli.commands.{module}"), module)
             app = found if isinstance(found, typer.Typer) else _app_of(found, self._entry)
             self._loaded = typer.main.get_command(app)

@@ -13,12 +13,12 @@ class LedgerRoom:
 
     def __init__(self, fold: LedgerFold) -> None:
         self._fold = fold
-        self._told: dict[str, dict[Family, bool]] = {}
+        self._told: dict[str, dict[tuple[Family, bool], bool]] = {}
 
-    def is_full(self, network: str, family: Family) -> bool:
+    def is_full(self, network: str, family: Family, *, strict: bool) -> bool:
         """See Room. A network that the ledger does not know yet is not full."""
-        found = self._look(network, family)
-        self._told.setdefault(network, {})[family] = found
+        found = self._look(network, family, strict=strict)
+        self._told.setdefault(network, {})[family, strict] = found
         return found
 
     def shares(self, network: str, family: Family, service: ServiceFact) -> bool:
@@ -34,8 +34,11 @@ class LedgerRoom:
 
     def changed(self, network: str) -> bool:
         """Return whether an answer about the network is another one by now."""
-        return any(self._look(network, family) != told for family, told in self._told.get(network, {}).items())
+        return any(
+            self._look(network, family, strict=strict) != told
+            for (family, strict), told in self._told.get(network, {}).items()
+        )
 
-    def _look(self, network: str, family: Family) -> bool:
+    def _look(self, network: str, family: Family, *, strict: bool) -> bool:
         state = self._fold.networks.get(network)
-        return state is not None and family in state.families() and state.is_full(family)
+        return state is not None and family in state.families() and state.is_full(family, strict=strict)

@@ -207,7 +207,7 @@ def _objects_in(path: Path) -> list[tuple[Mapping[str, Any], str]]:
 
 def _is_scenario(data: Any) -> bool:
     """Return whether the document is another scenario beside the manifests, and not an object of the cluster."""
-    return isinstance(data, dict) and data.get("apiVersion") == API_VERSION
+    return isinstance(data, dict) and data.get("apiVersion") == API_VERSION and data.get("kind") == "Scenario"
 
 
 def _flattened(document: Document, place: Place, data: Any) -> list[tuple[Mapping[str, Any], str]]:

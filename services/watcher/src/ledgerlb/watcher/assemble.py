@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from ledgerlb.core.cluster.foreign import with_foreign
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import ObjectSource, ProblemLog
@@ -65,7 +66,8 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
     source = GuardedSource(ports.source, guard, ports.clock, identify=ports.identify, adopt=settings.adopt_log)
     writer = AdmittedWriter(ports.writer, source.admitted)
     projection = ports.projection or Projection(ports.clock)
-    observer = Observer(source, problems=ports.problems)
+    translate = with_foreign if domain.foreign_annotations else None
+    observer = Observer(source, problems=ports.problems, translate=translate)
     publisher = Publisher(
         domain,
         writer,

@@ -75,7 +75,7 @@ class _Kind:
 
 
 class Observer:
-    """See module. ``clock`` gives monotonic seconds."""
+    """See module. ``clock`` gives monotonic seconds; ``translate`` changes a fact before it is written."""
 
     def __init__(
         self,
@@ -83,8 +83,10 @@ class Observer:
         *,
         problems: ProblemLog | None = None,
         clock: Callable[[], float] = time.monotonic,
+        translate: Callable[[AnyFact], AnyFact] | None = None,
     ) -> None:
         self._source = source
+        self._translate = translate
         self._problems = problems or ProblemLog()
         self._clock = clock
         self._pods = PodFilter()
@@ -120,7 +122,7 @@ class Observer:
         """Note the changes of a batch of the source (see ``ledgerlb.kube.source``)."""
         for passed in self._pods.pass_on(batch):
             for fact in passed.upserts:
-                self._put(fact)
+                self._put(self._translate(fact) if self._translate is not None else fact)
             for namespace, name in passed.gone:
                 self._want(fact_key(passed.kind, namespace, name), None)
             if passed.listed is not None:

@@ -28,6 +28,28 @@ ANNOTATION_LEASE: Final = "ledgerlb.io/lease"
 ANNOTATION_STRICT_QUARANTINE: Final = "ledgerlb.io/strict-quarantine"
 ANNOTATION_FORCE_PREFIX: Final = "ledgerlb.io/force-prefix"
 
+ANNOTATION_IMPORTED_FROM: Final = "ledgerlb.io/imported-from"
+"""On an AddressPool: the foreign object that it was made of. For people."""
+
+KNOWN_ANNOTATIONS: Final = (
+    ANNOTATION_NETWORK,
+    ANNOTATION_SELECTOR,
+    ANNOTATION_ADDRESSES,
+    ANNOTATION_SHARING_KEY,
+    ANNOTATION_RESELECT,
+    ANNOTATION_EXCLUDE,
+    ANNOTATION_ALLOWED_NAMESPACES,
+    ANNOTATION_QUOTA,
+    ANNOTATION_QUARANTINE,
+    ANNOTATION_LEASE,
+    ANNOTATION_STRICT_QUARANTINE,
+    ANNOTATION_FORCE_PREFIX,
+    ANNOTATION_IMPORTED_FROM,
+)
+"""Every annotation of LedgerLB and of CN2's Services that a person sets."""
+KNOWN_DOMAINS: Final = ("ledgerlb.io/", "service.contrail.juniper.net/")
+"""Another annotation of these domains is a slip."""
+
 SUPPORTED_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 
 

@@ -113,11 +113,15 @@ class NetworkState:
             self._open.clear()
         return self._assignable[family]
 
-    def is_full(self, family: Family) -> bool:
-        """Return whether the network has no address of the family left for a newcomer, not even out of quarantine."""
+    def is_full(self, family: Family, *, strict: bool = False) -> bool:
+        """Return whether the network has no address of the family left for a newcomer. Unless the quarantine is
+        ``strict``, an address in quarantine is left.
+        """
         assignable = self.assignable(family)
         return next(self.never_used(family), None) is None and not any(
-            contains(assignable, record.value) for status in FREE_STATUSES for record in self.free(family, status)
+            contains(assignable, record.value)
+            for status in FREE_STATUSES[: 2 if strict else 3]
+            for record in self.free(family, status)
         )
 
     def covers(self, family: Family, value: int) -> bool:

@@ -25,7 +25,11 @@ from ledgerlb.core.addresses import (
 )
 from ledgerlb.core.cluster.facts import AddressPoolFact, fact_key
 from ledgerlb.core.cluster.labels import EVERYTHING, LabelSelector, parse_selector
-from ledgerlb.core.cluster.services import ANNOTATION_ALLOWED_NAMESPACES, ANNOTATION_FORCE_PREFIX
+from ledgerlb.core.cluster.services import (
+    ANNOTATION_ALLOWED_NAMESPACES,
+    ANNOTATION_FORCE_PREFIX,
+    ANNOTATION_STRICT_QUARANTINE,
+)
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.intents.model import PrefixOffer
 from ledgerlb.core.ledger.intervals import Interval, intersect, normalise
@@ -39,6 +43,8 @@ from ledgerlb.core.text import MAX_LINE, shortened
 _T = TypeVar("_T")
 _FAMILIES: Final[tuple[Family, ...]] = (4, 6)
 _ADDRESSES: Final = "spec.addresses"
+_ANNOTATIONS: Final = (ANNOTATION_ALLOWED_NAMESPACES, ANNOTATION_STRICT_QUARANTINE)
+"""Annotations of a network that an AddressPool has no field for."""
 _EXCLUDE: Final = "spec.exclude"
 
 
@@ -74,9 +80,9 @@ class _Draft:
             auto_assign=fact.auto_assign,
             spill_over=fact.spill_over,
         )
-        allowed = {key: text for key, text in fact.annotations.items() if key == ANNOTATION_ALLOWED_NAMESPACES}
-        carriers = [(self._subject, fact.model_copy(update={"annotations": allowed}))]
-        allowed_namespaces = terms_of(carriers, self._problems).allowed_namespaces
+        annotated = {key: text for key, text in fact.annotations.items() if key in _ANNOTATIONS}
+        carriers = [(self._subject, fact.model_copy(update={"annotations": annotated}))]
+        by_annotation = terms_of(carriers, self._problems)
         quota = self._quota()
         quarantine, lease = self._duration("quarantine", fact.quarantine), self._duration("lease", fact.lease)
         forced = self._forced(spans, prefixes)
@@ -92,10 +98,11 @@ class _Draft:
             message=message,
             carrier=fact.kind,
             warnings=tuple(shortened(warning, MAX_LINE) for warning in self._warnings),
-            allowed_namespaces=allowed_namespaces,
+            allowed_namespaces=by_annotation.allowed_namespaces,
             quota_per_namespace=quota,
             quarantine=quarantine,
             lease=lease,
+            strict_quarantine=by_annotation.strict_quarantine,
             force_prefix=forced,
             objects=(fact_key(fact.kind, "", fact.name),),
             admitted=True,

@@ -46,8 +46,10 @@ class Matches:
 class Room(Protocol):
     """What a choice reads of the ledger."""
 
-    def is_full(self, network: str, family: Family) -> bool:
-        """Return whether the network has no address of the family left for a newcomer."""
+    def is_full(self, network: str, family: Family, *, strict: bool) -> bool:
+        """Return whether the network has no address of the family left for a newcomer. Unless ``strict``, an address in
+        quarantine is left.
+        """
         ...
 
     def shares(self, network: str, family: Family, service: ServiceFact) -> bool:
@@ -56,7 +58,7 @@ class Room(Protocol):
 
 
 class _AlwaysRoom:
-    def is_full(self, network: str, family: Family) -> bool:  # noqa: ARG002 - see Room
+    def is_full(self, network: str, family: Family, *, strict: bool) -> bool:  # noqa: ARG002 - see Room
         return False
 
     def shares(self, network: str, family: Family, service: ServiceFact) -> bool:  # noqa: ARG002 - see Room

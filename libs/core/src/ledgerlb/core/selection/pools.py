@@ -86,8 +86,10 @@ def _until_it_stays(usable: Sequence[ExternalNetwork]) -> Sequence[ExternalNetwo
 
 def _is_full(context: SelectionContext, service: ServiceFact, needs: Needs, pool: ExternalNetwork) -> bool:
     """Return whether the pool cannot give the Service what it needs now: a required family, or any family at all."""
+    own = pool.strict_quarantine
+    strict = context.settings.defaults.strict_quarantine if own is None else own
     full = [
-        context.room.is_full(pool.name, family) and not context.room.shares(pool.name, family, service)
+        context.room.is_full(pool.name, family, strict=strict) and not context.room.shares(pool.name, family, service)
         for family in (needs.required or needs.families)
         if family in pool.families
     ]

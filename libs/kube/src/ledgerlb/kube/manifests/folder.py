@@ -26,6 +26,7 @@ from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.manifests.files import SUFFIXES, Document, read_documents
 from ledgerlb.kube.manifests.identity import FILE, file_identity, identity_of
 from ledgerlb.kube.memory.cluster import Key, MemoryCluster
+from ledgerlb.kube.names import unread
 from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.source import ClusterSource, ProblemLog, Sink
 from ledgerlb.runtime.stopping import in_daemon_thread, run_or_stop, sleep_or_stop
@@ -242,7 +243,11 @@ class ManifestFolder:
             self.problems(error)
             return _File(signature, before.documents, whole=before.whole)
         found: dict[Key, Document] = {}
+        passed_over: list[InvalidManifest] = []
         for document in documents:
+            if (why := unread(document.obj)) is not None:
+                passed_over.append(InvalidManifest(document.place, "", *why))
+                continue
             try:
                 key = self.cluster.key_of(document.obj)
             except BadInput as error:
@@ -255,6 +260,9 @@ class ManifestFolder:
             self.problems(problem)
         if not problems:
             self.problems.resolved(str(path))
+        for warning in passed_over:
+            self.problems(warning)
+        if not problems:
             return _File(signature, found, whole=True)
         # Which object a broken document used to be is not known, so while there is one nothing of this file is deleted.
         return _File(signature, {**before.documents, **found}, whole=before.whole)

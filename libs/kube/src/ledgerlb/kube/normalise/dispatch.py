@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.errors import BadInput
-from ledgerlb.kube.kinds import CLUSTER_SCOPED
+from ledgerlb.kube.kinds import CLUSTER_SCOPED, OWN_GROUP
 from ledgerlb.kube.normalise import cluster, networks, pools
 from ledgerlb.kube.normalise.fields import Raw, WrongField, mapping, text
 from ledgerlb.kube.normalise.meta import Meta
@@ -48,7 +48,7 @@ def fact_of(obj: Mapping[str, Any], kind: str = "", *, every_pod: bool = False) 
     """
     found = _kind_of(obj, kind)
     normaliser = _NORMALISERS.get(found)
-    if normaliser is None:
+    if normaliser is None or _is_namesake(obj, found):
         return None
     try:
         fact = normaliser(obj, Meta.of(obj, namespaced=found not in CLUSTER_SCOPED))
@@ -61,6 +61,12 @@ def fact_of(obj: Mapping[str, Any], kind: str = "", *, every_pod: bool = False) 
     if found == "Pod" and not every_pod and not getattr(fact, "network_status", ""):
         return None
     return fact
+
+
+def _is_namesake(obj: Mapping[str, Any], kind: str) -> bool:
+    """Return whether the object is of another group's kind of that name: MetalLB has AddressPools too."""
+    group, slash, _ = str(obj.get("apiVersion", "")).partition("/")
+    return kind == "AddressPool" and bool(slash) and group != OWN_GROUP
 
 
 def name_of(obj: Mapping[str, Any], kind: str = "") -> tuple[str, str]:

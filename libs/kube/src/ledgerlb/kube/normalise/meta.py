@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
+from ledgerlb.core.cluster.foreign import FOREIGN
 from ledgerlb.core.cluster.services import ANNOTATION_SOURCE_RANGES
 from ledgerlb.kube.normalise.fields import Raw, WrongField, mapping, text, text_map, texts
 
 KEPT_PREFIXES: Final = ("service.contrail.juniper.net/", "ledgerlb.io/", "kube-manager.juniper.net/")
 KEPT: Final = frozenset({
+    *FOREIGN,
     "juniper.net/nad-name", "juniper.net/nad-namespace", "juniper.net/networks-status", ANNOTATION_SOURCE_RANGES,
 })  # fmt: skip
 OUR_FINALIZERS: Final = "ledgerlb.io/"

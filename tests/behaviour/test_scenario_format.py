@@ -150,6 +150,7 @@ def test_what_a_step_shows() -> None:
         "reason",
         "message",
         "rung",
+        "reachability",
         "path_set",
     }
     assert set(first["networks"]["net/ext"]) == {"size", "allocated", "quarantined", "conflict", "problem", "warning"}

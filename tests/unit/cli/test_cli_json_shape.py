@@ -11,7 +11,7 @@ import pytest
 from tests.unit.cli.conftest import Invoke, Past
 
 DOCS = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text("utf-8")
-SERVICE = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set"}
+SERVICE = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "reachability", "path_set"}
 NETWORK = {"size", "allocated", "quarantined", "conflict", "problem", "warning"}
 
 

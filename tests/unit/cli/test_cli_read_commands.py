@@ -14,7 +14,7 @@ from tests.builders.objects import SHARING, namespace, port, service
 from tests.support.simulate import apply, base, delete, run_simulation, simulation_of
 from tests.unit.cli.conftest import Invoke, Past, write_log
 
-SERVICE_KEYS = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set"}
+SERVICE_KEYS = {"state", "network", "wanted", "addresses", "reason", "message", "rung", "reachability", "path_set"}
 
 
 class TestServices:
@@ -135,7 +135,7 @@ class TestExplain:
         assert {look["network"]: look["taken"] for look in data["selection"]["candidates"]} == {"net/ext": True}
         (holding,) = data["holdings"]
         assert holding["address"] == "192.0.2.2"
-        assert holding["agents"] == {"n1": "programmed", "n2": "programmed"}
+        assert holding["agents"] == {"n1": "recorded", "n2": "recorded"}
         assert [decision["events"] for decision in data["decisions"]] == [["AddressAllocated"]]
 
     def test_says_what_to_do_about_a_pending_service(self, past: Past, invoke: Invoke) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledgerlb.cli.listing import live_lines
-from ledgerlb.core.publication.publish import Publication, State
+from ledgerlb.core.publication.model import Publication, State
 from ledgerlb.runtime.logview import NetworkLine, ServiceLine
 
 FULL = NetworkLine("net/full", 10, 10, 0, None, None)

@@ -8,7 +8,8 @@ import pytest
 
 from ledgerlb.core.cluster.facts import Condition, ServicePort
 from ledgerlb.core.paths.agents import AgentTable
-from ledgerlb.core.publication.publish import Publication, publish
+from ledgerlb.core.publication.model import Publication
+from ledgerlb.core.publication.publish import publish
 from ledgerlb.core.settings import DomainSettings
 from tests.unit.publication.world import NEW, NOW, OLD, agents, holds, refused, selected, service
 
@@ -239,7 +240,7 @@ def conditions(publication: Publication) -> dict[str, Condition]:
 
 def test_conditions_explain_a_ready_service():
     found = conditions(say(service(generation=3), selected(), [holds(B4)]))
-    assert set(found) == {"NetworkSelected", "AddressAllocated"}
+    assert set(found) == {"NetworkSelected", "AddressAllocated", "Accepted", "Programmed"}
     chosen, allocated = found["NetworkSelected"], found["AddressAllocated"]
     assert (chosen.status, chosen.reason) == ("True", "NetworkSelected")
     assert chosen.message == "contrail/new, chosen by default-selector"

@@ -9,8 +9,11 @@ import pytest
 from ledgerlb.core.reasons import REASONS, Reason, is_warning
 
 ROOT = Path(__file__).parents[3]
-EVENT_TYPES = {"services/cli/src/ledgerlb/cli/commands/tail.py": {"PrefixChangeRefused"}}
-"""Modules that name a type of ledger event which has the name of a reason."""
+EVENT_TYPES = {
+    "services/cli/src/ledgerlb/cli/commands/tail.py": {"PrefixChangeRefused"},
+    "libs/core/src/ledgerlb/core/ledger/fold.py": {"Accepted"},
+}
+"""Modules that name a type of ledger event, or a class, which has the name of a reason."""
 
 
 def test_every_reason_is_explained():

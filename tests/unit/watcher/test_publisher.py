@@ -148,6 +148,8 @@ async def test_the_status_follows_the_ledger_in_one_write(rig):
     assert rig.conditions() == {
         "NetworkSelected": ("True", "NetworkSelected"),
         "AddressAllocated": ("True", "AddressAllocated"),
+        "Accepted": ("True", "Accepted"),
+        "Programmed": ("False", "NoAgents"),
     }
 
 
@@ -159,6 +161,7 @@ async def test_a_pending_service_says_why(rig):
     assert rig.conditions() == {
         "NetworkSelected": ("False", "NetworkNotFound"),
         "AddressAllocated": ("False", "NetworkNotFound"),
+        "Accepted": ("False", "NetworkNotFound"),
     }
     assert rig.events() == [("web", "NetworkNotFound")]
     assert rig.ingress() == []
@@ -831,6 +834,7 @@ async def test_an_undecodable_record_is_refused_and_changes_nothing(rig, topic, 
 
 
 async def test_a_heartbeat_costs_no_write_and_no_look(rig):
+    await rig.agent()
     await ready(rig)
     looked = []
     rig.publisher.queue.add = looked.append

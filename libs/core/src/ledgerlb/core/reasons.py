@@ -39,6 +39,12 @@ class Reason(StrEnum):
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
     OBJECT_TOO_LARGE = "ObjectTooLarge"
     NO_USABLE_BACKEND = "NoUsableBackend"
+    ACCEPTED = "Accepted"
+    PROGRAMMED = "Programmed"
+    RECORD_ONLY = "RecordOnly"
+    NO_AGENTS = "NoAgents"
+    PROGRAMMING_FAILED = "ProgrammingFailed"
+    WAITING_FOR_AGENTS = "WaitingForAgents"
     ADDRESSES_IN_USE = "AddressesInUse"
     PREFIX_CHANGE_REFUSED = "PrefixChangeRefused"
     ADOPTION_REFUSED = "AdoptionRefused"
@@ -202,6 +208,22 @@ _ALL: Final = (
         "route targets.",
     ),
     ReasonText(
+        Reason.RECORD_ONLY,
+        "The agents run with the back end record, which programs nothing: the address is held and published, and "
+        "LedgerLB does not make it reachable.",
+        "Run the agents with a real back end (LEDGERLB_BACKEND), unless something else forwards the address.",
+    ),
+    ReasonText(
+        Reason.NO_AGENTS,
+        "No agent is alive that could program the address. What was programmed before may still be there.",
+        "Start the agents, and check why their heartbeats do not arrive.",
+    ),
+    ReasonText(
+        Reason.PROGRAMMING_FAILED,
+        "An agent reports that it cannot program the address.",
+        "Read the message, which names the agent and its problem; the agent tries again by itself.",
+    ),
+    ReasonText(
         Reason.ADDRESSES_IN_USE,
         "The cluster itself uses addresses inside the network's prefix (Nodes' addresses, their podCIDRs, ClusterIPs). "
         "LedgerLB never gives these out; a Service that holds one keeps it.",
@@ -291,6 +313,11 @@ _ALL: Final = (
         Reason.ADDRESS_MOVING,
         "The Service holds its new address. The old one stays published until every node forwards the new one.",
         warning=False,
+    ),
+    ReasonText(Reason.ACCEPTED, "The Service holds what it asks for, whatever the data path does.", warning=False),
+    ReasonText(Reason.PROGRAMMED, "Every agent reports that it has programmed the addresses.", warning=False),
+    ReasonText(
+        Reason.WAITING_FOR_AGENTS, "An agent is still to report that it has programmed the addresses.", warning=False
     ),
     ReasonText(Reason.WAITING_FOR_SELECTION, "LedgerLB has not chosen a network yet.", warning=False),
     ReasonText(

@@ -82,7 +82,7 @@ SNAPSHOTS: Final = Topic(
 )  # fmt: skip
 PATHS: Final = Topic(
     "ledgerlb.paths.v1", "address", "compact", (Role.PLANNER,), "one path set per external address",
-    read_by=(Role.PLANNER, Role.AGENT),
+    read_by=(Role.WATCHER, Role.PLANNER, Role.AGENT),
 )  # fmt: skip
 REPORTS: Final = Topic(
     "ledgerlb.reports.v1", "address/agent", "compact", (Role.AGENT,),

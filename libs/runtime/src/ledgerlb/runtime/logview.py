@@ -21,7 +21,8 @@ from ledgerlb.core.ledger.plan import size_of
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.paths.pathset import LocalBackends, PathSet, path_set_digest
 from ledgerlb.core.paths.plan import owners_elsewhere
-from ledgerlb.core.publication.publish import Publication, publish
+from ledgerlb.core.publication.model import Publication
+from ledgerlb.core.publication.publish import publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.text import epoch_moment
@@ -59,6 +60,7 @@ class ServiceLine:
             "reason": shown.reason,
             "message": shown.message,
             "rung": shown.rung,
+            "reachability": shown.reachability.reason if shown.reachability is not None else None,
             "path_set": {address: path_set_as_json(found) for address, found in self.path_sets.items()},
         }
 
@@ -216,6 +218,11 @@ class LogView:
                 damaged=self.ledger.damage,
                 elsewhere=owners_elsewhere(self.ledger, holdings),
                 pace=self.ledger.pace,
+                unserved={
+                    holding.address: found.unserved
+                    for holding in holdings
+                    if (found := self.path_sets.get(holding.address)) is not None
+                },
             )
         path_sets = {
             holding.address: found

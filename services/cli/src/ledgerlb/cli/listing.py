@@ -10,6 +10,8 @@ from ledgerlb.cli.console import Output, print_json, say
 from ledgerlb.cli.tables import Cell, Column, layout, print_table
 from ledgerlb.cli.wrapping import wrapped
 from ledgerlb.core.paths.pathset import PathSet
+from ledgerlb.core.publication.model import Publication
+from ledgerlb.core.reasons import Reason
 from ledgerlb.runtime.logview import NetworkLine, ServiceLine
 
 SERVICE_COLUMNS: Final = (
@@ -18,6 +20,7 @@ SERVICE_COLUMNS: Final = (
     Column("NETWORK", drop=3),
     Column("CHOSEN BY", drop=1, roomy=True),
     Column("ADDRESSES"),
+    Column("DATA PATH", drop=4),
     Column("NEXT HOPS", drop=2, roomy=True),
     Column("REASON", sentence=True),
 )
@@ -33,6 +36,15 @@ _URGENCY: Final = {"Pending": 0, "Moving": 1, "Deleted": 2, "Ready": 4, "Ignored
 """The order of the live table: what is wrong comes first. A Ready Service with a reason has rank 3."""
 _TROUBLED: Final = 4
 """The first rank of Services that need no attention."""
+_DATA_PATH: Final[dict[str, str]] = {
+    Reason.PROGRAMMED: "programmed",
+    Reason.RECORD_ONLY: "recorded only",
+    Reason.NO_AGENTS: "no agent",
+    Reason.WAITING_FOR_AGENTS: "waits",
+    Reason.PROGRAMMING_FAILED: "failed",
+    Reason.NO_USABLE_BACKEND: "no backend",
+    Reason.ADDRESS_IN_USE_ELSEWHERE: "elsewhere",
+}
 _COUNTABLE: Final = 10**9
 _LIVE_NETWORKS: Final = 4
 """Networks that the live table shows."""
@@ -47,6 +59,12 @@ def next_hops(path_sets: Iterable[PathSet]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
+def data_path(shown: Publication) -> str:
+    """Return in a word or two what the data path does for the published addresses; empty where there are none."""
+    reach = shown.reachability
+    return _DATA_PATH.get(reach.reason, reach.reason) if reach is not None else ""
+
+
 def service_row(line: ServiceLine) -> tuple[Cell, ...]:
     """Return the Service as a row under ``SERVICE_COLUMNS``."""
     shown = line.publication
@@ -59,6 +77,7 @@ def service_row(line: ServiceLine) -> tuple[Cell, ...]:
         shown.network or (f"({shown.wanted})" if shown.wanted else ""),
         shown.rung or "",
         shown.addresses,
+        data_path(shown),
         next_hops(line.path_sets.values()),
         reason,
     )

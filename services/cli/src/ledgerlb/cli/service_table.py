@@ -35,6 +35,8 @@ class ServiceTable:
         """Forget everything."""
         self._lines: dict[str, ServiceLine] = {}
         self._stale: dict[str, None] = {}
+        self._reach = (False, False)
+        """Whether agents are known that program addresses, and that record them only."""
         self._unreported: dict[str, None] = {}
         self._programmed_for: dict[str, tuple[str, ...]] = {}
         """Services of the last path set under each key."""
@@ -91,7 +93,11 @@ class ServiceTable:
 
     def _refresh(self, now: datetime) -> None:
         """Compute the lines that a record or time may have changed: time ends the wait for a dead agent."""
-        waiting = [name for name, line in self._lines.items() if line.publication.awaiting] if self._lines else []
+        waiting = [name for name, line in self._lines.items() if _waits(line)] if self._lines else []
+        live = self._view.agents.live(now, self._view.settings.agent_timeout)
+        if (bool(live.programming), bool(live.recording)) != self._reach:
+            self._reach = (bool(live.programming), bool(live.recording))
+            waiting = list(self._lines)
         for name in (*self._stale, *waiting):
             line = self._view.service(name, now)
             if line == self._lines.get(name):
@@ -116,3 +122,9 @@ class ServiceTable:
         self._refresh(now)
         changed, self._unreported = self._unreported, {}
         return {name: self._lines.get(name) for name in changed}
+
+
+def _waits(line: ServiceLine) -> bool:
+    """Return whether the death of an agent may change the line."""
+    reach = line.publication.reachability
+    return bool(line.publication.awaiting) or (reach is not None and reach.status == "Unknown")

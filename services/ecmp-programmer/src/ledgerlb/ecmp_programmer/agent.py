@@ -239,6 +239,7 @@ class Agent:
             seconds=seconds,
             weights=dict(outcome.weights),
             message=outcome.message,
+            backend=self._backend.name,
         )
 
     async def _append(

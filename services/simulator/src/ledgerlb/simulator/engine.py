@@ -33,10 +33,11 @@ from ledgerlb.runtime.logview import LogView
 from ledgerlb.runtime.metrics import Metrics
 from ledgerlb.runtime.parts import Parts, Ports
 from ledgerlb.runtime.projection import Projection
+from ledgerlb.simulator.backend import SimulatedBackend
 from ledgerlb.simulator.clock import VirtualClock
 from ledgerlb.simulator.faults import Fault, FaultyLog, FaultyWriter
 from ledgerlb.simulator.process import Process, World
-from ledgerlb.simulator.scenario import Part, Reference
+from ledgerlb.simulator.scenario import AgentMode, Part, Reference
 from ledgerlb.watcher import assemble as watcher
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.publisher import Publisher
@@ -86,6 +87,7 @@ class Engine:
         self._subscription = self._cluster.subscribe()
         self._known = False
         self._silent = False
+        self._mode: AgentMode = "normal"
         self._observing = False
         """Whether the observer has read what the log says."""
         self._reader: Reader | None = None
@@ -115,7 +117,8 @@ class Engine:
 
     def _programmer(self, **settings: Any) -> programmer.ProgrammerParts:
         """Assemble a planner or an agent. The environment has no say, and the bounds of real settings do not hold."""
-        ports = programmer.ProgrammerPorts(clock=self.clock)
+        backend = None if self._mode == "normal" else SimulatedBackend(fails=self._mode == "failing")
+        ports = programmer.ProgrammerPorts(clock=self.clock, backend=backend)
         return programmer.assemble(self._settings, ProgrammerSettings.model_construct(**settings), ports)
 
     def _log_of(self, name: str) -> EventLog:
@@ -183,9 +186,16 @@ class Engine:
             await process.deliver_again(count)
         await self.pump()
 
-    async def agents(self, *, silent: bool) -> None:
-        """Make the agents silent (no report, no heartbeat), or let them catch up on everything that they missed."""
-        self._silent = silent
+    async def agents(self, mode: AgentMode) -> None:
+        """Make the agents silent (no report, no heartbeat), or let them catch up on everything that they missed.
+
+        With ``programming`` and ``failing`` they run with a back end that counts as a real one.
+        """
+        self._silent = mode == "silent"
+        if mode not in {"silent", self._mode}:
+            self._mode = mode
+            for process in self._agents.values():
+                await process.restart()
         await self.pump()
 
     def _processes_of(self, part: Part) -> list[Process[Any]]:

@@ -64,6 +64,6 @@ class Simulation:
             case Redeliver() as redeliver:
                 await engine.redeliver(redeliver.count)
             case Agents() as agents:
-                await engine.agents(silent=agents.mode == "silent")
+                await engine.agents(agents.mode)
             case Expect():
                 await engine.pump()

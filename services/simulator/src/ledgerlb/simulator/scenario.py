@@ -25,7 +25,18 @@ MAX_ADVANCE: Final = 10 * 366 * 86400.0
 Part = Literal["watcher", "selector", "ipam", "programmer"]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 
-SERVICE_FIELDS: Final = ("state", "network", "wanted", "addresses", "reason", "message", "rung", "path_set")
+SERVICE_FIELDS: Final = (
+    "state",
+    "network",
+    "wanted",
+    "addresses",
+    "reason",
+    "message",
+    "rung",
+    "reachability",
+    "path_set",
+)
+AgentMode = Literal["normal", "silent", "programming", "failing"]
 NETWORK_FIELDS: Final = ("size", "allocated", "quarantined", "conflict", "problem", "warning")
 STATES: Final = ("Ready", "Moving", "Pending", "Ignored", "Deleted")
 NODE_FIELDS: Final = ("weight", "backends", "draining")
@@ -80,9 +91,9 @@ class Redeliver:
 
 @dataclass(frozen=True)
 class Agents:
-    """Whether the simulated agents report."""
+    """What the simulated agents do: report what they record, nothing at all, what they program, or that they fail."""
 
-    mode: Literal["silent", "normal"]
+    mode: AgentMode
 
 
 @dataclass(frozen=True)
@@ -304,11 +315,10 @@ def _redeliver(document: Document, place: Place, value: Any, _folder: Path) -> R
 
 
 def _agents(document: Document, place: Place, value: Any, _folder: Path) -> Agents:
-    if value == "silent":
-        return Agents("silent")
-    if value == "normal":
-        return Agents("normal")
-    raise document.error(place, f"{value!r} is not a way agents behave", "write silent or normal")
+    if value in get_args(AgentMode):
+        return Agents(value)
+    remedy = f"write one of {', '.join(get_args(AgentMode))}"
+    raise document.error(place, f"{value!r} is not a way agents behave", remedy)
 
 
 def _crash(document: Document, place: Place, value: Any, _folder: Path) -> Crash:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ledgerlb.core.ledger.entry import encode_entry
-from ledgerlb.core.publication.publish import Publication
+from ledgerlb.core.publication.model import Publication
 from ledgerlb.core.text import timestamp
 from ledgerlb.runtime.logview import ServiceLine
 from ledgerlb.simulator.engine import Engine

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ledgerlb.core.cluster.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
-from ledgerlb.core.publication.publish import PORTS_SUPPORTED, PROGRAMMED, Publication
+from ledgerlb.core.publication.conditions import PORTS_SUPPORTED, PROGRAMMED
+from ledgerlb.core.publication.model import Publication
 from ledgerlb.core.reasons import Reason
 from ledgerlb.kube.writer import Write, service_write
 from ledgerlb.watcher.state import PublisherState

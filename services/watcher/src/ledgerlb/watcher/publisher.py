@@ -25,12 +25,14 @@ import structlog
 
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import ClusterRefused
+from ledgerlb.core.paths.agents import LiveAgents
 from ledgerlb.core.paths.plan import owners_elsewhere
-from ledgerlb.core.publication.publish import Publication, publish
+from ledgerlb.core.publication.model import Publication
+from ledgerlb.core.publication.publish import publish
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, Record
-from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, REPORTS, Topic
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS, REPORTS, Topic
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
 from ledgerlb.runtime.due import is_due
 from ledgerlb.runtime.projection import Projection
@@ -76,7 +78,7 @@ class Publisher:
     """
 
     name = "publisher"
-    reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, REPORTS)
+    reads: tuple[Topic, ...] = (FACTS, INTENTS, LEDGER, PATHS, REPORTS)
     low_priority = False
 
     def __init__(
@@ -106,6 +108,9 @@ class Publisher:
         self.standing: dict[str, tuple[str, str]] = {}
         """State and reason (empty: none) of each Service that we serve, as its status shows them or soon will."""
         self._look_at: datetime | None = None
+        self._live: LiveAgents | None = None
+        self._unconfirmed: dict[str, None] = {}
+        """Services whose addresses an agent is still to confirm."""
 
     def reset(self) -> None:
         """See Processor."""
@@ -116,6 +121,8 @@ class Publisher:
         self.queue.clear()
         self._refused.clear()
         self._undecided.clear()
+        self._unconfirmed.clear()
+        self._live = None
         self.standing.clear()
         self._on_reset()
 
@@ -135,6 +142,7 @@ class Publisher:
             again = (name for name, refused in self._refused.items() if is_due(refused.until, now, RETRY))
             for name in (*self._state.awaiting, *self._undecided, *again):
                 self.queue.add(name)
+        self._follow_agents(now)
         self.pools.look_at(self._state.take_changed_pools())
         for network in self._state.take_offered():
             self._announcer.offer(self._state, network, first=first)
@@ -142,7 +150,22 @@ class Publisher:
             self._announcer.notice(self._state, notice, first=first)
         await asyncio.sleep(0)
         waits = self._state.awaiting or self._undecided or self._refused or self.queue.waiting()
-        return MOVE_CHECK if waits else None
+        death = self._state.agents.next_death(self._clock(), self._settings.agent_timeout)
+        wake_ups = [seconds for seconds in (MOVE_CHECK if waits else None, death) if seconds is not None]
+        return min(wake_ups, default=None)
+
+    def _follow_agents(self, now: datetime) -> None:
+        """Look again at the Services to which it matters that agents came or died."""
+        live, before = self._state.agents.live(now, self._settings.agent_timeout), self._live
+        self._live = live
+        if before is None or live == before:
+            return
+        if (bool(live.programming), bool(live.recording)) != (bool(before.programming), bool(before.recording)):
+            concerned = [name for name, fact in self._state.services.items() if fact.has_finalizer]
+        else:
+            concerned = list(self._unconfirmed)
+        for name in concerned:
+            self.queue.add(name)
 
     async def idle(self, within: float) -> bool:
         """Wait until every write is done, at most ``within`` seconds; return whether it is."""
@@ -185,6 +208,7 @@ class Publisher:
             damaged=state.fold.damage,
             elsewhere=owners_elsewhere(state.fold, holdings),
             pace=state.fold.pace,
+            unserved=state.unserved,
         )
 
     def _due(self, name: str) -> ServicePatch | None:
@@ -246,6 +270,10 @@ class Publisher:
     def _watch_over(self, name: str, publication: Publication) -> None:
         """Remember to look at the Service again although no record comes."""
         self._state.awaiting.assign(name, publication.awaiting)
+        if publication.reachability is not None and publication.reachability.status == "Unknown":
+            self._unconfirmed[name] = None
+        else:
+            self._unconfirmed.pop(name, None)
         if publication.state == "Ignored":
             self.standing.pop(name, None)
         else:
@@ -264,6 +292,7 @@ class Publisher:
         self.standing.pop(name, None)
         self._undecided.pop(name, None)
         self._refused.pop(name, None)
+        self._unconfirmed.pop(name, None)
         self._state.awaiting.assign(name, ())
 
 

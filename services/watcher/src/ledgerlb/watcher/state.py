@@ -32,12 +32,12 @@ from ledgerlb.core.ledger.events import (
 )
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.networks import POOL_PREFIX
-from ledgerlb.core.paths.pathset import Report
+from ledgerlb.core.paths.pathset import PathSet, Report, Unserved
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.core.text import epoch_moment
 from ledgerlb.eventlog.port import Record
-from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER
+from ledgerlb.eventlog.topics import FACTS, INTENTS, LEDGER, PATHS
 from ledgerlb.runtime.projection import Projection
 from ledgerlb.watcher.handovers import Handovers
 
@@ -99,6 +99,8 @@ class PublisherState:
         """Networks whose chain ended too early."""
         self._made_for: Dependencies[tuple[str, str], str] = Dependencies()
         """Services for which each InstanceIP or FloatingIP of ours exists, by (kind, name)."""
+        self.unserved: dict[str, tuple[Unserved, ...]] = {}
+        """Services without a usable backend, by address, as the path sets name them."""
         self._handovers = Handovers(settings)
         self._deleted: dict[str, str] = {}
         """uid of each Service that a write found gone, until the facts say so too."""
@@ -168,10 +170,21 @@ class PublisherState:
                 raise
             if isinstance(taken, Accepted):
                 self._take_entry(taken.entry)
+        elif record.topic == PATHS.name:
+            self._take_path_set(record.key, self._projection.path_set(record))
         else:
             report = self._projection.report(record)
             if isinstance(report, Report):
                 self.changed.update(dict.fromkeys(self.awaiting.dependents_on(report.address)))
+                self.changed.update((holding.service, None) for holding in self.fold.holding(report.address))
+
+    def _take_path_set(self, address: str, path_set: PathSet | None) -> None:
+        before = self.unserved.pop(address, ())
+        after = path_set.unserved if path_set is not None else ()
+        if after:
+            self.unserved[address] = after
+        if before != after:
+            self.changed.update((one.service, None) for one in (*before, *after))
 
     def _take_damage(self, record: Record) -> None:
         """Queue the Services of a network whose ledger became damaged, and an Event for the network."""

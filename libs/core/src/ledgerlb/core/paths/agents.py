@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ledgerlb.core.index import Index
-from ledgerlb.core.paths.pathset import Heartbeat, Report, ReportRecord
+from ledgerlb.core.paths.pathset import RECORD, Heartbeat, Report, ReportRecord
+
+
+class LiveAgents(NamedTuple):
+    """Agents that are alive, sorted: those whose back end programs something, and those that only record.
+
+    ``recording`` are known rather than alive: they program nothing either way. It is empty where a dead agent with a
+    real back end is known, because the addresses may still be programmed there.
+    """
+
+    programming: tuple[str, ...] = ()
+    recording: tuple[str, ...] = ()
 
 
 class AgentTable:
@@ -20,9 +32,11 @@ class AgentTable:
     def __init__(self) -> None:
         self._heartbeats: dict[str, Heartbeat] = {}
         self._reports: Index[str, str, Report] = Index()
+        self._live: tuple[datetime, float, LiveAgents] | None = None
 
     def take(self, key: str, record: ReportRecord | None, read_at: datetime) -> None:
         """Fold one record of the reports topic (None: a tombstone), which was read at ``read_at``."""
+        self._live = None
         if record is None:
             head, _, agent = key.rpartition("/")
             if head == "heartbeat":
@@ -45,6 +59,25 @@ class AgentTable:
         limit = now - timedelta(seconds=timeout)
         return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= limit)
 
+    def live(self, now: datetime, timeout: float) -> LiveAgents:
+        """Return the live agents by what they do. The answer for one moment is worked out once."""
+        if self._live is None or self._live[:2] != (now, timeout):
+            alive = set(self.alive(now, timeout))
+            here = [beat for beat in self.agents() if not beat.stopped]
+            programming = [beat.agent for beat in here if beat.backend != RECORD]
+            recording = [beat.agent for beat in here if beat.backend == RECORD] if not programming else []
+            live = LiveAgents(tuple(agent for agent in programming if agent in alive), tuple(recording))
+            self._live = (now, timeout, live)
+        return self._live[2]
+
+    def next_death(self, now: datetime, timeout: float) -> float | None:
+        """Return in how many seconds the first agent with a real back end will have died unless it is heard; None where
+        none lives.
+        """
+        programming = self.live(now, timeout).programming
+        deaths = [(self._heartbeats[agent].at - now).total_seconds() + timeout for agent in programming]
+        return max(0.0, min(deaths)) if deaths else None
+
     def heard_since(self, since: datetime) -> tuple[str, ...]:
         """Return the agents heard at or after ``since`` without a goodbye, including those that died. Sorted."""
         return tuple(beat.agent for beat in self.agents() if not beat.stopped and beat.at >= since)
@@ -53,6 +86,14 @@ class AgentTable:
         """Return the last report of each agent for the address, by agent name."""
         found = self._reports.of(address)
         return tuple(found[name] for name in sorted(found))
+
+    def done_by(self, report: Report) -> str:
+        """Return what the agent did, in a word: ``programmed``, ``recorded`` (its back end programs nothing),
+        ``withdrawn`` or ``failed``. An older report does not name the back end: then the agent's heartbeat does.
+        """
+        beat = self._heartbeats.get(report.agent)
+        backend = report.backend or (beat.backend if beat is not None else "")
+        return "recorded" if report.state == "programmed" and backend == RECORD else report.state
 
     def programmed(self, address: str, now: datetime, timeout: float, *, allocations: Collection[str] = ()) -> bool:
         """Return whether every live agent forwards the address; true where no agent lives.

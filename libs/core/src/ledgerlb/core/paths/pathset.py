@@ -188,6 +188,10 @@ def join_backend(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+RECORD: Final = "record"
+"""The back end that programs nothing."""
+
+
 class Report(_Frozen):
     """An agent's answer for one address.
 
@@ -208,6 +212,8 @@ class Report(_Frozen):
     seconds: Seconds = 0.0
     weights: dict[str, Count] = {}
     message: str = ""
+    backend: str = ""
+    """The back end that did it; empty in reports of older agents."""
 
 
 class Heartbeat(_Frozen):

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from types import MappingProxyType
-from typing import Final, Literal
 
 from ledgerlb.core.addresses import Family
-from ledgerlb.core.cluster.facts import OWN_CONDITIONS, PORTS_ERROR, Condition, ServiceFact
+from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.cluster.services import (
-    SUPPORTED_PROTOCOLS,
     families_of,
     is_ours,
     requested_addresses,
@@ -28,50 +25,14 @@ from ledgerlb.core.ledger.damage import NO_DAMAGE, Damage
 from ledgerlb.core.ledger.pace import DecisionPace, pace_text
 from ledgerlb.core.ledger.records import Holding, Refusal
 from ledgerlb.core.paths.agents import AgentTable
+from ledgerlb.core.publication.conditions import conditions_of, stamped, unsupported_ports
+from ledgerlb.core.publication.model import NOWHERE, Elsewhere, Publication, Reachability, State
+from ledgerlb.core.publication.reachability import NOTHING_UNSERVED, UnservedAt, reachability
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.settings import DomainSettings
 
-State = Literal["Ready", "Moving", "Pending", "Ignored", "Deleted"]
-"""``Ready``: holds every address it wants. ``Moving``: holds some, but not yet what it wants now. ``Pending``: holds
-none. ``Ignored``: not ours. ``Deleted``: on its way out."""
-
-NETWORK_SELECTED: Final = f"{OWN_CONDITIONS}{Reason.NETWORK_SELECTED}"
-ADDRESS_ALLOCATED: Final = f"{OWN_CONDITIONS}{Reason.ADDRESS_ALLOCATED}"
-SELECTION_DRIFTED: Final = f"{OWN_CONDITIONS}{Reason.SELECTION_DRIFTED}"
-
-PROGRAMMED: Final = f"{OWN_CONDITIONS}Programmed"
-"""Only ever False, for a reason that LedgerLB is sure of; the condition goes once the reason is gone."""
-
-SELECTION_CURRENT: Final = "SelectionCurrent"
-PORTS_SUPPORTED: Final = "PortsSupported"
-MENDED: Final = (SELECTION_CURRENT, PORTS_SUPPORTED)
-"""Reasons of conditions that report a return to normal."""
-
-
-Elsewhere = Mapping[tuple[str, str], str]
-"""The network that the data path serves instead, by (network, address) of a holding that it does not serve."""
-NOWHERE: Final[Elsewhere] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """See module. ``network``: the one whose addresses are published; ``wanted``: the one chosen. ``addresses`` are in
-    ``ipFamilies`` order. ``decided`` False: a verdict is still outstanding, so nothing needs to be written yet.
-    ``awaiting``: addresses of a move that some live agent does not forward yet.
-    """
-
-    state: State
-    network: str | None = None
-    wanted: str | None = None
-    addresses: tuple[str, ...] = ()
-    reason: str | None = None
-    message: str = ""
-    rung: str | None = None
-    drift: str | None = None
-    conditions: tuple[Condition, ...] = ()
-    finalizer: bool = False
-    decided: bool = True
-    awaiting: tuple[str, ...] = ()
+Reach = Callable[[Sequence[Holding]], Reachability | None]
+"""Tells whether the data path serves holdings that are published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +57,16 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     damaged: Mapping[str, Damage] = NO_DAMAGE,
     elsewhere: Elsewhere = NOWHERE,
     pace: DecisionPace | None = None,
+    unserved: UnservedAt = NOTHING_UNSERVED,
 ) -> Publication:
     """Return what the Service's status must say at ``now`` (aware UTC).
 
     ``holdings`` and ``refusals`` are those of this Service over all networks; ``wanting`` says whether an intent of it
     still wants addresses, which keeps the finalizer of a Service that is going. ``damaged`` are the networks whose
     ledger is damaged: what is known of their holdings may be out of date, so the status keeps its addresses.
-    ``elsewhere`` are its holdings that the data path does not serve (see ``owners_elsewhere``). ``pace`` has the
-    decisions of the last minute.
+    ``elsewhere`` are its holdings that the data path does not serve (see ``owners_elsewhere``), and ``unserved`` the
+    Services without a usable backend, by address, as the path sets name them. ``pace`` has the decisions of the last
+    minute.
     """
     everything = tuple(holdings)
     held = tuple(holding for holding in everything if holding.state == "held")
@@ -127,14 +90,17 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
         own = [other.allocation for other in held if other.address == holding.address]
         return not agents.programmed(holding.address, now, settings.agent_timeout, allocations=own)
 
+    def reach(published: Sequence[Holding]) -> Reachability | None:
+        return reachability(service, published, agents.live(now, settings.agent_timeout), agents, elsewhere, unserved)
+
     placement = _place(service, wanted, held, lags)
-    shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now, elsewhere)
+    shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now, reach)
     found = replace(shown, finalizer=bool(everything) or (damage is not None and service.has_finalizer))
     if not found.decided and current is not None and _is_spent(service, pace, settings, now):
-        return _wait_for_turn(service, current, found, placement, settings, now, elsewhere)
+        return _wait_for_turn(service, current, found, placement, settings, now)
     if damage is None or (placement.complete and wanted not in damaged):
         return found
-    return _keep(service, current, found, placement, damage, now, elsewhere)
+    return _keep(service, current, found, placement, damage, now)
 
 
 def _is_spent(service: ServiceFact, pace: DecisionPace | None, settings: DomainSettings, now: datetime) -> bool:
@@ -150,11 +116,10 @@ def _wait_for_turn(  # noqa: PLR0917 - see publish
     placement: _Placement,
     settings: DomainSettings,
     now: datetime,
-    elsewhere: Elsewhere,
 ) -> Publication:
     limit = settings.defaults.decisions_per_minute or 0
     waiting = replace(found, reason=Reason.DECISION_RATE_EXCEEDED, message=pace_text(service.namespace, limit))
-    conditions = _conditions(service, selection, waiting, placement.published, elsewhere)
+    conditions = conditions_of(service, selection, waiting, placement.published)
     return replace(waiting, conditions=stamped(conditions, service, now))
 
 
@@ -174,7 +139,6 @@ def _keep(  # noqa: PLR0917 - see publish
     placement: _Placement,
     damage: Damage,
     now: datetime,
-    elsewhere: Elsewhere,
 ) -> Publication:
     """Return the publication of a Service of a damaged network: the addresses its status shows, and why it waits."""
     if found.state == "Ready" and found.addresses == service.ingress:
@@ -187,7 +151,7 @@ def _keep(  # noqa: PLR0917 - see publish
         message=f"waits until the ledger of network {damage.network} is repaired: {damage.text()}",
         decided=True,
     )
-    conditions = _conditions(service, selection, kept, placement.published, elsewhere)
+    conditions = conditions_of(service, selection, kept, placement.published)
     return replace(kept, conditions=stamped(conditions, service, now))
 
 
@@ -198,7 +162,7 @@ def _publish_ours(  # noqa: PLR0917 - see publish
     refusal: Refusal | None,
     wanted: str | None,
     now: datetime,
-    elsewhere: Elsewhere,
+    reach: Reach,
 ) -> Publication:
     addresses = tuple(holding.address for holding in placement.published)
     complete = placement.complete and not (refusal and _concerns_required(service, refusal))
@@ -218,12 +182,13 @@ def _publish_ours(  # noqa: PLR0917 - see publish
         selection.drift if selection else None,
         decided=not outstanding,
         awaiting=placement.awaiting,
+        reachability=reach(placement.published),
     )
-    conditions = stamped(_conditions(service, selection, bare, placement.published, elsewhere), service, now)
-    unserved = _not_programmed(placement.published, elsewhere)
-    if unserved is None or bare.reason is not None:
+    conditions = stamped(conditions_of(service, selection, bare, placement.published), service, now)
+    found = bare.reachability
+    if found is None or found.reason != Reason.ADDRESS_IN_USE_ELSEWHERE or bare.reason is not None:
         return replace(bare, conditions=conditions)
-    return replace(bare, conditions=conditions, reason=unserved.reason, message=unserved.message)
+    return replace(bare, conditions=conditions, reason=found.reason, message=found.message)
 
 
 # Which holdings are published
@@ -356,112 +321,9 @@ def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placemen
     )
 
 
-def unsupported_ports(service: ServiceFact) -> tuple[str, ...]:
-    """Return the ports with a protocol that cannot be forwarded, as ``protocol/port``."""
-    return tuple(f"{p.protocol}/{p.port}" for p in service.ports if p.protocol not in SUPPORTED_PROTOCOLS)
-
-
 def _why_ignored(service: ServiceFact, settings: DomainSettings) -> str:
     if service.type != "LoadBalancer":
         return f"is of type {service.type}, not LoadBalancer"
     asked = f"class {service.load_balancer_class}" if service.load_balancer_class is not None else "no class"
     served = settings.load_balancer_class
     return f"has {asked}; served here: " + (f"class {served}" if served is not None else "Services without a class")
-
-
-# Conditions
-
-
-def _conditions(
-    service: ServiceFact,
-    selection: Selection | None,
-    publication: Publication,
-    published: Sequence[Holding],
-    elsewhere: Elsewhere,
-) -> tuple[Condition, ...]:
-    """Return our conditions, by type, without generation and times."""
-    found = [_network_selected(selection), _address_allocated(publication, published)]
-    shown = {condition.type for condition in service.conditions}
-    if selection is not None and (selection.drift or selection.drift_reason):
-        instead = f"take {selection.drift}" if selection.drift else f"find none ({selection.drift_reason})"
-        text = f"keeps {publication.wanted}; a fresh choice would {instead}"
-        found.append(Condition(type=SELECTION_DRIFTED, status="True", reason=Reason.SELECTION_DRIFTED, message=text))
-    elif SELECTION_DRIFTED in shown:
-        found.append(Condition(type=SELECTION_DRIFTED, status="False", reason=SELECTION_CURRENT))
-    if bad := unsupported_ports(service):
-        text = f"not forwarded: {', '.join(bad)}; TCP, UDP and SCTP are supported"
-        found.append(Condition(type=PORTS_ERROR, status="True", reason=Reason.UNSUPPORTED_PROTOCOL, message=text))
-    elif PORTS_ERROR in shown:
-        found.append(Condition(type=PORTS_ERROR, status="False", reason=PORTS_SUPPORTED))
-    if unserved := _not_programmed(published, elsewhere):
-        found.append(unserved)
-    return tuple(sorted(found, key=lambda condition: condition.type))
-
-
-def _not_programmed(published: Sequence[Holding], elsewhere: Elsewhere) -> Condition | None:
-    """The condition of a Service with addresses that the data path serves for other networks; None where it has none.
-
-    The message names networks only: the other holder may be another tenant's Service.
-    """
-    owners = [(h, owner) for h in published if (owner := elsewhere.get((h.network, h.address)))]
-    texts = [
-        f"network {owner} has held {holding.address} for longer than {holding.network}, and its traffic goes there"
-        for holding, owner in owners
-    ]
-    if not texts:
-        return None
-    text = f"{'; '.join(texts)}: use another address, or give the networks different prefixes"
-    return Condition(type=PROGRAMMED, status="False", reason=Reason.ADDRESS_IN_USE_ELSEWHERE, message=text)
-
-
-def _network_selected(selection: Selection | None) -> Condition:
-    if selection is None:
-        return Condition(type=NETWORK_SELECTED, status="Unknown", reason=Reason.WAITING_FOR_SELECTION)
-    if selection.network is None:
-        reason = selection.reason or Reason.WAITING_FOR_SELECTION
-        return Condition(type=NETWORK_SELECTED, status="False", reason=reason, message=selection.message)
-    text = f"{selection.network}, chosen by {selection.rung}" if selection.rung else selection.network
-    return Condition(type=NETWORK_SELECTED, status="True", reason=Reason.NETWORK_SELECTED, message=text)
-
-
-def _address_allocated(publication: Publication, published: Sequence[Holding]) -> Condition:
-    shows = f"{', '.join(publication.addresses)} of {publication.network}" if published else ""
-    if publication.state == "Ready":
-        adopted = all(holding.adopted for holding in published)
-        done = Reason.ADDRESS_ADOPTED if adopted else Reason.ADDRESS_ALLOCATED
-        text = f"{shows}; {publication.message}" if publication.message else shows
-        return Condition(type=ADDRESS_ALLOCATED, status="True", reason=publication.reason or done, message=text)
-    text = f"{publication.message}; keeps {shows}" if shows else publication.message
-    if publication.awaiting:
-        return Condition(type=ADDRESS_ALLOCATED, status="True", reason=Reason.ADDRESS_MOVING, message=text)
-    waiting = publication.reason is None
-    return Condition(
-        type=ADDRESS_ALLOCATED,
-        status="Unknown" if waiting else "False",
-        reason=publication.reason or Reason.WAITING_FOR_ALLOCATION,
-        message=text,
-    )
-
-
-def stamped(conditions: Iterable[Condition], service: ServiceFact, now: datetime) -> tuple[Condition, ...]:
-    """Return the conditions with the Service's generation and their times.
-
-    A condition keeps the time of the shown one while its status is the same, and gets ``now`` otherwise.
-    """
-    before = {condition.type: condition for condition in service.conditions}
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return tuple(
-        Condition(
-            type=condition.type,
-            status=condition.status,
-            reason=condition.reason,
-            message=condition.message,
-            observed_generation=service.generation,
-            since=_since(condition, before.get(condition.type), stamp),
-        )
-        for condition in conditions
-    )
-
-
-def _since(condition: Condition, before: Condition | None, stamp: str) -> str:
-    return before.since if before is not None and before.status == condition.status and before.since else stamp

@@ -24,7 +24,7 @@ from ledgerlb.cli.console import (
     say,
     settings_from,
 )
-from ledgerlb.cli.listing import next_hops
+from ledgerlb.cli.listing import data_path, next_hops
 from ledgerlb.cli.lookup import checked_name, load, unknown, warn_if_stale
 from ledgerlb.cli.network_text import network_as_json, network_as_text
 from ledgerlb.core.errors import BadInput
@@ -127,7 +127,9 @@ def as_json(view: LogView, line: ServiceLine, decided: list[Decision]) -> dict[s
                 "since": timestamp(holding.since),
                 "choice": holding.choice,
                 "entry": holding.allocation,
-                "agents": {report.agent: report.state for report in view.agents.reports(holding.address)},
+                "agents": {
+                    report.agent: view.agents.done_by(report) for report in view.agents.reports(holding.address)
+                },
             }
             for holding in line.holdings
         ],
@@ -185,6 +187,8 @@ def as_text(view: LogView, line: ServiceLine, decided: list[Decision]) -> list[s
         lines.append(f"  reason     {': '.join(part for part in (shown.reason, shown.message) if part)}")
     if advice := remedy(line):
         lines.append(f"  remedy     {advice}")
+    if (reach := shown.reachability) is not None:
+        lines.append(f"  data path  {data_path(shown)} ({reach.reason}): {reach.message}")
     if instead := drifted(line):
         lines.append(f"  drifted    {instead}; it keeps its network")
     lines += selection_text(line)
@@ -229,7 +233,8 @@ def _holdings_text(view: LogView, line: ServiceLine) -> list[str]:
         return []
     lines = ["Addresses:"]
     for holding in line.holdings:
-        reports = ", ".join(f"{report.agent} {report.state}" for report in view.agents.reports(holding.address))
+        answers = view.agents.reports(holding.address)
+        reports = ", ".join(f"{report.agent} {view.agents.done_by(report)}" for report in answers)
         path_set = line.path_sets.get(holding.address)
         hops = f"; next hops {'; '.join(next_hops([path_set]))}" if path_set is not None else ""
         lines.append(

@@ -5,7 +5,9 @@ The ledger is kept for ever, so both answer for what is long gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -31,7 +33,7 @@ from ledgerlb.core.ledger.history import Tenure
 from ledgerlb.core.ledger.history import history as history_of
 from ledgerlb.core.text import timestamp
 from ledgerlb.eventlog.port import Record
-from ledgerlb.eventlog.topics import LEDGER
+from ledgerlb.eventlog.topics import LEDGER, REPORTS
 
 
 @guarded
@@ -49,9 +51,12 @@ async def history(
     of_service = "/" in name
     wanted = name if of_service else canonical(name)
     tenures = await (tenures_of_service if of_service else tenures_of)(log, wanted, moment)
+    now_held = [tenure for tenure in tenures if tenure.until is None]
+    agents = await _agents_of(log) if now_held else {}
     if output is Output.json:
         subject = {"service" if of_service else "address": wanted}
-        print_json({**subject, "at": moment, "holdings": [as_json(tenure) for tenure in tenures]})
+        holdings = [{**as_json(tenure), "agents": _agents_for(tenure, agents)} for tenure in tenures]
+        print_json({**subject, "at": moment, "holdings": holdings})
         return
     if not tenures:
         nothing = "it held no address" if of_service else "no Service held it"
@@ -60,6 +65,36 @@ async def history(
     for tenure in tenures:
         for line in as_text(tenure):
             say(line)
+        if done := _agents_for(tenure, agents):
+            say(f"  data path  {', '.join(f'{agent} {what}' for agent, what in done.items())}")
+
+
+async def _agents_of(url: str) -> dict[str, dict[str, str]]:
+    """Return what each agent reported last, by address and agent: ``recorded`` where its back end programs nothing.
+
+    The reports are read as plain JSON: their full check would load as much as all other commands together.
+    """
+    reports: dict[str, dict[str, str]] = {}
+
+    def take(record: Record) -> None:
+        address, _, agent = record.key.rpartition("/")
+        with suppress(ValueError):  # the services that need the record write the dead letter
+            report = json.loads(record.value or b"{}")
+            state = report.get("state") if isinstance(report, dict) else None
+            if state is None:
+                reports.get(address, {}).pop(agent, None)
+            elif isinstance(state, str):
+                recorded = state == "programmed" and report.get("backend") == "record"
+                reports.setdefault(address, {})[agent] = "recorded" if recorded else state
+
+    async with existing_log(url) as log:
+        await read_all(log, [REPORTS], take)
+    return {address: dict(sorted(found.items())) for address, found in reports.items()}
+
+
+def _agents_for(tenure: Tenure, agents: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return what each agent reports of an address that is still held."""
+    return dict(agents.get(tenure.address, {})) if tenure.until is None else {}
 
 
 async def tenures_of(url: str, address: str, moment: datetime | None = None) -> list[Tenure]:

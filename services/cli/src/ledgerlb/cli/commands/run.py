@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -41,6 +42,8 @@ from ledgerlb.runtime.stopping import run_or_stop, sleep_or_stop
 
 REFRESH: Final = 0.25
 """Seconds between two pictures of the live table."""
+
+RECORDED_ONLY: Final = "RECORDED ONLY: nothing is programmed (--backend)"
 
 _logger = structlog.get_logger(__name__)
 
@@ -107,7 +110,7 @@ async def run(  # noqa: PLR0917 - options of the command line, always given by n
         share_log=share_log,
     ) as pipeline:
         follower = pipeline.follower
-        shown = _live_table(follower) if live else _log_lines(follower)
+        shown = _live_table(follower) if live else _log_lines(follower, backend)
         # Starts before the services, so that the time which a silent log takes counts towards --timeout.
         watching = asyncio.create_task(_until_settled(follower, within, outcome, stop)) if until_settled else None
         status = await pipeline.serve(process, shown, stop=stop)
@@ -171,18 +174,22 @@ def _picture(follower: Follower, health: Health, terminal: Console) -> Renderabl
     held = follower.view.cluster.withheld()
     if held is not None:
         progress = f"{held.gone} SERVICES ARE MISSING AND HELD BACK: ledgerlb confirm-deletions · {progress}"
+    if follower.view.agents.live(datetime.now(UTC), follower.view.settings.agent_timeout).recording:
+        progress = f"{RECORDED_ONLY} · {progress}"
     headline = f"{ready} of {len(lines)} Services ready · {ledger.accepted} ledger entries · {progress}"
     networks = list(follower.view.networks())
     shown = live_lines(headline, lines, networks, terminal.width, terminal.height)
     return Group(*(Text(line, no_wrap=True, overflow="ignore") for line in shown))
 
 
-def _log_lines(follower: Follower) -> ExtraTask:
-    """Write a log line whenever a Service changes its state, network, addresses or reason."""
+def _log_lines(follower: Follower, backend: BackendName) -> ExtraTask:
+    """Write a log line whenever a Service changes its state, network, addresses, reason or reachability."""
 
     async def log_lines(log: EventLog, health: Health, stop: asyncio.Event) -> None:
         del log, health
         logged: dict[str, tuple[object, ...]] = {}
+        if backend is BackendName.record:
+            _logger.warning("recorded only: nothing is programmed", backend=backend.value, option="--backend")
         while not stop.is_set():
             await run_or_stop(stop, follower.changed.wait())
             follower.changed.clear()
@@ -200,7 +207,8 @@ def _log_change(name: str, line: ServiceLine | None, logged: dict[str, tuple[obj
             _logger.info("service", name=name, state="Deleted")
         return
     shown = line.publication
-    now = (shown.state, shown.network, shown.addresses, shown.reason)
+    reachability = shown.reachability.reason if shown.reachability is not None else None
+    now = (shown.state, shown.network, shown.addresses, shown.reason, reachability)
     if logged.get(name) == now:
         return
     logged[name] = now
@@ -211,6 +219,7 @@ def _log_change(name: str, line: ServiceLine | None, logged: dict[str, tuple[obj
         network=shown.network,
         addresses=list(shown.addresses),
         reason=shown.reason,
+        reachability=reachability,
     )
 
 

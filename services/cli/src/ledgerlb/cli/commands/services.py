@@ -24,7 +24,7 @@ from ledgerlb.cli.console import (
 from ledgerlb.cli.listing import listing_as_json, print_tables, shown_by_default
 from ledgerlb.cli.lookup import known_service, load, warn_if_stale
 from ledgerlb.core.errors import BadInput
-from ledgerlb.core.publication.publish import State
+from ledgerlb.core.publication.model import State
 from ledgerlb.core.reasons import REASONS
 from ledgerlb.runtime.logview import LogView, ServiceLine
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ledgerlb.core.paths.pathset import PathSet
+from ledgerlb.core.paths.pathset import RECORD, PathSet
 from ledgerlb.ecmp_programmer.backends.base import NO_CLIENT_ADMITTED, Outcome, Wanted, forwards
 
 
 class RecordBackend:
     """See module."""
 
-    name = "record"
+    name = RECORD
     watch_seconds: float | None = None
 
     async def open(self) -> None:

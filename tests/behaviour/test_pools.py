@@ -468,6 +468,20 @@ BROKEN = [
         settings={"externalPrefixes": [OTHER]},
     ),
     case(
+        "addresses-that-the-cluster-uses-are-never-given-out",
+        bare(node("n2", "203.0.113.0"), pool("p", "203.0.113.0/30"), *many(3), asks("a/t", "203.0.113.0")),
+        ready("a/s0", "203.0.113.1"),
+        ready("a/s2", "203.0.113.3"),
+        pending("a/t", "RequestedAddressReserved"),
+        network("pool/p", size=3, problem=None),
+        told("AddressesInUse", about="AddressPool p"),
+        pool_shows(
+            "p",
+            problem="",
+            message="the cluster itself uses 203.0.113.0 (address of Node n2): LedgerLB never gives these addresses out",
+        ),
+    ),
+    case(
         "a-disabled-pool-keeps-its-holders-and-takes-nobody",
         bare(pool("p", DOC), service("a/s")),
         ready("a/s", "203.0.113.0"),

@@ -116,7 +116,7 @@ def status_of(fact: AddressPoolFact, offer: NetworkOffer | None, state: NetworkS
     if offer is None or offer.gone or offer.uid != fact.uid:
         return None
     size = state.size() if state.plan and not state.gone else 0
-    problem, message = offer.problem or "", offer.message
+    problem, message = offer.problem or "", offer.message or offer.reserved
     if state.damage is not None:
         problem, message = state.damage.reason, state.damage.text()
     elif not problem and state.change_refused is not None:

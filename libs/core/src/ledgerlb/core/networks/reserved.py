@@ -26,8 +26,11 @@ def without_used(network: ExternalNetwork, used: AddressesInUse) -> ExternalNetw
     if not any(found):
         return network
     pairs = list(zip(network.prefixes, found, strict=True))
-    named = [_described(use, prefix.family) for prefix, uses in pairs for use in islice(uses, _NAMED + 1)]
-    count = sum(map(len, found))
+    # An address of a pool may lie in two of its prefixes.
+    named = list(
+        dict.fromkeys(_described(use, prefix.family) for prefix, uses in pairs for use in islice(uses, _NAMED + 1))
+    )
+    count = len({(prefix.family, use.low, use.high) for prefix, uses in pairs for use in uses})
     more = f" and {count - _NAMED} more" if count > _NAMED else ""
     text = f"the cluster itself uses {', '.join(named[:_NAMED])}{more}: LedgerLB never gives these addresses out"
     prefixes = tuple(_without(prefix, uses) for prefix, uses in pairs)

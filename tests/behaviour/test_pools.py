@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.behaviour.play import (
     Case,
+    Look,
     Moment,
     case,
     event,
@@ -210,6 +211,24 @@ CHOSEN = [
         ready("a/s", "203.0.113.0", rung="service-annotation:externalNetworkSelector"),
     ),
     case(
+        "a-selector-for-labelled-namespaces-matches-no-pool-and-one-for-all-does",
+        world(
+            pool("p", DOC, labels={"tier": "gold"}),
+            service("a/s", {SELECTOR: "some"}),
+            service("a/t", {SELECTOR: "all"}),
+            kubemanagers=[
+                kubemanager(
+                    {
+                        "some": matching({"tier": "gold"}, {"matchLabels": {"x": "y"}}),
+                        "all": matching({"tier": "gold"}, {}),
+                    }
+                )
+            ],
+        ),
+        pending("a/s", "NoNetworkMatches"),
+        ready("a/t", "203.0.113.0"),
+    ),
+    case(
         "the-default-selector-matches-a-pool-with-its-label",
         bare(pool("p", DOC, labels=DEFAULT_LABELS), service("a/s")),
         ready("a/s", "203.0.113.0", rung="default-selector"),
@@ -297,7 +316,29 @@ CHOSEN = [
     ),
 ]
 
+
+def does_not_drift(*names: str) -> Look:
+    def look(moment: Moment) -> None:
+        selections = moment.simulation.engine.view.intents.selections
+        assert {name: selections[name].drift for name in names} == dict.fromkeys(names)
+
+    return look
+
+
 FULL = [
+    case(
+        "whether-pools-are-full-makes-no-holder-drift",
+        bare(
+            pool("p", "203.0.113.1", priority=1, spillOver=True, quarantine="0s", lease="0s"),
+            pool("q", OTHER),
+            *many(2),
+        ),
+        apply(service("a/s0", port=81), service("a/s1", port=81)),
+        does_not_drift("a/s0", "a/s1"),
+        delete("Service", "a/s0"),
+        apply(service("a/s1", port=82)),
+        does_not_drift("a/s1"),
+    ),
     case(
         "a-full-pool-lets-services-wait",
         bare(pool("p", "203.0.113.1", priority=1), pool("q", OTHER), *many(2)),

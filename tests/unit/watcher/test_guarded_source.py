@@ -235,3 +235,52 @@ async def test_services_that_are_no_load_balancers_do_not_count():
     rig.list("Service", *SERVICES)
     assert len(rig.observed.names("Service")) == 10
     await rig.end()
+
+
+HELD = [service.model_copy(update={"has_finalizer": True}) for service in SERVICES]
+
+
+def vanish(rig: Rig, *numbers: int) -> None:
+    for number in numbers:
+        rig.source.tell(Batch("Service", gone=(("a", f"s{number}"),)))
+
+
+async def test_a_loss_that_comes_as_events_is_held_back_too():
+    rig = Rig(*HELD)
+    await rig.begin()
+    rig.list("Service", *HELD)
+    vanish(rig, *range(8))
+    assert rig.observed.names("Service") == [f"s{number}" for number in range(4, 10)], "the first four are gone"
+    assert rig.guard.withheld is not None
+    assert len(rig.guard.withheld.gone) == 8
+    rig.source.tell(Batch("Service", (HELD[5],)))
+    rig.now = 601.0
+    rig.guarded.look()
+    assert rig.observed.names("Service") == ["s5", "s8", "s9"], "one came back; the others go after the grace period"
+    await rig.end()
+
+
+async def test_services_that_vanish_slowly_or_in_order_go_at_once():
+    rig = Rig(*HELD)
+    await rig.begin()
+    rig.list("Service", *HELD)
+    for number in range(4):
+        vanish(rig, number)
+        rig.now += 11.0
+    vanish(rig, 4)
+    assert rig.observed.names("Service") == [f"s{number}" for number in range(5, 10)]
+    for number in range(5, 10):
+        rig.source.tell(Batch("Service", (HELD[number].model_copy(update={"deleting": True}),)))
+    vanish(rig, *range(5, 10))
+    assert rig.observed.names("Service") == []
+    assert rig.guard.withheld is None
+    await rig.end()
+
+
+async def test_services_without_an_address_go_at_once():
+    rig = Rig(*SERVICES)
+    await rig.begin()
+    rig.list("Service", *SERVICES)
+    vanish(rig, *range(10))
+    assert rig.observed.names("Service") == []
+    await rig.end()

@@ -100,6 +100,12 @@ class Follower:
         changed = self._table.changes(datetime.now(UTC))
         return {name: line if line is not None and is_shown(line) else None for name, line in changed.items()}
 
+    def is_current(self) -> bool:
+        """Return whether the log was read to its end, the cluster's objects were listed, and all of them are in the
+        log.
+        """
+        return self._caught_up and self._source_ready()
+
     def unsettled(self) -> list[str]:
         """Return what is still under way, a line each; [] when every Service has its verdict and nothing moves."""
         if not self._caught_up:
@@ -107,6 +113,12 @@ class Follower:
         if not self._source_ready():
             return ["the cluster's objects are being read"]
         waiting = self._health.not_ready() if self._health is not None else ["the services are starting"]
+        if (held := self.view.cluster.withheld()) is not None:
+            until = f" until {held.until}" if held.until else ""
+            waiting.append(
+                f"{held.gone} Services are missing and held back{until}; restore the source, or run "
+                "ledgerlb confirm-deletions"
+            )
         waiting += [f"{line.name}: {why}" for line in self.lines() if (why := self._under_way(line))]
         if not waiting and time.monotonic() - self._changed_at < QUIET:
             return ["something changed a moment ago"]

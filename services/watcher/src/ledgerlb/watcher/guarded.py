@@ -44,6 +44,8 @@ WRITE_SECONDS: Final = 30.0
 """Seconds for which a write waits until the source is known to be the right one."""
 RELIST_SECONDS: Final = 60.0
 """Seconds after an incident in which the other kinds may be listed again before what they lack goes."""
+EVENTS_SECONDS: Final = 10.0
+"""Seconds within which Services that vanish by watch events count as one loss."""
 SHOWN: Final = 20
 """Services that a ``Withheld`` record names."""
 _EXEMPT: Final = frozenset({"Pod"})
@@ -76,10 +78,12 @@ class GuardedSource:
         self._adopt = adopt
         self._held: dict[str, set[Name]] = {}
         """Names by kind that lists left out and that stay for now."""
+        self._vanished: dict[Name, float] = {}
+        """Services that vanished by events of the last seconds, and when; the first few of a loss are gone already."""
         self._services_judged = False
         self._incident = False
         """Whether Services that a list left out are held back."""
-        self._let_go_at: float | None = None
+        self._delete_at: float | None = None
         self._sink: Sink = lambda _: None
         self._changed = asyncio.Event()
         self._shown: WithheldFact | None = None
@@ -149,8 +153,11 @@ class GuardedSource:
         if held:
             held -= {(fact.namespace, fact.name) for fact in batch.upserts}
             held -= set(batch.gone)
+        if batch.kind == "Service" and self._vanished:
+            for fact in batch.upserts:
+                self._vanished.pop((fact.namespace, fact.name), None)
         if batch.listed is None or not batch.listed.complete or batch.kind in _EXEMPT:
-            self._sink(batch)
+            self._sink(self._judged_events(batch) if batch.kind == "Service" and batch.gone else batch)
             return
         missing = self._names(batch.kind) - batch.listed.names
         missing -= {(fact.namespace, fact.name) for fact in batch.upserts}
@@ -160,8 +167,27 @@ class GuardedSource:
             stay = missing if self._incident or not self._services_judged else set()
         self._held[batch.kind] = stay
         self._sink(replace(batch, listed=replace(batch.listed, names=batch.listed.names | stay)))
-        if self._services_judged and not self._incident and self._let_go_at is None:
-            self._let_go()
+        if self._services_judged and not self._incident and self._delete_at is None:
+            self._delete_held_back()
+
+    def _judged_events(self, batch: Batch) -> Batch:
+        """Return a batch of events without the Services that stay although they vanished.
+
+        A Service that is deleted in order shows that first, and goes once LedgerLB has removed its finalizer. One that
+        vanishes with the finalizer on it was lost in another way, such as an API server on an old backup.
+        """
+        facts = self.known("Service")
+        lost = {name for name in batch.gone if _is_held(facts, name)}
+        if not lost:
+            return batch
+        now = self._guard.clock()
+        recent = {name: at for name, at in self._vanished.items() if now - at <= EVENTS_SECONDS}
+        self._vanished = recent | dict.fromkeys(lost, now)
+        stay = self._judge_services(self._held.get("Service", set()) | self._vanished.keys())
+        if not stay:
+            return batch
+        self._held["Service"] = stay
+        return replace(batch, gone=tuple(name for name in batch.gone if name not in lost))
 
     def _judge_services(self, missing: set[Name]) -> set[Name]:
         """Return the Services that stay although a list left them out."""
@@ -169,12 +195,12 @@ class GuardedSource:
         may_go = self._may_go(missing)
         self._services_judged = True
         if not may_go:
-            self._incident, self._let_go_at = True, None
+            self._incident, self._delete_at = True, None
             return missing
         if self._incident:
             self._incident = False
             # What came back comes kind by kind: the other kinds get time to be listed again.
-            self._let_go_at = self._guard.clock() + (0.0 if over else RELIST_SECONDS)
+            self._delete_at = self._guard.clock() + (0.0 if over else RELIST_SECONDS)
         return set()
 
     def _names(self, kind: str) -> set[Name]:
@@ -187,13 +213,14 @@ class GuardedSource:
     def _may_go(self, missing: set[Name]) -> bool:
         """Judge the Services that a list left out: those that are load balancers count."""
         facts = self.known("Service")
-        balanced = {name for name in missing if _is_balanced(facts, name)}
-        held = sum(_is_balanced(facts, name) for name in self._names("Service")) if balanced else 0
+        gone = {name for name in missing if name in self._vanished and fact_key("Service", *name) not in facts}
+        balanced = gone | {name for name in missing if _is_balanced(facts, name)}
+        held = len(gone) + sum(_is_balanced(facts, name) for name in self._names("Service")) if balanced else 0
         return self._guard.judge(_LIST, balanced, held)
 
-    def _let_go(self) -> None:
+    def _delete_held_back(self) -> None:
         """Report everything that was held back as gone to the observer."""
-        self._let_go_at = None
+        self._delete_at = None
         held, self._held = self._held, {}
         for kind, names in held.items():
             if names:
@@ -205,8 +232,8 @@ class GuardedSource:
             stay = self._judge_services(self._held.get("Service", set()))
             if stay or self._incident:
                 return
-        if self._let_go_at is not None and self._guard.clock() >= self._let_go_at:
-            self._let_go()
+        if self._delete_at is not None and self._guard.clock() >= self._delete_at:
+            self._delete_held_back()
 
     # As a task
 
@@ -225,7 +252,7 @@ class GuardedSource:
                 await reader.close()
 
     async def _wait(self, stop: asyncio.Event) -> None:
-        if self._guard.withheld is not None or self._let_go_at is not None:
+        if self._guard.withheld is not None or self._delete_at is not None:
             await sleep_or_stop(stop, LOOK_SECONDS)
             return
         waiting = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(stop.wait())]
@@ -315,16 +342,27 @@ class AdmittedWriter:
         await self._writer.close()
 
 
-def _is_balanced(facts: Mapping[str, bytes], name: Name) -> bool:
+def _service(facts: Mapping[str, bytes], name: Name) -> ServiceFact | None:
     key = fact_key("Service", *name)
     value = facts.get(key)
     if value is None:
-        return False
+        return None
     try:
         fact = decode_fact(key, value)
     except BadInput:
-        return False
-    return isinstance(fact, ServiceFact) and fact.type == "LoadBalancer"
+        return None
+    return fact if isinstance(fact, ServiceFact) else None
+
+
+def _is_balanced(facts: Mapping[str, bytes], name: Name) -> bool:
+    fact = _service(facts, name)
+    return fact is not None and fact.type == "LoadBalancer"
+
+
+def _is_held(facts: Mapping[str, bytes], name: Name) -> bool:
+    """Return whether the Service has our finalizer and is not being deleted."""
+    fact = _service(facts, name)
+    return fact is not None and fact.type == "LoadBalancer" and fact.has_finalizer and not fact.deleting
 
 
 def whoami() -> str:

@@ -259,6 +259,7 @@ CHOSEN = [
             labelled_service("a/yes", exposed="yes"),
         ),
         pending("a/no", "NoNetworkMatches"),
+        says("a/no", "none of 1 AddressPools takes part"),
         ready("a/yes", "203.0.113.0"),
         apply(labelled_service("a/no", exposed="yes")),
         ready("a/no", "203.0.113.1"),

@@ -21,6 +21,11 @@ NETWORKS = {
     "AddressPool": ("pool/edge", "198.51.100.10", "default-pool"),
 }
 
+PLANS = {
+    "NetworkAttachmentDefinition": "  prefix       192.168.102.0/24\n",
+    "AddressPool": "  addresses    198.51.100.10-198.51.100.20, 203.0.113.0/24\n",
+}
+
 
 def test_the_readme_shows_a_network_of_each_kind() -> None:
     kinds = {document["kind"] for block in BLOCKS for document in yaml.safe_load_all(block)}
@@ -43,3 +48,6 @@ def test_a_block_and_a_service_are_enough(
     shown: dict[str, Any] = json.loads(done.stdout)["services"]["shop/web"]
     kind = next(document["kind"] for document in yaml.safe_load_all(block) if document["kind"] in NETWORKS)
     assert (shown["network"], shown["addresses"][0], shown["rung"]) == NETWORKS[kind]
+    explained = invoke("explain", "network", shown["network"], "--log", log).stdout
+    assert PLANS[kind] in explained
+    assert shown["network"] in invoke("history", shown["addresses"][0], "--log", log).stdout

@@ -83,8 +83,10 @@ class ReasonText:
 _ALL: Final = (
     ReasonText(
         Reason.NO_DEFAULT_NETWORK,
-        "Nothing chooses an external network, and no selector named default-external is defined.",
-        "Annotate the Service or its Namespace with a network, or define default-external in the Kubemanager.",
+        "Nothing chooses an external network: no selector named default-external is defined, and no AddressPool takes "
+        "part.",
+        "Annotate the Service or its Namespace with a network, create an AddressPool, or define default-external in "
+        "the Kubemanager.",
     ),
     ReasonText(
         Reason.NETWORK_NOT_FOUND,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ledgerlb.cli.listing import amount
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import NetworkDefined, NetworkGone, Prefix, PrefixChangeRefused
+from ledgerlb.core.ledger.plan import extent_of
 from ledgerlb.core.ledger.records import Holding
+from ledgerlb.core.networks import pool_of
 from ledgerlb.core.reasons import REASONS
 from ledgerlb.core.text import timestamp
 from ledgerlb.runtime.logview import LogView, NetworkLine
@@ -61,7 +64,7 @@ def network_as_text(view: LogView, line: NetworkLine) -> list[str]:
     if advice := _remedy(line):
         lines.append(f"  remedy       {advice}")
     plan = view.ledger.network(line.name).plan
-    lines += [f"  prefix       {_prefix_text(prefix)}" for prefix in plan]
+    lines += _plan_text(line.name, plan)
     if holdings := _holdings(view, line):
         lines.append("Held:")
     lines += [
@@ -80,6 +83,15 @@ def network_as_text(view: LogView, line: NetworkLine) -> list[str]:
 def _remedy(line: NetworkLine) -> str:
     known = REASONS.get(line.problem or "")
     return known.remedy if known is not None else ""
+
+
+def _plan_text(network: str, plan: Sequence[Prefix]) -> list[str]:
+    """Return the address plan. The prefixes of a pool are how the ledger writes its ranges; people wrote the ranges."""
+    if pool_of(network) is None:
+        return [f"  prefix       {_prefix_text(prefix)}" for prefix in plan]
+    excluded = sorted({f"{low}-{high}" if low != high else low for prefix in plan for low, high in prefix.excluded})
+    lines = [f"  addresses    {extent_of(plan)}"] if plan else []
+    return [*lines, f"  without      {', '.join(excluded)}"] if excluded else lines
 
 
 def _prefix_text(prefix: Prefix) -> str:

@@ -113,7 +113,7 @@ def _walk(context: SelectionContext, service: ServiceFact, needs: Needs, held: C
             if verdict is None or _is_open(verdict):
                 found = choose_pool(context, service, needs, held)
                 results.append(_pool_result(rung, value, found))
-                verdict = found or verdict
+                verdict = found or (_without_pools(verdict, value) if verdict is not None else None)
             else:
                 results.append(_outranked(rung, value, verdict))
         elif verdict is None:
@@ -136,6 +136,10 @@ def _outcome(verdict: Verdict) -> str:
 def _is_open(verdict: Verdict) -> bool:
     """Return whether AddressPools may serve a Service with this verdict: the default selector matches no network."""
     return verdict.rung == DEFAULT_SELECTOR_RUNG and verdict.reason == Reason.NO_NETWORK_MATCHES
+
+
+def _without_pools(verdict: Verdict, value: str) -> Verdict:
+    return replace(verdict, message=f"{verdict.message}; none of {value} takes part for this Service")
 
 
 def _pool_result(rung: Rung, value: str, found: Verdict | None) -> RungResult:

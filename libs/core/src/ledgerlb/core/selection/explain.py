@@ -6,6 +6,7 @@ from typing import Final
 
 from ledgerlb.core.intents.model import Selection
 from ledgerlb.core.selection.choice import Choice
+from ledgerlb.core.selection.rungs import DEFAULT_POOL
 from ledgerlb.core.text import shortened
 
 MAX_BRIEF: Final = 600
@@ -43,7 +44,8 @@ def _candidates(choice: Choice | Selection) -> tuple[str, ...]:
     results = (
         f"{result.network} {'taken' if result.taken else 'not taken'} ({result.why})" for result in choice.candidates
     )
-    return (f"Candidates, oldest first: {'; '.join(results)}.",)
+    order = "best" if choice.rung == DEFAULT_POOL else "oldest"
+    return (f"Candidates, {order} first: {'; '.join(results)}.",)
 
 
 def _warnings(choice: Choice | Selection) -> tuple[str, ...]:

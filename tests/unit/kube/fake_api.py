@@ -116,7 +116,7 @@ class FakeApi:
 
     async def _list(self, path: str, query: dict[str, str]) -> web.Response:
         items = [self.collections[path][key] for key in sorted(self.collections[path])]
-        start, size = int(query.get("continue", 0)), int(query["limit"])
+        start, size = int(query.get("continue", 0)), int(query.get("limit", 500))
         meta = {"resourceVersion": str(self.version)}
         if start + size < len(items):
             meta["continue"] = str(start + size)

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from aiohttp import web
 
+from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.api import discovery
 from ledgerlb.kube.api.client import ApiConnection
 from ledgerlb.kube.api.listwatch import WatchSettings
 from ledgerlb.kube.api.source import ApiSource
 from ledgerlb.kube.kinds import BY_KIND
-from ledgerlb.kube.source import Batch
+from ledgerlb.kube.source import Batch, ProblemLog
 from tests.builders.objects import bare_service
 from tests.unit.kube.fake_api import FakeApi
 
@@ -387,3 +388,45 @@ async def test_an_api_server_that_starts_late_is_found(tmp_path):
             await world.until(lambda: world.names("Service") == ["a/p"])
             stop.set()
             await asyncio.wait_for(task, DEADLINE)
+
+
+NAMESPACES = "/api/v1/namespaces"
+
+
+def kube_system(uid: str) -> dict[str, Any]:
+    return {"metadata": {"name": "kube-system", "uid": uid}}
+
+
+class Problems(ProblemLog):
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def __call__(self, problem: BadInput) -> None:
+        self.said.append(str(problem))
+
+
+async def test_another_cluster_at_the_address_is_not_believed(api, tmp_path, monkeypatch):
+    monkeypatch.setattr("ledgerlb.kube.api.source.CHECK_SECONDS", 0.0)
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(api.kubeconfig()))
+    api.collections[NAMESPACES] = {}
+    await api.put(NAMESPACES, kube_system("one"))
+    await api.put(SERVICES, bare_service("a/p"))
+    stop, world, problems = asyncio.Event(), World(), Problems()
+    async with ApiConnection(path) as connection:
+        source = ApiSource(connection, kinds=[BY_KIND["Service"]], settings=SETTINGS, problems=problems)
+        assert await source.identify("", False) == "cluster:one"
+        task = asyncio.create_task(source.run(world, stop))
+        await world.until(lambda: world.names("Service") == ["a/p"])
+        await api.put(NAMESPACES, kube_system("two"))
+        api.collections[SERVICES].clear()
+        before = len(world.batches)
+        await api.error(SERVICES, 410)  # the watch ends, and the kind is listed again
+        await world.until(lambda: any("another cluster answers" in line for line in problems.said))
+        assert world.names("Service") == ["a/p"]
+        assert len(world.batches) == before
+        await api.put(NAMESPACES, kube_system("one"))
+        await world.until(lambda: world.names("Service") == [])
+        stop.set()
+        await asyncio.wait_for(task, DEADLINE)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -78,8 +78,14 @@ class _Relist(Exception):
     """The watch cannot continue, so the kind must be listed again."""
 
 
+async def _no_check() -> None:
+    return
+
+
 class ListWatch:
-    """List and watch one kind. ``run`` ends only by cancellation."""
+    """List and watch one kind. ``run`` ends only by cancellation. ``check`` comes before each list and each watch, and
+    raises what they may raise.
+    """
 
     def __init__(
         self,
@@ -91,8 +97,10 @@ class ListWatch:
         *,
         settings: WatchSettings | None = None,
         jitter: Callable[[], float] = random.random,
+        check: Callable[[], Awaitable[None]] = _no_check,
     ) -> None:
         self._kind = kind
+        self._check = check
         self._api = api
         self._discovery = discovery
         self._sink = sink
@@ -150,6 +158,7 @@ class ListWatch:
     # List
 
     async def _list(self, served: str) -> None:
+        await self._check()
         names: set[Name] = set()
         token = ""
         while True:
@@ -207,6 +216,7 @@ class ListWatch:
         await asyncio.sleep(self._backoff.next(at_least))
 
     async def _stream(self, served: str) -> None:
+        await self._check()
         shortest, longest = self._settings.watch
         query = {
             "watch": "1",

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.api.discovery import Discovery
 from ledgerlb.kube.api.listwatch import Api, ListWatch, WatchSettings
 from ledgerlb.kube.api.refusals import ApiUnavailable
 from ledgerlb.kube.kinds import WATCHED, Kind
 from ledgerlb.kube.source import ProblemLog, Sink
 
+_SUBJECT: Final = "API server"
+CHECK_SECONDS: Final = 5.0
+"""Seconds for which the server's identity is not asked for again: all kinds connect again at about the same time."""
+
 
 class ApiSource:
-    """See module and ``source.ObjectSource``; the connection stays the caller's to close."""
+    """See module and ``source.ObjectSource``; the connection stays the caller's to close.
+
+    Once ``identify`` has answered, every later list and watch first makes sure that the same cluster answers: an
+    address may lead to another one after a failover or a change of DNS.
+    """
 
     def __init__(
         self,
@@ -30,12 +41,35 @@ class ApiSource:
         self._settings = settings or WatchSettings()
         self._problems = problems or ProblemLog()
         self._jitter = jitter
+        self._identity = ""
+        self._checked = 0.0
 
     async def identify(self, known: str, renew: bool) -> str:
         """Return ``cluster:`` and the uid of Namespace ``kube-system``, which no two clusters share. Raises
         ClusterError.
         """
         del known, renew  # a cluster has its identity from its first day
+        found = await self._ask()
+        self._identity = self._identity or found
+        self._checked = time.monotonic()
+        return found
+
+    async def check(self) -> None:
+        """Raise BadInput where another cluster answers than the one that was identified; ApiUnavailable, ApiRefused."""
+        if not self._identity or time.monotonic() - self._checked < CHECK_SECONDS:
+            return
+        found = await self._ask()
+        if found != self._identity:
+            raise BadInput(
+                _SUBJECT,
+                "",
+                f"is {found} now and was {self._identity}: another cluster answers at its address",
+                "LedgerLB reads nothing from it; let the address lead to the former cluster again",
+            )
+        self._checked = time.monotonic()
+        self._problems.resolved(_SUBJECT)
+
+    async def _ask(self) -> str:
         # Listed, not read by name: the watcher may list Namespaces and needs no further right.
         answer = await self._api.get("/api/v1/namespaces", {"fieldSelector": "metadata.name=kube-system"})
         items = answer.get("items")
@@ -50,7 +84,14 @@ class ApiSource:
         discovery = Discovery(self._api)
         loops = [
             ListWatch(
-                kind, self._api, discovery, sink, self._problems, settings=self._settings, jitter=self._jitter
+                kind,
+                self._api,
+                discovery,
+                sink,
+                self._problems,
+                settings=self._settings,
+                jitter=self._jitter,
+                check=self.check,
             ).run()
             for kind in self._kinds
         ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.behaviour.play import (
     Case,
     absent,
     case,
+    condition,
     happened,
+    moving,
     network,
     pending,
     play,
@@ -15,7 +19,20 @@ from tests.behaviour.play import (
     table,
 )
 from tests.behaviour.world import ext, world
-from tests.builders.objects import ADDRESSES, DEFAULT_LABELS, FORCE, SHARING, Object, asks, dual, nad, port, service
+from tests.builders.objects import (
+    ADDRESSES,
+    DEFAULT_LABELS,
+    FORCE,
+    SHARING,
+    Object,
+    aged,
+    asks,
+    backends,
+    dual,
+    nad,
+    port,
+    service,
+)
 from tests.support.simulate import apply, delete
 
 SILENT = {"agents": "silent"}
@@ -24,6 +41,12 @@ SILENT = {"agents": "silent"}
 def sharing(name: str, key: str = "k", number: int = 80, *addresses: str, protocol: str = "TCP") -> Object:
     annotations = {SHARING: key, **({ADDRESSES: ",".join(addresses)} if addresses else {})}
     return service(name, annotations, ports=[port(number, protocol)])
+
+
+def local(name: str, number: int = 80, pods: str | None = "web", *, policy: str = "Local", key: str = "k", **spec: Any) -> Object:
+    """A Service that shares under a key, with this traffic policy and these pods (None: no selector)."""
+    selector = {"app": pods} if pods is not None else {}
+    return service(name, {SHARING: key}, ports=[port(number)], externalTrafficPolicy=policy, selector=selector, **spec)
 
 
 CASES = [
@@ -121,6 +144,112 @@ CASES = [
         delete("Service", "a/s"),
         apply(sharing("a/t", number=443)),
         ready("a/t", "192.0.2.3"),
+    ),
+    # externalTrafficPolicy Local
+    case("local-services-of-the-same-pods-share", world(local("a/s"), local("a/t", 443)), ready("a/s", "192.0.2.2"), ready("a/t", "192.0.2.2")),
+    case(
+        "local-services-of-other-pods-do-not-share",
+        world(local("a/s"), local("a/t", 443, "mail")),
+        ready("a/s", "192.0.2.2"),
+        ready("a/t", "192.0.2.3"),
+        says("a/t", "192.0.2.2", "a/s", "Local"),
+        condition("a/t", "ledgerlb.io/AddressAllocated", status="True", reason="AddressAllocated"),
+    ),
+    case("one-local-service-of-two-is-enough-to-keep-them-apart", world(local("a/s", policy="Cluster"), local("a/t", 443, "mail")), ready("a/t", "192.0.2.3")),
+    case("a-local-service-that-came-first-keeps-others-apart-too", world(local("a/s"), local("a/t", 443, "mail", policy="Cluster")), ready("a/t", "192.0.2.3")),
+    case("one-local-service-of-two-with-the-same-pods-share", world(local("a/s", policy="Cluster"), local("a/t", 443)), ready("a/t", "192.0.2.2")),
+    case("without-local-other-pods-are-fine", world(local("a/s", policy="Cluster"), local("a/t", 443, "mail", policy="Cluster")), ready("a/t", "192.0.2.2")),
+    case("local-services-without-a-selector-do-not-share", world(local("a/s", pods=None), local("a/t", 443, None)), ready("a/t", "192.0.2.3"), says("a/t", "Local")),
+    case("a-local-service-needs-all-holders-to-fit", world(local("a/s", policy="Cluster"), local("a/t", 443, "mail", policy="Cluster"), local("a/u", 22)), ready("a/t", "192.0.2.2"), ready("a/u", "192.0.2.3")),
+    case("the-own-address-of-a-local-service-is-shared-under-the-same-key", world(local("a/s"), local("a/t", 443, "mail"), local("a/u", 22, "mail")), ready("a/u", "192.0.2.3"), network("net/ext", allocated=2)),
+    case(
+        "a-request-to-join-a-local-service-of-other-pods",
+        world(sharing("a/s", "k", 80, "192.0.2.9")),
+        apply(service("a/t", {SHARING: "k", ADDRESSES: "192.0.2.9"}, 443, externalTrafficPolicy="Local", selector={"app": "mail"})),
+        pending("a/t", "SharingConflict"),
+        says("a/t", "Local", "a/s"),
+    ),
+    case(
+        "pods-that-come-and-go-move-nobody",
+        world(local("a/s"), local("a/t", 443)),
+        apply(backends("a/s", n1=["10.1.0.1"])),
+        happened(),
+        delete("EndpointSlice", "a/s-1"),
+        happened(),
+        ready("a/t", "192.0.2.2"),
+    ),
+    case(
+        "who-becomes-local-moves",
+        world(local("a/s", policy="Cluster"), local("a/t", 443, "mail", policy="Cluster")),
+        apply(local("a/s")),
+        ready("a/s", "192.0.2.3"),
+        ready("a/t", "192.0.2.2"),
+        says("a/s", "Local"),
+    ),
+    case(
+        "who-came-later-and-becomes-local-moves-too",
+        world(local("a/s", policy="Cluster"), local("a/t", 443, "mail", policy="Cluster")),
+        apply(local("a/t", 443, "mail")),
+        ready("a/s", "192.0.2.2"),
+        ready("a/t", "192.0.2.3"),
+    ),
+    case(
+        "who-selects-other-pods-moves",
+        world(local("a/s"), local("a/t", 443)),
+        apply(local("a/s", pods="mail")),
+        ready("a/s", "192.0.2.3"),
+        ready("a/t", "192.0.2.2"),
+    ),
+    case(
+        "of-two-that-become-local-together-one-moves",
+        world(local("a/s", policy="Cluster"), local("a/t", 443, "mail", policy="Cluster")),
+        apply(local("a/s"), local("a/t", 443, "mail")),
+        ready("a/s", "192.0.2.2"),
+        ready("a/t", "192.0.2.3"),
+        network("net/ext", allocated=2),
+    ),
+    case(
+        "who-becomes-local-in-a-full-network-stays-and-the-other-too",
+        world(local("a/s", policy="Cluster"), local("a/t", 443, "mail", policy="Cluster"), default=ext("192.0.2.0/30")),
+        apply(local("a/s")),
+        moving("a/s", "192.0.2.2", reason="NetworkFull"),
+        ready("a/t", "192.0.2.2"),
+        apply(local("a/s", policy="Cluster")),
+        ready("a/s", "192.0.2.2"),
+    ),
+    case(
+        "the-message-goes-with-the-other-service",
+        world(local("a/s"), local("a/t", 443, "mail")),
+        says("a/t", "Local"),
+        delete("Service", "a/s"),
+        ready("a/t", "192.0.2.3", message=""),
+        condition("a/t", "ledgerlb.io/AddressAllocated", message="192.0.2.3 of net/ext"),
+    ),
+    case(
+        "two-local-services-that-show-one-address-do-not-both-adopt-it",
+        world(*({**local(f"a/{name}", number, pods), "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}}} for name, number, pods in (("s", 80, "web"), ("t", 443, "mail")))),
+        ready("a/s", "192.0.2.9"),
+        ready("a/t", "192.0.2.2"),
+    ),
+    # A new key alone
+    case(
+        "a-new-key-keeps-the-network-whatever-older-one-would-match-now",
+        world(service("a/s")),
+        apply(aged(nad("net/old", "10.0.0.0/24", labels=DEFAULT_LABELS), "01")),
+        ready("a/s", "192.0.2.2", network="net/ext"),
+        apply(sharing("a/s")),
+        ready("a/s", "192.0.2.2", network="net/ext"),
+        apply(sharing("a/s", "j")),
+        ready("a/s", "192.0.2.2", network="net/ext"),
+        apply(service("a/s")),
+        ready("a/s", "192.0.2.2", network="net/ext"),
+    ),
+    case(
+        "a-new-key-of-who-shares-moves-within-its-network",
+        world(sharing("a/s"), sharing("a/t", number=443)),
+        apply(aged(nad("net/old", "10.0.0.0/24", labels=DEFAULT_LABELS), "01")),
+        apply(sharing("a/t", "j", 443)),
+        ready("a/t", "192.0.2.3", network="net/ext"),
     ),
 ]  # fmt: skip
 

@@ -51,6 +51,18 @@ def test_satisfied_wish_leads_to_nothing_however_often_it_is_repeated():
     assert office.decide(intent_of("web", revision=9)) == ()
 
 
+def test_sharers_from_before_the_rule_on_local_stay_together_until_one_is_edited():
+    office = Office(offer(V4))
+    ports = {"a": (("TCP", 80),), "b": (("TCP", 443),)}
+    office.settle(*(intent_of(name, sharing_key="k", ports=ports[name]) for name in ports))
+    local = {"sharing_key": "k", "local": True, "basis": "basis-1"}
+    office.settle(*(intent_of(name, 2, selector=name, ports=ports[name], **local) for name in ports))
+    assert office.held("a") == office.held("b") == ["192.168.102.2"]
+    edited = local | {"basis": "basis-2"}
+    office.settle(intent_of("a", 3, selector="other", ports=ports["a"], **edited))
+    assert (office.held("a"), office.held("b")) == (["192.168.102.3"], ["192.168.102.2"])
+
+
 def test_refusal_is_written_once_and_taken_back_when_served():
     office = Office(offer("10.0.0.0/30"))
     office.settle(intent_of("a"))

@@ -130,13 +130,20 @@ def test_who_holds_by_its_present_wishes_is_anchored_there():
     assert anchor_of(SERVICE, held, {DEFAULT: want(SERVICE, DEFAULT)}) == Anchor(DEFAULT, "default-selector")
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "k"), ("k", "j"), ("k", None)])
+def test_a_new_sharing_key_alone_leaves_the_anchor(before, after):
+    first, then = (service("a/s", {"ledgerlb.io/sharing-key": key} if key else {}) for key in (before, after))
+    assert anchor_of(then, [holding(first, DEFAULT)], {DEFAULT: want(first, DEFAULT)}) == Anchor(
+        DEFAULT, "default-selector"
+    )
+
+
 @pytest.mark.parametrize(
     "changed",
     [
         service("a/s", {NETWORK: ONE}),
         service("a/s", {SELECTOR: "x"}),
         service("a/s", {"ledgerlb.io/addresses": "192.168.102.9"}),
-        service("a/s", {"ledgerlb.io/sharing-key": "k"}),
         service("a/s", load_balancer_ip="192.168.102.9"),
         service("a/s", ip_families=(6,)),
         service("a/s", ip_family_policy="RequireDualStack"),

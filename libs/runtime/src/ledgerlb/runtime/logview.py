@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.intents.model import Selection
+from ledgerlb.core.ipam.sharing import why_apart
 from ledgerlb.core.ledger.entry import Entry
 from ledgerlb.core.ledger.events import Prefix
 from ledgerlb.core.ledger.fold import Accepted, Holding
@@ -223,6 +224,7 @@ class LogView:
                     for holding in holdings
                     if (found := self.path_sets.get(holding.address)) is not None
                 },
+                apart=why_apart(self.ledger, self.intents, holdings),
             )
         path_sets = {
             holding.address: found

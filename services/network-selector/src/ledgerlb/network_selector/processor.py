@@ -294,16 +294,16 @@ class NetworkSelector:
         else:
             self._moving.pop(name, None)
 
-    def _turn(self, name: str) -> tuple[int, str, str]:
+    def _turn(self, name: str) -> tuple[int, str]:
         """Return the order of Services that take several appends, between which IPAM may decide: first those that are
         gone (they free addresses), then those whose status shows an address that they may keep, then the rest; the
         oldest first.
         """
         service = self.view.service(name)
         if service is None:
-            return (0, "", name)
+            return (0, "")
         may_keep = bool(service.ingress) and self._owned.get(name) != service.uid
-        return (1 if may_keep else 2, service.created, name)
+        return (1 if may_keep else 2, service.created)
 
     def _plan_for(self, name: str, context: SelectionContext, now: datetime) -> IntentPlan:
         service = self.view.service(name)

@@ -25,6 +25,7 @@ import structlog
 
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.errors import ClusterRefused
+from ledgerlb.core.ipam.sharing import why_apart
 from ledgerlb.core.paths.agents import LiveAgents
 from ledgerlb.core.paths.plan import owners_elsewhere
 from ledgerlb.core.publication.model import Publication
@@ -209,6 +210,7 @@ class Publisher:
             elsewhere=owners_elsewhere(state.fold, holdings),
             pace=state.fold.pace,
             unserved=state.unserved,
+            apart=why_apart(state.fold, state.intents, holdings),
         )
 
     def _due(self, name: str) -> ServicePatch | None:

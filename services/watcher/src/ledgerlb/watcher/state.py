@@ -275,8 +275,19 @@ class PublisherState:
                 self.reserved_at.pop(change.record.network, None)
             case Selection() | Withdrawal() | Dropped():
                 self.changed[change.record.service] = None
+                self._take_key(change.before)
+            case AddressIntent():
+                self._take_key(change.before)
+                self._take_key(change.record)
             case _:
                 pass
+
+    def _take_key(self, intent: object) -> None:
+        """Queue whoever holds an address under the intent's sharing key: whether they share may show in a status."""
+        if not isinstance(intent, AddressIntent) or not intent.sharing_key:
+            return
+        shared = self.fold.network(intent.network).shared_under(intent.service.partition("/")[0], intent.sharing_key)
+        self.changed.update((holder.service, None) for record in shared for holder in record.holders)
 
     def _take_offer(self, offer: NetworkOffer, before: Intent | None, timestamp: int) -> None:
         if not offer.problem:
@@ -296,6 +307,7 @@ class PublisherState:
             service = getattr(event, "service", None)
             if service is not None:
                 self.changed[service] = None
+                self._take_key(self.intents.intents_of(service).get(entry.network))
             if (address := getattr(event, "address", None)) is not None:
                 # Which network the data path serves may have changed for those who hold the address in others.
                 others = self.fold.holding_elsewhere(address, entry.network)

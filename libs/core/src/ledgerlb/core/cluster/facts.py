@@ -102,6 +102,7 @@ class ServiceFact(Fact):
     """Seconds; 0 where affinity is off."""
     ports: tuple[ServicePort, ...] = ()
     has_selector: bool = True
+    selector: Mapping[str, str] = {}
     has_finalizer: bool = False
     ingress: tuple[str, ...] = ()
     """Addresses in ``status.loadBalancer.ingress``."""

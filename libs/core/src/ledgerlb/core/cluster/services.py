@@ -168,20 +168,49 @@ def frontends(service: ServiceFact) -> tuple[tuple[str, int], ...]:
     return tuple(sorted({(p.protocol, p.port) for p in service.ports if p.protocol in SUPPORTED_PROTOCOLS}))
 
 
-def basis_of(service: ServiceFact) -> str:
-    """Return a fingerprint of what the Service asks for. A holder moves only if this changes or its network goes.
+def is_local(service: ServiceFact) -> bool:
+    """Return whether only nodes with a backend of the Service take its traffic."""
+    return service.external_traffic_policy == "Local"
 
-    The order for a fresh choice is included only if there is one, so older fingerprints stay valid. Of the families the
-    wish counts, not the API server's answer: a cluster that becomes dual-stack moves nobody.
+
+def selector_text(service: ServiceFact) -> str:
+    """Return the Service's selector as one text; equal for equal selectors, empty if there is none."""
+    return ",".join(f"{key}={value}" for key, value in sorted(service.selector.items()))
+
+
+def basis_of(service: ServiceFact) -> str:
+    """Return a fingerprint of what the Service asks for.
+
+    It has one part for the network and the addresses and, behind a dash, one for how they are shared, if the Service
+    has a sharing key. A holder moves only if the first part changes (see ``chose_alike``) or its network goes. A
+    Service without a key has the fingerprint that earlier versions gave it.
     """
-    families, required = _wished_families(service)
+    alone = _fingerprint(service, "")
+    key = sharing_key(service)
+    if not key:
+        return alone
+    sharing = json.dumps([key, is_local(service), selector_text(service)])
+    return f"{alone}-{hashlib.sha256(sharing.encode()).hexdigest()[:8]}"
+
+
+def chose_alike(basis: str, service: ServiceFact) -> bool:
+    """Return whether a fingerprint is of the same choice of network and addresses as the Service makes now.
+
+    Earlier versions counted the sharing key among it.
+    """
+    return basis.partition("-")[0] in {_fingerprint(service, ""), _fingerprint(service, sharing_key(service))}
+
+
+def _fingerprint(service: ServiceFact, key: str) -> str:
+    """The order for a fresh choice is included only if there is one, so older fingerprints stay valid."""
+    families, required = families_of(service)
     terms = [
         service.annotations.get(ANNOTATION_NETWORK),
         service.annotations.get(ANNOTATION_SELECTOR),
         list(families),
         list(required),
         service.annotations.get(ANNOTATION_ADDRESSES, service.load_balancer_ip),
-        sharing_key(service),
+        key,
     ]
     if (reselect := service.annotations.get(ANNOTATION_RESELECT)) is not None:
         terms.append(reselect)

@@ -118,7 +118,8 @@ class AddressIntent(_Frozen):
     The intent is met once the Service has all families of ``required``, or any family where ``required`` is empty.
     ``requested`` fixes addresses, at most one per family. ``adopt`` lists addresses that the Service's status showed
     while the ledger held none for it. ``adopt_only``: the Service wants nothing else of the network, which it did not
-    choose. ``basis`` is a fingerprint of what the Service itself asks for.
+    choose. ``local`` (externalTrafficPolicy) and ``selector`` are those of a Service with a sharing key. ``basis`` is a
+    fingerprint of what the Service itself asks for.
     """
 
     type: Literal["want"] = "want"
@@ -132,6 +133,8 @@ class AddressIntent(_Frozen):
     required: tuple[Family, ...] = (4,)
     requested: tuple[str, ...] = ()
     sharing_key: str = ""
+    local: bool = False
+    selector: str = ""
     ports: tuple[tuple[str, PortNumber], ...] = ()
     adopt: tuple[str, ...] = ()
     adopt_only: bool = False

@@ -45,7 +45,7 @@ def _problem(state: NetworkState, intent: AddressIntent, address: str, terms: Te
         return None
     if record.status == "quarantined":
         return None if record.former == intent.service else _in_use(record, f"was released by {record.former} just now")
-    answer = join(state, intent, record)
+    answer = join(state, intent, record, terms)
     return answer if isinstance(answer, Denial) else None
 
 

@@ -2,8 +2,9 @@
 
 Later intents see the effect of earlier ones: each event is evolved speculatively, and all of it is undone before the
 decision is returned. The order is fixed: the network's own change, completed releases, expiries; then adoptions before
-newcomers; oldest Service first, then by name. Circles of Services that wait for each other's address come last.
-Requests need no place of their own: no automatic choice takes an address that a known intent requests.
+newcomers; oldest Service first, then the one that was queued first. Circles of Services that wait for each other's
+address come last. Requests need no place of their own: no automatic choice takes an address that a known intent
+requests.
 """
 
 from __future__ import annotations
@@ -143,12 +144,12 @@ def _circles(state: NetworkState, waiting: Iterable[AddressIntent], terms: Terms
 
 
 def in_order(intents: Iterable[AddressIntent | Withdrawal]) -> list[AddressIntent | Withdrawal]:
-    """Sort: withdrawals first (they free), then adoptions, then the rest; the oldest Service first, then by name."""
+    """Sort: withdrawals first (they free), then adoptions, then the rest; the oldest Service first, then as given."""
 
-    def rank(intent: AddressIntent | Withdrawal) -> tuple[int, str, str]:
+    def rank(intent: AddressIntent | Withdrawal) -> tuple[int, str]:
         if isinstance(intent, Withdrawal):
-            return (0, "", intent.service)
-        return (1 if intent.adopt else 2, intent.created, intent.service)
+            return (0, "")
+        return (1 if intent.adopt else 2, intent.created)
 
     return sorted(intents, key=rank)
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from ledgerlb.core.addresses import Family, to_text
 from ledgerlb.core.intents.model import AddressIntent, ServiceIntent, Withdrawal
+from ledgerlb.core.ipam.sharing import clash, may_share, namespace_of
 from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ledger.events import AllocationRule
 from ledgerlb.core.ledger.intervals import contains
@@ -43,7 +44,7 @@ class AddressChoice(NamedTuple):
 def choose(state: NetworkState, intent: AddressIntent, family: Family, terms: Terms) -> AddressChoice | Denial:
     """Choose the Service's address in a family for which it requested none."""
     claimed = 0
-    for candidate in _candidates(state, intent, family):
+    for candidate in _candidates(state, intent, family, terms):
         if candidate.rule == "quarantine-cut" and terms.strict_quarantine:
             return _resting(state, family)
         if not _claimed(state, intent, candidate, terms):
@@ -68,11 +69,12 @@ def _resting(state: NetworkState, family: Family) -> Denial:
     )
 
 
-def _candidates(state: NetworkState, intent: AddressIntent, family: Family) -> Iterator[AddressChoice]:
+def _candidates(state: NetworkState, intent: AddressIntent, family: Family, terms: Terms) -> Iterator[AddressChoice]:
     assignable = state.assignable(family)
     if intent.sharing_key:
         for record in state.shared_under(namespace_of(intent.service), intent.sharing_key):
-            if record.family == family and contains(assignable, record.value) and not clash(record, intent):
+            given_out = record.family == family and contains(assignable, record.value)
+            if given_out and not clash(record, intent, terms.known):
                 yield AddressChoice(record.address, "shared")
     for record in state.formerly_of(intent.service):
         if record.family == family and contains(assignable, record.value):
@@ -98,20 +100,10 @@ def _claimed(state: NetworkState, intent: AddressIntent, choice: AddressChoice, 
         if refusal is not None and refusal.reason in _BARRED:
             continue
         other = terms.known.get(service)
-        if choice.rule == "shared" and _may_share(intent, other):
+        if choice.rule == "shared" and may_share(intent, other):
             continue
         return True
     return False
-
-
-def _may_share(intent: AddressIntent, other: ServiceIntent | None) -> bool:
-    """Return whether two Services may be on one address together."""
-    return (
-        isinstance(other, AddressIntent)
-        and intent.sharing_key == other.sharing_key
-        and namespace_of(intent.service) == namespace_of(other.service)
-        and set(intent.ports).isdisjoint(other.ports)
-    )
 
 
 def grant(state: NetworkState, intent: AddressIntent, address: str, terms: Terms) -> AddressChoice | Denial:
@@ -133,7 +125,7 @@ def grant(state: NetworkState, intent: AddressIntent, address: str, terms: Terms
             f"address {address} was released by {record.former} and is in quarantine until "
             f"{record.quarantine_until:%Y-%m-%dT%H:%M:%SZ}; it is given out by itself then",
         )
-    return join(state, intent, record)
+    return join(state, intent, record, terms)
 
 
 def shown_by(state: NetworkState, intent: AddressIntent, address: str, terms: Terms) -> ServiceIntent | None:
@@ -167,7 +159,7 @@ def withheld(state: NetworkState, address: str) -> str | None:
     return problem
 
 
-def join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> AddressChoice | Denial:
+def join(state: NetworkState, intent: AddressIntent, record: AddressRecord, terms: Terms) -> AddressChoice | Denial:
     """Let the Service join the holders of an address, or return why it may not."""
     holders = ", ".join(holder.service for holder in record.holders)
     same_key = (
@@ -181,20 +173,14 @@ def join(state: NetworkState, intent: AddressIntent, record: AddressRecord) -> A
             Reason.REQUESTED_ADDRESS_IN_USE,
             f"address {record.address} of network {state.network} is held by {holders}; request another one",
         )
-    taken = clash(record, intent)
-    if taken:
+    problem = clash(record, intent, terms.known)
+    if problem:
         return Denial(
             Reason.SHARING_CONFLICT,
-            f"address {record.address} is shared under key {intent.sharing_key!r} by {holders}, and {taken} is taken; "
+            f"address {record.address} is shared under key {intent.sharing_key!r} by {holders}, and {problem}; "
             "use another port or another key",
         )
     return AddressChoice(record.address, "shared")
-
-
-def clash(record: AddressRecord, intent: AddressIntent) -> str:
-    """Return the (protocol, port) pairs that other holders use already, as text; empty where ports are disjoint."""
-    taken = {pair for holder in record.holders if holder.service != intent.service for pair in holder.ports}
-    return ", ".join(f"{protocol}/{port}" for protocol, port in intent.ports if (protocol, port) in taken)
 
 
 def why_not_given(state: NetworkState, address: str, problem: str) -> str:
@@ -208,8 +194,3 @@ def why_not_given(state: NetworkState, address: str, problem: str) -> str:
         f"address {address} of network {state.network} ({prefixes}) is reserved "
         "(network, broadcast or gateway address, excluded, or in use by the cluster); request another one"
     )
-
-
-def namespace_of(service: str) -> str:
-    """Return the namespace of ``namespace/name``."""
-    return service.partition("/")[0]

@@ -6,8 +6,9 @@ from ledgerlb.core.addresses import Family, family_of
 from ledgerlb.core.cluster.labels import parse_selector_text
 from ledgerlb.core.intents.model import AddressIntent
 from ledgerlb.core.ipam.adopt import adoptable, adoptions_refused
-from ledgerlb.core.ipam.choice import AddressChoice, choose, clash, grant, namespace_of
+from ledgerlb.core.ipam.choice import AddressChoice, choose, grant
 from ledgerlb.core.ipam.circle import is_awaited
+from ledgerlb.core.ipam.sharing import must_leave, namespace_of
 from ledgerlb.core.ipam.terms import Denial, Terms
 from ledgerlb.core.ipam.withdraw import release_event
 from ledgerlb.core.ledger import events as ev
@@ -29,7 +30,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     """
     if intent.revision < state.revisions.get(intent.service, 0):
         return []
-    mine = _kept(state, intent)
+    mine = _kept(state, intent, terms)
     events: list[Event] = []
     for record in mine.values():
         events += _refresh(state, record, intent)
@@ -51,7 +52,7 @@ def want(state: NetworkState, intent: AddressIntent, terms: Terms) -> list[Event
     return events + _refusal(state, intent, {} if intent.adopt_only else refused or wrong)
 
 
-def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRecord]:
+def _kept(state: NetworkState, intent: AddressIntent, terms: Terms) -> dict[Family, AddressRecord]:
     """Return the record per family that counts as the Service's own.
 
     That is the requested one if the Service has it, else the latest that it holds, else the latest whose release may be
@@ -59,7 +60,7 @@ def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRec
     """
     kept: dict[Family, AddressRecord] = {}
     for record in sorted(state.held_by(intent.service), key=lambda record: record.status == "held"):
-        if record.family not in intent.families or _must_leave(record, intent):
+        if record.family not in intent.families or must_leave(record, intent, terms.known):
             continue
         if record.status == "releasing" and not _may_return(state, record, intent):
             continue
@@ -72,12 +73,6 @@ def _kept(state: NetworkState, intent: AddressIntent) -> dict[Family, AddressRec
 def _may_return(state: NetworkState, record: AddressRecord, intent: AddressIntent) -> bool:
     """Return whether the release may be cancelled: the network still has the address, and the Service asks for it."""
     return refusal_of(state.plan, record.address) is None and _satisfied(state, record, intent, record.family)
-
-
-def _must_leave(record: AddressRecord, intent: AddressIntent) -> bool:
-    """Return whether ports or key no longer let the Service stay on an address that it shares."""
-    alone = len(record.holders) == 1
-    return not alone and (record.sharing_key != intent.sharing_key or bool(clash(record, intent)))
 
 
 def _refresh(state: NetworkState, record: AddressRecord, intent: AddressIntent) -> list[Event]:

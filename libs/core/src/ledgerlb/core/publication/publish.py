@@ -42,6 +42,7 @@ class _Placement:
     published: tuple[Holding, ...]
     complete: bool
     awaiting: tuple[str, ...] = ()
+    apart: str = ""
 
 
 def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in the order of the pipeline
@@ -58,6 +59,7 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     elsewhere: Elsewhere = NOWHERE,
     pace: DecisionPace | None = None,
     unserved: UnservedAt = NOTHING_UNSERVED,
+    apart: str = "",
 ) -> Publication:
     """Return what the Service's status must say at ``now`` (aware UTC).
 
@@ -66,7 +68,8 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     ledger is damaged: what is known of their holdings may be out of date, so the status keeps its addresses.
     ``elsewhere`` are its holdings that the data path does not serve (see ``owners_elsewhere``), and ``unserved`` the
     Services without a usable backend, by address, as the path sets name them. ``pace`` has the decisions of the last
-    minute.
+    minute, and ``apart`` says why the Service does not share an address that it could share but for its traffic policy
+    (see ``why_apart``).
     """
     everything = tuple(holdings)
     held = tuple(holding for holding in everything if holding.state == "held")
@@ -93,7 +96,7 @@ def publish(  # noqa: PLR0917 - the whole of what a publication depends on, in t
     def reach(published: Sequence[Holding]) -> Reachability | None:
         return reachability(service, published, agents.live(now, settings.agent_timeout), agents, elsewhere, unserved)
 
-    placement = _place(service, wanted, held, lags)
+    placement = replace(_place(service, wanted, held, lags), apart=apart)
     shown = _publish_ours(service, current, placement, _refusal(service, wanted, standing), wanted, now, reach)
     found = replace(shown, finalizer=bool(everything) or (damage is not None and service.has_finalizer))
     if not found.decided and current is not None and _is_spent(service, pace, settings, now):
@@ -315,7 +318,7 @@ def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placemen
     families, _ = families_of(service)
     missing = [family for family in families if family not in {h.family for h in placement.published}]
     if not missing:
-        return None, ""
+        return None, placement.apart
     return None, f"has no IPv{missing[0]} address: " + (
         refusal.message if refusal else f"{_network_of(placement.published)} gives none"
     )

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict
 
 from ledgerlb.core.cluster.facts import ServiceFact
-from ledgerlb.core.cluster.services import basis_of, frontends, sharing_key
+from ledgerlb.core.cluster.services import basis_of, frontends, is_local, selector_text, sharing_key
 from ledgerlb.core.intents.model import (
     NOT_OURS,
     SERVICE_DELETED,
@@ -201,7 +202,7 @@ def _want(
         families=choice.families,
         required=choice.required,
         requested=choice.requested,
-        sharing_key=sharing_key(service),
+        **_sharing(service),
         ports=frontends(service),
         adopt=shown if context.new_to_ledger else _not_adopted(context, service, choice.network),
         namespace_labels=dict(context.namespace_labels),
@@ -232,7 +233,7 @@ def _adopt(
         requester=service.requester,
         families=choice.families,
         required=(),
-        sharing_key=sharing_key(service),
+        **_sharing(service),
         ports=frontends(service),
         adopt=takeover.shown,
         adopt_only=True,
@@ -240,6 +241,20 @@ def _adopt(
     )
     why = f"Service {service.full_name} has no network ({choice.reason}), and its status shows addresses of this one."
     return _unless_known(context, intent, why, facts)
+
+
+class _Sharing(TypedDict):
+    sharing_key: str
+    local: bool
+    selector: str
+
+
+def _sharing(service: ServiceFact) -> _Sharing:
+    """Return what decides with whom the Service shares an address."""
+    key = sharing_key(service)
+    if not key:
+        return {"sharing_key": "", "local": False, "selector": ""}
+    return {"sharing_key": key, "local": is_local(service), "selector": selector_text(service)}
 
 
 def _not_adopted(context: ServiceContext, service: ServiceFact, network: str) -> tuple[str, ...]:
@@ -274,6 +289,8 @@ def _terms_of(intent: AddressIntent) -> tuple[object, ...]:
         intent.required,
         intent.requested,
         intent.sharing_key,
+        intent.local,
+        intent.selector,
         intent.ports,
         intent.adopt_only,
         intent.namespace_labels,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledgerlb.core.cluster.facts import ServiceFact
-from ledgerlb.core.cluster.services import basis_of
+from ledgerlb.core.cluster.services import chose_alike
 from ledgerlb.core.intents.model import AddressIntent, ServiceIntent, Withdrawal
 from ledgerlb.core.ledger.records import Holding
 
@@ -29,14 +29,13 @@ def anchor_of(service: ServiceFact, holdings: Iterable[Holding], intents: Mappin
     network, and the address or the intent has the Service's present basis. Of several, a network with such an intent
     takes precedence, then the latest.
     """
-    basis = basis_of(service)
     found: list[tuple[bool, datetime, str]] = []
     for holding in holdings:
         intent = intents.get(holding.network)
         if holding.state != "held" or holding.uid != service.uid or isinstance(intent, Withdrawal):
             continue
-        asked = intent is not None and intent.basis == basis
-        if asked or holding.basis == basis:
+        asked = isinstance(intent, AddressIntent) and chose_alike(intent.basis, service)
+        if asked or chose_alike(holding.basis, service):
             found.append((asked, holding.since, holding.network))
     if not found:
         return None

@@ -33,6 +33,7 @@ from ledgerlb.kube.normalise.fields import (
     number,
     port_number,
     text,
+    text_map,
     texts,
 )
 from ledgerlb.kube.normalise.meta import Meta
@@ -68,6 +69,7 @@ def service(obj: Raw, meta: Meta) -> ServiceFact:
         session_affinity_timeout=_affinity_seconds(spec) if affinity == "ClientIP" else 0,
         ports=tuple(_service_port(entry, at) for entry, at in mappings(spec.get("ports"), "spec.ports")),
         has_selector=bool(mapping(spec.get("selector"), "spec.selector")),
+        selector=text_map(spec.get("selector"), "spec.selector"),
         has_finalizer=FINALIZER in meta.finalizers,
         ingress=_ingress(obj),
         conditions=_shown_conditions(obj),

@@ -103,6 +103,7 @@ async def _play(script: list[Object | Look], settings: Mapping[str, Any]) -> lis
             _assert_same(steps[-2], step)
             continue
         assert step["expect"] == "met", f"step {step['step']}: {step['expect']}\n{_told(step)}"
+        assert "broken" not in step, step["broken"]
         _assert_guarded(step, simulation)
         own = step if step["action"] != "expect" else own
     assert [step async for step in running] == []

@@ -43,7 +43,9 @@ def sharing(name: str, key: str = "k", number: int = 80, *addresses: str, protoc
     return service(name, annotations, ports=[port(number, protocol)])
 
 
-def local(name: str, number: int = 80, pods: str | None = "web", *, policy: str = "Local", key: str = "k", **spec: Any) -> Object:
+def local(
+    name: str, number: int = 80, pods: str | None = "web", *, policy: str = "Local", key: str = "k", **spec: Any
+) -> Object:
     """A Service that shares under a key, with this traffic policy and these pods (None: no selector)."""
     selector = {"app": pods} if pods is not None else {}
     return service(name, {SHARING: key}, ports=[port(number)], externalTrafficPolicy=policy, selector=selector, **spec)

@@ -34,7 +34,7 @@ from ledgerlb.core.ipam import (
     propose,
     woken_by,
 )
-from ledgerlb.core.ipam.choice import namespace_of
+from ledgerlb.core.ipam.sharing import namespace_of
 from ledgerlb.core.ledger.entry import MAX_BYTES, Entry
 from ledgerlb.core.ledger.fold import Accepted
 from ledgerlb.core.paths.pathset import Heartbeat, Report

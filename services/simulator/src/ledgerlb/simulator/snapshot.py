@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ledgerlb.core.ledger.entry import encode_entry
+from ledgerlb.core.publication.doubles import shown_twice
 from ledgerlb.core.publication.model import Publication
 from ledgerlb.core.text import timestamp
 from ledgerlb.runtime.logview import ServiceLine
@@ -32,7 +33,7 @@ class Snapshots:
         return list(self._engine.view.services(self._engine.clock()))
 
     def take(self, step: Step) -> dict[str, Any]:
-        """Make the JSON object of the step that was just run."""
+        """Make the JSON object of the step that was just run. ``broken`` lists invariants that do not hold, if any."""
         engine = self._engine
         services = {line.name: line.as_json() for line in self.lines()}
         went = sorted(self._present - set(services))
@@ -47,6 +48,9 @@ class Snapshots:
         writes = list(engine.writes)
         engine.writes.clear()
         action = step.action
+        broken = [
+            f"{one.address} {one.text()}" for one in shown_twice(engine.view.cluster.services(), engine.view.ledger)
+        ]
         differs = compare(action, services, networks) if isinstance(action, Expect) else []
         return {
             "step": step.number,
@@ -57,6 +61,7 @@ class Snapshots:
             "entries": entries,
             "writes": writes,
             "expect": differs or "met",
+            **({"broken": broken} if broken else {}),
         }
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from ledgerlb.core.addresses import Family
 from ledgerlb.core.intents.model import AddressIntent, Withdrawal
-from ledgerlb.core.ipam.choice import namespace_of
 from ledgerlb.core.ipam.circle import Circle, circle_of, note_on_exchange, step_aside, why_step_aside
 from ledgerlb.core.ipam.clock import complete_releases, expire
 from ledgerlb.core.ipam.offer import take_offer
+from ledgerlb.core.ipam.sharing import namespace_of
 from ledgerlb.core.ipam.terms import Terms
 from ledgerlb.core.ipam.want import want
 from ledgerlb.core.ipam.withdraw import withdraw

@@ -22,6 +22,7 @@ cut off is a chain. Only a head that was remembered elsewhere shows such a chang
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
@@ -57,6 +58,7 @@ TIME_WENT_BACK: Final = "TimeWentBack"
 SET_ASIDE: Final = "SetAside"
 """The rule of a note: damage that an operator ended."""
 _CHAIN_BROKEN: Final = "ChainBroken"
+_SHOWN_TWICE: Final = "ShownTwice"
 _HEAD_UNREADABLE: Final = "HeadUnreadable"
 _READERS_DISAGREE: Final = "ReadersDisagree"
 
@@ -154,6 +156,16 @@ class Audit:
     def unreadable_head(self, problem: str) -> None:
         """Report a remembered head that cannot be read: it may have shown a change of the ledger."""
         self._find(Finding(_HEAD_UNREADABLE, "", 0, "", problem))
+
+    def take_status(self, broken: Iterable[tuple[str, str]]) -> None:
+        """Add what statuses show against the ledger, as (address, message) pairs."""
+        for address, message in broken:
+            self._find(Finding(_SHOWN_TWICE, "", 0, address, message))
+
+    @property
+    def ledger(self) -> LedgerFold:
+        """The ledger as the services fold it."""
+        return self._fold
 
     def report(self) -> AuditReport:
         """Summarise what was found. Call it once, at the end of the ledger."""

@@ -22,12 +22,13 @@ async def simulate(
 ) -> int:
     """Run a scenario through the real selector, IPAM and planner in virtual time."""
     simulation = Simulation(load_scenario(file))
-    unmet = expectations = warned = 0
+    unmet = expectations = warned = broken = 0
     before: dict[str, Any] = {}
     async for step in simulation.run():
         if step["action"] == "expect":
             expectations += 1
             unmet += step["expect"] != "met"
+        broken += len(step.get("broken", ()))
         for warning in simulation.warnings[warned:]:
             say(f"warning: {warning}", err=True)
         warned = len(simulation.warnings)
@@ -38,7 +39,7 @@ async def simulate(
         before = step["services"]
     if output is Output.text:
         _print_end(simulation, expectations, unmet)
-    return FINDINGS if unmet else 0
+    return FINDINGS if unmet or broken else 0
 
 
 def _print_step(step: dict[str, Any], before: dict[str, Any]) -> None:
@@ -50,6 +51,8 @@ def _print_step(step: dict[str, Any], before: dict[str, Any]) -> None:
     if step["expect"] != "met":
         for line in step["expect"]:
             say(f"       {line}")
+    for line in step.get("broken", ()):
+        say(f"       BROKEN: {line}")
     for name, service in step["services"].items():
         if before.get(name) != service:
             say(f"       {name}: {_summary(service)}")

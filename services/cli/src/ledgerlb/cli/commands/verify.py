@@ -10,10 +10,14 @@ import typer
 from ledgerlb.cli.console import DEFAULT_LOG, FINDINGS, LogOption, Output, OutputOption, guarded, print_json, say
 from ledgerlb.cli.reading import existing_log, read_all, trusted_keys
 from ledgerlb.cli.tables import Column, print_table
+from ledgerlb.core.cluster.facts import ServiceFact, decode_fact
+from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.ledger.audit import Audit, AuditReport, Finding, NetworkHead, report_as_json
 from ledgerlb.core.ledger.heads import RememberedHeads
+from ledgerlb.core.publication.doubles import shown_twice
 from ledgerlb.eventlog.heads import read_heads
-from ledgerlb.eventlog.topics import LEDGER
+from ledgerlb.eventlog.port import Record
+from ledgerlb.eventlog.topics import FACTS, LEDGER
 
 if TYPE_CHECKING:
     from ledgerlb.eventlog.keys import TrustedKeys
@@ -55,10 +59,35 @@ async def audit(url: str, keys: TrustedKeys | None = None) -> AuditReport:
     async with existing_log(url) as log:
         for problem in await read_heads(log, heads, keys):
             found.unreadable_head(problem)
-        await read_all(
-            log, [LEDGER], lambda record: found.take(record.key, record.value, record.offset, record.headers)
-        )
+        statuses = _Statuses()
+
+        def take(record: Record) -> None:
+            if record.topic == LEDGER.name:
+                found.take(record.key, record.value, record.offset, record.headers)
+            else:
+                statuses.take(record)
+
+        await read_all(log, [FACTS, LEDGER], take)
+    found.take_status((one.address, one.text()) for one in shown_twice(statuses.services.values(), found.ledger))
     return found.report()
+
+
+class _Statuses:
+    """The Services whose status shows something, as the facts have them."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, ServiceFact] = {}
+
+    def take(self, record: Record) -> None:
+        if not record.key.startswith("Service/"):
+            return
+        self.services.pop(record.key, None)
+        try:
+            fact = decode_fact(record.key, record.value)
+        except UndecodableRecord:
+            return  # no fact of a status: the processes put the record to dead letters
+        if isinstance(fact, ServiceFact) and fact.ingress:
+            self.services[record.key] = fact
 
 
 def print_report(report: AuditReport, *, signed: bool = False) -> None:

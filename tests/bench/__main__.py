@@ -17,6 +17,8 @@ from tests.bench import idle, machine, pipeline, report, scale, startup
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 ENTRIES: Final = 1_000_000
 QUICK_ENTRIES: Final = 100_000
+SIGNED_ENTRIES: Final = 50_000
+SIGNED_QUICK: Final = 5_000
 
 
 def main() -> None:
@@ -24,9 +26,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("part", nargs="?", choices=("all", *PARTS), default="all")
     parser.add_argument("--quick", action="store_true", help="a shorter stream, a smaller ledger; writes no page")
-    parser.add_argument("--large", action="store_true", help="also 10,000 and 50,000 Services in the part scale")
+    parser.add_argument(
+        "--large", action="store_true", help="10,000 and 50,000 Services too in scale, 1,000,000 entries in signing"
+    )
     asked = parser.parse_args()
     PARTS["scale"] = _scale(large=asked.large)
+    PARTS["signing"] = _signing(large=asked.large)
     began = time.monotonic()
     found: dict[str, Any] = {
         "machine": machine.machine(),
@@ -69,6 +74,19 @@ def _fold(quick: bool) -> dict[str, float]:
     return figures
 
 
+def _signing(*, large: bool) -> tuple[Callable[[bool], Any], Callable[[dict[str, Any]], str]]:
+    def measure(quick: bool) -> dict[str, float]:
+        count = ENTRIES if large else SIGNED_QUICK if quick else SIGNED_ENTRIES
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.signing", str(count)],
+            stdout=subprocess.PIPE, check=True, text=True, timeout=1800,
+        )  # fmt: skip
+        figures: dict[str, float] = json.loads(done.stdout)
+        return figures
+
+    return measure, lambda found: report.signing(found["signing"])
+
+
 def _say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
@@ -80,6 +98,7 @@ PARTS: Final[dict[str, tuple[Callable[[bool], Any], Callable[[dict[str, Any]], s
     "shared": _layout("shared"),
     "partitioned": _layout("partitioned"),
     "scale": _scale(large=False),
+    "signing": _signing(large=False),
 }
 
 

@@ -66,6 +66,9 @@ _HOW_SCALE: Final = """A folder of manifests stands for the cluster: 200 namespa
 empty SQLite log until every Service has its address. Then each service starts alone on that log; the time runs until it reports ready. *One more Service* runs
 from writing one more manifest until its address is in the ledger, and includes the folder's polling. `--large` measures 10,000 and 50,000 Services too."""
 
+_HOW_SIGNING: Final = """A SQLite log on one process, Ed25519. Appends are one at a time. CPU time counts all threads of the process. A start reads the log to its
+end and folds it; with signed heads, the chain proves the entries before a head. `--large` starts from 1,000,000 entries."""
+
 _REPEAT: Final = """## Repeat it
 
     make bench
@@ -91,6 +94,7 @@ def page(found: Mapping[str, Any], parts: Sequence[str]) -> str:
         idle(found["idle"]),
         startup(found["startup"]),
         fold(found["fold"]),
+        signing(found["signing"]),
         scale(found["scale"]),
         _REPEAT.format(parts=", ".join(f"`{part}`" for part in parts), minutes=round(found["minutes"])),
     ]
@@ -184,6 +188,45 @@ def fold(found: Mapping[str, float]) -> str:
     )
     how = _HOW_FOLD.format(entries=f"{found['entries']:,.0f}")
     return "\n\n".join(("## Folding the ledger", how, _table(("", ""), rows)))
+
+
+def signing(found: Mapping[str, float]) -> str:
+    """The section about signatures."""
+
+    def ratio(one: str, other: str) -> str:
+        return f"{found[one] / found[other]:.2f}"
+
+    each, entries = found["start_each_us"], found["entries"]
+    plain = found["start_plain_s"] / entries * 1e6
+    rows = (
+        ("Sign a record, CPU µs", f"{found['sign_us']:.0f}", ""),
+        ("Verify a record, CPU µs", f"{found['verify_us']:.0f}", ""),
+        ("Append, read back and fold, unsigned, CPU µs", f"{found['append_plain_cpu_us']:.0f}", ""),
+        (
+            "the same, signed and verified",
+            f"{found['append_signed_cpu_us']:.0f}",
+            ratio("append_signed_cpu_us", "append_plain_cpu_us"),
+        ),
+        ("Append to fold, unsigned, p50 µs", f"{found['append_plain_us']:.0f}", ""),
+        (
+            "the same, signed and verified",
+            f"{found['append_signed_us']:.0f}",
+            ratio("append_signed_us", "append_plain_us"),
+        ),
+        (f"Start from {entries:,.0f} entries, unsigned, CPU s", f"{found['start_plain_s']:.2f}", ""),
+        (
+            "the same, signed, with signed heads",
+            f"{found['start_heads_s']:.2f}",
+            ratio("start_heads_s", "start_plain_s"),
+        ),
+        ("Start, each entry verified, CPU µs an entry", f"{each:.0f}", f"{each / plain:.1f}"),
+        (
+            "Bytes of an entry in the file",
+            f"{found['bytes_plain']:.0f} / {found['bytes_signed']:.0f}",
+            ratio("bytes_signed", "bytes_plain"),
+        ),
+    )
+    return "\n\n".join(("## Signatures", _HOW_SIGNING, _table(("", "", "ratio to unsigned"), rows)))
 
 
 def scale(found: Mapping[str, Mapping[str, float]]) -> str:

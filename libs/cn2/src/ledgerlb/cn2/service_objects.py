@@ -56,8 +56,9 @@ def service_objects(
         owners = sorted({*sharers(holding.network, holding.address), service.full_name})
         pairs = [(holding.network, holding.address, owners, found.outward)]
         cluster_ip = _cluster_ip(service, holding.family)
-        if cluster_ip:
-            pairs.append((settings.service_network, cluster_ip, [service.full_name], found.interfaces))
+        network = facts.service_network(settings) if cluster_ip else ""
+        if network:
+            pairs.append((network, cluster_ip, [service.full_name], found.interfaces))
         for network, address, names, interfaces in pairs:
             instance = maker.instance(network, address, names)
             floating = maker.floating(network, address, instance.name, found, interfaces)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ledgerlb.core.cluster.contrail import service_network
 from ledgerlb.core.cluster.facts import VirtualMachineInterfaceFact
-from ledgerlb.core.cluster.view import Change, ClusterView
+from ledgerlb.core.cluster.view import SERVICE_NETWORK, Change, ClusterView
 from ledgerlb.core.index import Index
 from ledgerlb.core.paths.backend_facts import Lookups, touched_by
+from ledgerlb.core.settings import DomainSettings
 
 
 class ObjectsView:
@@ -21,6 +23,8 @@ class ObjectsView:
 
     def take(self, change: Change) -> frozenset[str]:
         """Fold a change that ``cluster`` has folded; returns the keys whose answers may have changed."""
+        if change.kind == "VirtualNetwork" and change.name.endswith(f"/{SERVICE_NETWORK}"):
+            return touched_by(change) | {SERVICE_NETWORK}
         if change.kind != "VirtualMachineInterface":
             return touched_by(change)
         touched = set(touched_by(change))
@@ -45,6 +49,11 @@ class TrackedLookups(Lookups):
     def __init__(self, view: ObjectsView) -> None:
         super().__init__(view.cluster)
         self._view = view
+
+    def service_network(self, settings: DomainSettings) -> str:
+        """Return CN2's network of cluster addresses; empty where it is unclear."""
+        self.keys.add(SERVICE_NETWORK)
+        return service_network(self._view.cluster, settings)
 
     def interfaces_of(self, pod: str) -> tuple[VirtualMachineInterfaceFact, ...]:
         """Return CN2's interfaces of a pod, by name."""

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     INVALID_SOURCE_RANGE = "InvalidSourceRange"
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
     OBJECT_TOO_LARGE = "ObjectTooLarge"
+    CONTRAIL_NAMESPACE_UNCLEAR = "ContrailNamespaceUnclear"
     NO_USABLE_BACKEND = "NoUsableBackend"
     ACCEPTED = "Accepted"
     PROGRAMMED = "Programmed"
@@ -201,6 +202,12 @@ _ALL: Final = (
         Reason.UNSUPPORTED_PROTOCOL,
         "A port has a protocol other than TCP, UDP and SCTP, so it is not forwarded.",
         "Change the port's protocol, or remove the port.",
+    ),
+    ReasonText(
+        Reason.CONTRAIL_NAMESPACE_UNCLEAR,
+        "Several namespaces hold a VirtualNetwork default-servicenetwork, so LedgerLB takes none of them for the "
+        "contrail namespace.",
+        "Name the contrail namespace by the setting contrailNamespace.",
     ),
     ReasonText(
         Reason.NO_USABLE_BACKEND,

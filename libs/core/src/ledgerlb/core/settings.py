@@ -61,7 +61,9 @@ def _seconds(value: object) -> object:
     return value
 
 
-def _namespace_and_name(value: str) -> str:
+def _namespace_and_name(value: str | None) -> str | None:
+    if value is None:
+        return None
     namespace, _, name = value.partition("/")
     if not namespace or not name or "/" in name:
         raise ValueError("write namespace/name")
@@ -130,13 +132,15 @@ class DomainSettings(_Camel):
 
     ``foreign_annotations`` honours the annotations by which MetalLB and Cilium are asked for addresses.
 
+    ``contrail_namespace`` None finds it (see ``cluster.contrail``), and ``service_network`` None follows it.
+
     ``network_namespaces`` (a label selector in text form) names the namespaces whose networks are admitted; None admits
     the contrail namespace and the namespaces with the label ``ledgerlb.io/external-networks: "true"``.
     ``restrict_networks`` serves admitted networks only. ``external_prefixes`` are the prefixes that may ever be
     announced; None sets no bound.
     """
 
-    contrail_namespace: _Name = "contrail"
+    contrail_namespace: _Name | None = None
     kubemanager: KubemanagerName = KubemanagerName()
     external_network_selectors: Annotated[Mapping[str, Any], BeforeValidator(_selectors)] = DEFAULT_SELECTORS
     load_balancer_class: _Name | None = None
@@ -147,4 +151,4 @@ class DomainSettings(_Camel):
     external_prefixes: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), AfterValidator(_prefixes)] = None
     defaults: Defaults = Defaults()
     agent_timeout: Seconds = 300.0
-    service_network: Annotated[str, AfterValidator(_namespace_and_name)] = "contrail/default-servicenetwork"
+    service_network: Annotated[str | None, AfterValidator(_namespace_and_name)] = None

@@ -17,6 +17,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
+from ledgerlb.core.cluster.contrail import contrail_home
 from ledgerlb.core.cluster.facts import OWN_CONDITIONS, AddressPoolFact, NamespaceFact, ServiceFact, Synced, fact_key
 from ledgerlb.core.cluster.services import is_ours
 from ledgerlb.core.cluster.view import Change
@@ -161,7 +162,7 @@ class NetworkSelector:
         elif change.kind == "Namespace":
             self._agenda.add(self.view.services_in(change.name))
             relabelled = self._was_relabelled(change)
-            if change.name == self._settings.contrail_namespace or relabelled:
+            if change.name in contrail_home(self.view, self._settings).candidates or relabelled:
                 self._networks.surroundings_changed()
             if relabelled:
                 self._networks.objects_changed()  # its networks may be admitted now, or no longer

@@ -37,6 +37,8 @@ from ledgerlb.core.cluster.reachability import Interface, interface_of_vmi, inte
 from ledgerlb.core.index import Index
 from ledgerlb.core.settings import DomainSettings
 
+SERVICE_NETWORK: Final = "default-servicenetwork"
+"""The VirtualNetwork of cluster addresses, which CN2 creates in the contrail namespace."""
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
@@ -70,6 +72,8 @@ class ClusterView:
         self._slices_of: Index[str, str, None] = Index()
         self._attached: Index[str, tuple[str, str], tuple[Interface, ...]] = Index()
         self._nodes_at: Index[str, str, None] = Index()
+        self._service_networks: dict[str, None] = {}
+        """Namespaces that hold CN2's service network."""
         self.in_use = AddressesInUse()
         """The addresses that the cluster itself uses."""
 
@@ -107,6 +111,12 @@ class ClusterView:
                 self._attach(("Pod", name), interfaces_of(fact), add=add)
             case VirtualMachineInterfaceFact():
                 self._attach(("VirtualMachineInterface", name), interface_of_vmi(fact), add=add)
+            # One that a NetworkAttachmentDefinition made does not count: tenants may create those.
+            case VirtualNetworkFact(nad="", deleting=False) if fact.name == SERVICE_NETWORK:
+                if add:
+                    self._service_networks[fact.namespace] = None
+                else:
+                    self._service_networks.pop(fact.namespace, None)
             case NodeFact():
                 for address in fact.addresses:
                     (self._nodes_at.add if add else self._nodes_at.discard)(canonical(address), name)
@@ -210,6 +220,10 @@ class ClusterView:
     def virtual_network(self, name: str) -> VirtualNetworkFact | None:
         """A VirtualNetwork."""
         return cast("VirtualNetworkFact | None", self._get("VirtualNetwork", name))
+
+    def service_network_namespaces(self) -> tuple[str, ...]:
+        """Return the namespaces that hold CN2's service network, sorted."""
+        return tuple(sorted(self._service_networks))
 
     def virtual_networks(self) -> Iterator[VirtualNetworkFact]:
         """Every VirtualNetwork."""

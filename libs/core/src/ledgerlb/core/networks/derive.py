@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ledgerlb.core.addresses import Cidr, Family, Span, cidr_of, parse_cidr, parse_range, parse_span, to_text
+from ledgerlb.core.cluster.contrail import contrail_home
 from ledgerlb.core.cluster.facts import Fact, NetworkAttachmentDefinitionFact, SubnetFact, VirtualNetworkFact, fact_key
 from ledgerlb.core.cluster.reachability import RouteTargets
 from ledgerlb.core.cluster.view import ClusterView
@@ -164,7 +165,8 @@ class _Draft:
         )
 
     def _admitted(self, owner: Fact) -> bool:
-        return is_admitted(owner.namespace, self._view.namespace_labels(owner.namespace), self._settings)
+        home = contrail_home(self._view, self._settings).namespace
+        return is_admitted(owner.namespace, self._view.namespace_labels(owner.namespace), self._settings, home)
 
     def _quota(self, terms: NetworkTerms) -> int | None:
         own = terms.quota_per_namespace

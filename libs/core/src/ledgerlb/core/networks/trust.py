@@ -27,11 +27,11 @@ def why_unroutable(cidr: Cidr) -> str:
     return f"{cidr.text} holds {meaning}, which no router forwards" if meaning else ""
 
 
-def is_admitted(namespace: str, labels: Mapping[str, str], settings: DomainSettings) -> bool:
-    """Return whether networks of the namespace with these labels are admitted."""
+def is_admitted(namespace: str, labels: Mapping[str, str], settings: DomainSettings, home: str) -> bool:
+    """Return whether networks of the namespace with these labels are admitted; ``home`` is the contrail namespace."""
     if settings.network_namespaces is not None:
         return parse_selector_text(settings.network_namespaces).matches(labels)
-    return namespace == settings.contrail_namespace or labels.get(ADMITTING_LABEL) == "true"
+    return (bool(home) and namespace == home) or labels.get(ADMITTING_LABEL) == "true"
 
 
 def why_not_external(cidr: Cidr, settings: DomainSettings) -> str:

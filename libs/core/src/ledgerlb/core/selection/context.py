@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ledgerlb.core.addresses import Family
+from ledgerlb.core.cluster.contrail import contrail_home
 from ledgerlb.core.cluster.facts import KubemanagerFact, ServiceFact
 from ledgerlb.core.cluster.labels import EVERYTHING, LabelSelector, parse_selector
 from ledgerlb.core.cluster.view import ClusterView
@@ -72,7 +73,7 @@ class SelectionContext:
     """See module. ``networks`` are the external networks by name; ``selectors`` the defined ones, a BadInput
     where one cannot be used; ``source`` names the object or setting that defines them. ``unreadable`` says why no
     selector at all can be read: then any name may have been defined, ``default-external`` too. ``room`` tells which
-    networks are full.
+    networks are full; ``home`` is the contrail namespace.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class SelectionContext:
         self.view = view
         self.room = room or _ALWAYS_ROOM
         self.settings = settings
+        self.home = contrail_home(view, settings)
         self.networks = dict(found) if found is not None else networks(view, settings)
         kubemanager = view.kubemanager(settings)
         self.source = f"Kubemanager {kubemanager.full_name}" if kubemanager is not None else "settings"
@@ -114,7 +116,9 @@ class SelectionContext:
             case "namespace":
                 return self._annotations(namespace)
             case "contrail-namespace":
-                return self._annotations(self.settings.contrail_namespace)
+                # Where it is unclear which namespace it is, an annotation of any candidate leaves the choice open.
+                found = (self._annotations(candidate) for candidate in reversed(self.home.candidates))
+                return {key: value for annotations in found for key, value in annotations.items()}
             case "selectors":
                 return self._names
             case "pools":
@@ -164,7 +168,7 @@ class SelectionContext:
             where = "any namespace" if wanted == EVERYTHING else f"namespaces with labels {wanted}"
             return Matches(inside, where, len(matching) - len(inside))
         if selector.name == DEFAULT_SELECTOR:
-            home = self.settings.contrail_namespace
+            home = self.home.namespace
             inside = tuple(network for network in matching if network.namespace == home)
             if inside:
                 return Matches(inside, f"namespace {home}", len(matching) - len(inside))

@@ -15,9 +15,9 @@ from ledgerlb.core.networks import ExternalNetwork, why_absent
 from ledgerlb.core.reasons import Reason
 from ledgerlb.core.selection.candidates import Needs, first_usable, missing_families, obstacle
 from ledgerlb.core.selection.choice import Choice, Verdict
-from ledgerlb.core.selection.context import SelectionContext
+from ledgerlb.core.selection.context import NamedSelector, SelectionContext
 from ledgerlb.core.selection.pools import choose_pool
-from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR_RUNG, RUNGS, Rung
+from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, DEFAULT_SELECTOR_RUNG, RUNGS, Rung
 from ledgerlb.core.selection.stick import Anchor
 from ledgerlb.core.text import MAX_LINE, shortened
 
@@ -153,6 +153,8 @@ def _outranked(rung: Rung, value: str, verdict: Verdict) -> RungResult:
 
 
 def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
+    if unclear := _unclear(context, rung, value):
+        return unclear
     match rung.meaning:
         case "network":
             return _by_name(context, service, needs, rung, value)
@@ -169,6 +171,18 @@ def _decide(context: SelectionContext, service: ServiceFact, needs: Needs, rung:
             )
 
 
+def _unclear(context: SelectionContext, rung: Rung, value: str) -> Verdict | None:
+    """Return the verdict on a rung that depends on the contrail namespace, where it is unclear which one that is."""
+    why = context.home.why_unclear
+    if not why:
+        return None
+    selector = context.selector(value) if rung.meaning == "selector" and value == DEFAULT_SELECTOR else None
+    searches_home = isinstance(selector, NamedSelector) and selector.namespaces is None
+    if rung.place == "contrail-namespace" or searches_home:
+        return Verdict(None, rung.name, Reason.CONTRAIL_NAMESPACE_UNCLEAR, why)
+    return None
+
+
 def _by_name(context: SelectionContext, service: ServiceFact, needs: Needs, rung: Rung, value: str) -> Verdict:
     carrier, key = _carrier(context, service, rung)
     objects = (key,) if key is not None else ()
@@ -180,7 +194,7 @@ def _by_name(context: SelectionContext, service: ServiceFact, needs: Needs, rung
             "write namespace/name, or a name alone",
         )
         return Verdict(None, rung.name, Reason.INVALID_ANNOTATION, str(problem), objects=objects)
-    home = context.settings.contrail_namespace if rung.place == "contrail-namespace" else service.namespace
+    home = context.home.namespace if rung.place == "contrail-namespace" else service.namespace
     name = value if "/" in value else f"{home}/{value}"
     network = context.networks.get(name)
     if network is None:
@@ -264,7 +278,7 @@ def _carrier(context: SelectionContext, service: ServiceFact, rung: Rung) -> tup
         case "namespace":
             return f"Namespace {service.namespace}", f"Namespace//{service.namespace}"
         case "contrail-namespace":
-            name = context.settings.contrail_namespace
+            name = context.home.namespace
             return f"Namespace {name}", f"Namespace//{name}"
         case _:
             return context.source, None

@@ -98,7 +98,7 @@ def agent_lines(view: LogView, address: str, now: datetime) -> Iterator[AgentLin
         yield AgentLine(
             agent=name,
             backend=beat.backend if beat is not None else "",
-            state=report.state if report is not None else "unknown",
+            state=view.agents.done_by(report) if report is not None else "unknown",
             weights=report.weights if report is not None else {},
             age=max(0.0, (now - report.at).total_seconds()) if report is not None else None,
             difference=_difference(path_set, report, beat, name in alive, view.path_digests.get(address, "")),

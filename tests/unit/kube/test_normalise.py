@@ -78,7 +78,7 @@ def test_a_service_in_full():
         "ip_family_policy": "RequireDualStack", "load_balancer_class": "ledgerlb.io/own", "load_balancer_ip": "192.0.2.9",
         "source_ranges": ("10.0.0.0/8",), "external_traffic_policy": "Local", "session_affinity": "ClientIP",
         "session_affinity_timeout": 60, "has_finalizer": True,
-        "ingress": ("192.0.2.7",), "requester": "kubectl", "ports": None,
+        "ingress": ("192.0.2.7",), "selector": {"app": "web"}, "requester": "kubectl", "ports": None,
     }  # fmt: skip
     assert [(p.name, p.protocol, p.port, p.target_port) for p in fact.ports] == [
         ("web", "TCP", 80, "http"),

@@ -21,10 +21,10 @@ LOCKS := requirements-build.lock requirements-dev.lock
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 SCRIPTS := .ci/run $(wildcard scripts/*.sh tests/images/*/*.sh tests/bench/*.sh)
 
-.PHONY: help venv lock demo lint docs format test test-unit mutate fuzz images up down bench chart clean
+.PHONY: help venv lock demo demo-dataplane lint docs format test test-unit mutate fuzz images up down bench chart clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Python ---------------------------------------------------------------------------------------------------
 
@@ -50,6 +50,10 @@ lock: ## write the locks again (UPGRADE=1: with the newest versions)
 
 demo: venv ## run examples/quickstart through the whole pipeline and print what came of it
 	@$(RUN)/python -m ledgerlb.cli.demo
+
+demo-dataplane: venv ## spread real flows over pods in network namespaces, beside plain ECMP (root)
+	@scripts/system-packages.sh
+	@$(RUN)/python -m tests.dataplane.demo
 
 lint: venv ## ruff, mypy, the layer contracts, shell syntax, the Helm chart
 	@$(RUN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from ledgerlb.core.ledger.damage import DamageKind
 from ledgerlb.core.ledger.entry import digest
 from ledgerlb.core.ledger.fold import LedgerFold
 from ledgerlb.core.ledger.heads import RememberedHeads, decode_head, encode_head
-from tests.support.ledger import NETWORK, Office, intent_of, offer
+from tests.support.ledger import NETWORK, START, Office, intent_of, offer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -83,6 +83,19 @@ def test_a_chain_that_lost_its_last_entries_is_damaged_at_the_first_that_is_miss
 def test_a_gap_is_reported_once() -> None:
     raw = chain()
     assert audited([*raw[:-2], raw[-1]], remembering(raw)) == [("ChainBroken", len(raw))]
+
+
+def test_a_head_that_is_much_older_than_the_last_entry_is_a_warning() -> None:
+    raw = chain()
+    for at, expected in ((START, []), (START - timedelta(hours=1), [("HeadOlder", 1)])):
+        heads = RememberedHeads()
+        heads.remember(NETWORK, Head(1, digest(raw[0])), at)
+        audit = Audit(heads)
+        for value in raw:
+            audit.take(NETWORK, value)
+        report = audit.report()
+        assert report.clean
+        assert [(warning.rule, warning.seq) for warning in report.warnings] == expected
 
 
 def test_only_a_higher_head_replaces_a_remembered_one() -> None:

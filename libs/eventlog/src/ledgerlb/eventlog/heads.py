@@ -63,7 +63,7 @@ class _Reading:
         elif head is None:
             self._heads.forget(record.key)
         else:
-            self._heads.remember(record.key, head.head)
+            self._heads.remember(record.key, head.head, head.at)
 
     def _refuse(self, problem: str) -> None:
         if len(self.unusable) < MAX_UNUSABLE:

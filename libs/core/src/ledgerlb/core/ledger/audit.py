@@ -13,8 +13,9 @@ does not hide in the other. It checks that
 - a quarantine is kept, or the entry says that it was cut short;
 - the fold that the services use accepts the events too.
 
-It warns where an entry was decided earlier than the one before it: a clock was wrong, and quarantines and leases that
-were counted by it last longer than was configured, or less long.
+It warns where a remembered head is much older than the last entry. It warns where an entry was decided earlier than the
+one before it: a clock was wrong, and quarantines and leases that were counted by it last longer than was configured, or
+less long.
 
 A changed byte in the last entry of a chain may still decode to an honest decision, and a chain whose last entries were
 cut off is a chain. Only a head that was remembered elsewhere shows such a change: see ``heads``.
@@ -57,6 +58,10 @@ TIME_WENT_BACK: Final = "TimeWentBack"
 """The rule of a warning."""
 SET_ASIDE: Final = "SetAside"
 """The rule of a note: damage that an operator ended."""
+HEAD_OLDER: Final = "HeadOlder"
+"""The rule of a warning."""
+HEAD_AGE: Final = 60.0
+"""Seconds between a remembered head and the last entry that need no warning: heads are kept a few seconds late."""
 _CHAIN_BROKEN: Final = "ChainBroken"
 _SHOWN_TWICE: Final = "ShownTwice"
 _HEAD_UNREADABLE: Final = "HeadUnreadable"
@@ -174,6 +179,7 @@ class Audit:
             cut_off = self._remembered.cut_off(name, books.head)
             if cut_off is not None and not books.damage:
                 self._find(_finding_of(cut_off))
+            self._check_age(name, books)
         heads = (
             NetworkHead(name, books.head.seq, books.head.digest, self._proven(name, books))
             for name, books in sorted(self._networks.items())
@@ -217,6 +223,18 @@ class Audit:
             self._find(_finding_of(unsigned))
         elif entry.seq >= self._remembered.signed_from.get(entry.network, 1):
             books.signed = entry.seq
+
+    def _check_age(self, name: str, books: Books) -> None:
+        """Warn of a remembered head that is much older than the last entry: an older one may have been put back."""
+        head, noted = self._remembered.of(name), self._remembered.noted.get(name)
+        if head is None or noted is None or books.decided_at is None or head.seq >= books.head.seq:
+            return
+        if (books.decided_at - noted).total_seconds() > HEAD_AGE and len(self._warnings) < MAX_FINDINGS:
+            text = (
+                f"is the remembered head of {timestamp(noted)}, but the ledger goes on to entry {books.head.seq} of "
+                f"{timestamp(books.decided_at)}: heads were not kept since, or an older one was put back"
+            )
+            self._warnings.append(Finding(HEAD_OLDER, name, head.seq, "", text))
 
     def _proven(self, name: str, books: Books) -> int:
         """Return how far signatures reach: to the last signed entry, or to the signed head if that is higher."""

@@ -74,27 +74,32 @@ class RememberedHeads:
     """The highest remembered head of each network, and whose signatures count beyond it.
 
     ``signatures`` None: entries need no signature. ``signed_from`` is the first entry of a network that needs one (else
-    1).
+    1). ``noted`` is when a head was noted, where that is known.
     """
 
     def __init__(self) -> None:
         self._heads: dict[str, Head] = {}
         self.signatures: Signatures | None = None
         self.signed_from: dict[str, int] = {}
+        self.noted: dict[str, datetime] = {}
 
-    def remember(self, network: str, head: Head) -> None:
+    def remember(self, network: str, head: Head, at: datetime | None = None) -> None:
         """Keep a head, unless a higher one is known. Two digests at one place contradict each other: no entry matches
         that head any more.
         """
         known = self._heads.get(network)
         if known is None or head.seq > known.seq:
             self._heads[network] = head
+            self.noted.pop(network, None)
+            if at is not None:
+                self.noted[network] = at
         elif head.seq == known.seq and head.digest != known.digest:
             self._heads[network] = Head(head.seq, CONTRADICTED)
 
     def forget(self, network: str) -> None:
         """Drop the head of a network."""
         self._heads.pop(network, None)
+        self.noted.pop(network, None)
 
     def of(self, network: str) -> Head | None:
         """Return the remembered head of a network."""

@@ -21,7 +21,7 @@ from ledgerlb.cli.console import (
     say,
     settings_from,
 )
-from ledgerlb.cli.reading import existing_log, read_all_from, remembered_heads
+from ledgerlb.cli.reading import existing_log, read_all_from, remembered_heads, trusted_keys
 from ledgerlb.core.cluster.services import is_ours
 from ledgerlb.core.errors import BadInput, LogUnavailable
 from ledgerlb.core.intents.model import AddressIntent
@@ -85,6 +85,8 @@ async def repair(  # noqa: PLR0917 - options of the command line, always given b
     """
     async with existing_log(log) as opened:
         bench = _Bench(settings_from(settings), reason)
+        if (keys := trusted_keys()) is not None:
+            bench.view.trust(keys)
         await remembered_heads(opened, bench.view.heads)
         await bench.read(opened)
         bench.view.ledger.check_ends()

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledgerlb.core.addresses import Family
+from ledgerlb.core.decoding import first_problem
 from ledgerlb.core.errors import UndecodableRecord
 
 Protocol = str
@@ -422,9 +423,7 @@ def decode_fact(key: str, value: bytes | None) -> FactRecord:
     try:
         fact = _FACT.validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "value"
-        raise UndecodableRecord(f"fact {key!r}", field, first["msg"], "the watcher must write it again") from error
+        raise UndecodableRecord(f"fact {key!r}", *first_problem(error), "the watcher must write it again") from error
     if key_of(fact) != key:
         raise UndecodableRecord(
             f"fact {key!r}", "value", f"describes {key_of(fact)}", "the watcher must write it again"

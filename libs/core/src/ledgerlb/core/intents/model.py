@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledgerlb.core.addresses import Family, cidr_of, is_address, is_canonical
 from ledgerlb.core.cluster.labels import parse_selector_text
+from ledgerlb.core.decoding import first_problem
 from ledgerlb.core.errors import BadInput, UndecodableRecord
 from ledgerlb.core.settings import LONGEST
 
@@ -238,11 +239,8 @@ def decode_intent(key: str, value: bytes | None) -> IntentRecord:
     try:
         intent = _INTENT.validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "value"
-        raise UndecodableRecord(
-            f"intent {key!r}", field, first["msg"], "the network-selector must write it again"
-        ) from error
+        remedy = "the network-selector must write it again"
+        raise UndecodableRecord(f"intent {key!r}", *first_problem(error), remedy) from error
     if intent_key(intent) != key:
         raise UndecodableRecord(
             f"intent {key!r}",

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from ledgerlb.core.addresses import Family, address_order, cidr_of, family_of, is_canonical
+from ledgerlb.core.decoding import first_problem
 from ledgerlb.core.errors import UndecodableRecord
 from ledgerlb.core.paths.upcast import VERSION, UnknownVersion, bring_up_to_date
 
@@ -254,17 +255,11 @@ def decode_report(key: str, value: bytes | None) -> ReportRecord | None:
     try:
         record = _REPORT.validate_json(value)
     except ValidationError as error:
-        raise UndecodableRecord(f"report {key!r}", *_first_of(error), "the agent must write it again") from error
+        raise UndecodableRecord(f"report {key!r}", *first_problem(error), "the agent must write it again") from error
     if report_key(record) != key:
         problem = f"belongs under {report_key(record)!r}"
         raise UndecodableRecord(f"report {key!r}", "value", problem, "the agent must write it again")
     return record
-
-
-def _first_of(error: ValidationError) -> tuple[str, str]:
-    """Return the field and the problem of the first thing that is wrong."""
-    first = error.errors(include_url=False)[0]
-    return ".".join(str(part) for part in first["loc"]) or "value", first["msg"]
 
 
 def encode_path_set(path_set: PathSet) -> bytes:
@@ -286,7 +281,9 @@ def decode_path_set(key: str, value: bytes | None) -> PathSet | None:
     except UnknownVersion as error:
         raise UndecodableRecord(f"path set {key!r}", "v", str(error), "upgrade this reader") from error
     except ValidationError as error:
-        raise UndecodableRecord(f"path set {key!r}", *_first_of(error), "the planner must write it again") from error
+        raise UndecodableRecord(
+            f"path set {key!r}", *first_problem(error), "the planner must write it again"
+        ) from error
     except ValueError as error:
         raise UndecodableRecord(f"path set {key!r}", "value", str(error), "the planner must write it again") from error
     if path_set.address != key:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ledgerlb.core.cluster.facts import AnyFact
+from ledgerlb.core.decoding import first_problem
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.kinds import CLUSTER_SCOPED, OWN_GROUP
 from ledgerlb.kube.normalise import cluster, networks, pools
@@ -55,9 +56,7 @@ def fact_of(obj: Mapping[str, Any], kind: str = "", *, every_pod: bool = False) 
     except WrongField as wrong:
         raise BadInput(subject_of(obj, kind), wrong.field, wrong.problem, "correct the object") from wrong
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(subject_of(obj, kind), field, first["msg"], "correct the object") from error
+        raise BadInput(subject_of(obj, kind), *first_problem(error), "correct the object") from error
     if found == "Pod" and not every_pod and not getattr(fact, "network_status", ""):
         return None
     return fact

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench import idle, machine, pipeline, report, scale, startup
+from tests.bench import idle, machine, pipeline, replan, report, scale, startup
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 ENTRIES: Final = 1_000_000
@@ -74,6 +74,15 @@ def _fold(quick: bool) -> dict[str, float]:
     return figures
 
 
+def _replan(quick: bool) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.replan", str(replan.ADDRESSES // 10 if quick else replan.ADDRESSES)],
+        stdout=subprocess.PIPE, check=True, text=True, timeout=900,
+    )  # fmt: skip
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
 def _signing(*, large: bool) -> tuple[Callable[[bool], Any], Callable[[dict[str, Any]], str]]:
     def measure(quick: bool) -> dict[str, float]:
         count = ENTRIES if large else SIGNED_QUICK if quick else SIGNED_ENTRIES
@@ -95,6 +104,7 @@ PARTS: Final[dict[str, tuple[Callable[[bool], Any], Callable[[dict[str, Any]], s
     "startup": (lambda _: startup.measure(), lambda found: report.startup(found["startup"])),
     "idle": (lambda _: idle.measure(), lambda found: report.idle(found["idle"])),
     "fold": (_fold, lambda found: report.fold(found["fold"])),
+    "replan": (_replan, lambda found: report.replan(found["replan"])),
     "shared": _layout("shared"),
     "partitioned": _layout("partitioned"),
     "scale": _scale(large=False),

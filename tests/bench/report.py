@@ -94,6 +94,7 @@ def page(found: Mapping[str, Any], parts: Sequence[str]) -> str:
         idle(found["idle"]),
         startup(found["startup"]),
         fold(found["fold"]),
+        replan(found["replan"]),
         signing(found["signing"]),
         scale(found["scale"]),
         _REPEAT.format(parts=", ".join(f"`{part}`" for part in parts), minutes=round(found["minutes"])),
@@ -172,6 +173,18 @@ def startup(found: Mapping[str, float]) -> str:
     rows = ((f"`{name}`", f"{seconds:.2f}", f"{seconds / base:.1f}") for name, seconds in found.items())
     how = "Seconds of CPU (user and system), the least of five runs, on a ledger of five Services."
     return "\n\n".join(("## Start-up of commands", how, _table(("Command", "CPU s", "ratio"), rows)))
+
+
+def replan(found: Mapping[str, float]) -> str:
+    """The section about planning every address again."""
+    rows = (
+        ("Plan every address, CPU s", f"{found['first_s']:.1f}"),
+        ("Plan every address again after a node is gone, CPU s", f"{found['again_s']:.1f}"),
+        ("the same, ms an address", f"{found['again_s'] / found['addresses'] * 1000:.1f}"),
+        ("Memory of the facts and the planner, MiB", f"{found['mib']:.0f}"),
+    )
+    shape = f"{found['addresses']:,.0f} addresses with {found['backends']:.0f} backends each on 20 nodes. One process, one core, one pass."
+    return f"## Planning\n\n{shape}\n\n{_table(('', ''), rows)}"
 
 
 def fold(found: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -17,6 +18,8 @@ import yaml
 from typer.testing import Result
 
 from ledgerlb.cli import demo
+from ledgerlb.eventlog.connect import connect
+from ledgerlb.eventlog.topics import FACTS
 from tests.builders.objects import ADDRESSES, NETWORK, backends, nad, service
 from tests.support.environment import remove_settings
 from tests.support.simulate import base
@@ -117,6 +120,25 @@ class TestUntilSettled:
         assert "a/b" not in after
         assert after["a/c"]["reason"] == "RequestedAddressQuarantined"
         assert invoke("verify", "--log", url(manifests)).exit_code == 0
+
+    def test_a_restart_on_an_unchanged_folder_writes_no_fact(self, manifests: Path, settle: Settle) -> None:
+        write(manifests / "b.yaml", service("a/b", {NETWORK: "net/none"}), service("a/in", type="ClusterIP"))
+
+        async def facts() -> list[str]:
+            async with connect(url(manifests)) as log, await log.open([FACTS]) as reader:
+                found: list[str] = []
+                while len(found) < await log.end(FACTS):
+                    found += [record.key for record in await reader.poll(1.0)]
+                return found
+
+        written = []
+        for _ in range(3):
+            shown(settle())
+            written.append(asyncio.run(facts()))
+        first, second, third = written
+        again = second[len(first) :]
+        assert [key for key in again if not key.startswith("Synced/")] == []
+        assert third == second, "markers go behind the facts that came after them, once"
 
     def test_a_bad_manifest_is_reported_and_stops_nothing(self, manifests: Path, settle: Settle) -> None:
         (manifests / "bad.yaml").write_text("kind: Service\nmetadata: {name: x\n")

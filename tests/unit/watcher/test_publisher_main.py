@@ -25,8 +25,9 @@ from ledgerlb.watcher.settings import WatcherSettings, watcher_settings
 
 @contextlib.asynccontextmanager
 async def watcher(settings: WatcherSettings) -> AsyncIterator[WatcherParts]:
-    async with open_cluster(settings) as (source, writer, _, _):
-        yield assemble(DomainSettings(), settings, WatcherPorts(source=source, writer=writer))
+    async with open_cluster(settings) as cluster:
+        ports = WatcherPorts(source=cluster.source, writer=cluster.writer)
+        yield assemble(DomainSettings(), settings, ports)
 
 
 SERVICE = """

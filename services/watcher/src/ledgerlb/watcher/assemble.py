@@ -17,7 +17,7 @@ from ledgerlb.kube.source import ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import Parts, Ports
 from ledgerlb.runtime.projection import Projection
-from ledgerlb.watcher.guarded import AdmittedWriter, GuardedSource, Identify
+from ledgerlb.watcher.guarded import AdmittedWriter, GuardedSource, Identify, Remember
 from ledgerlb.watcher.metrics import WatcherMetrics
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.networks import NetworkObjectReconciler
@@ -37,14 +37,15 @@ class WatcherPorts(Ports):
     """``source`` reads the cluster's objects, ``writer`` changes them; the parts close the writer.
 
     ``identify`` returns which cluster or folder the source is (None: any is right), and ``guard`` judges mass
-    deletions. ``limits`` replaces the limits of the settings for the writes of each part. ``problems`` gets the
-    problems of objects instead of the process's log.
+    deletions. ``remember`` gets the facts of the log before the source runs. ``limits`` replaces the limits of the
+    settings for the writes of each part. ``problems`` gets the problems of objects instead of the process's log.
     """
 
     source: ObjectSource
     writer: ClusterWriter
     identify: Identify | None = None
     guard: DeletionGuard | None = None
+    remember: Remember | None = None
     limits: Limits | None = None
     problems: ProblemLog | None = None
 
@@ -64,6 +65,7 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
     """Return the parts of the watcher. Closing them finishes the writes under way."""
     guard = ports.guard or DeletionGuard(settings.deletion_grace, time.monotonic)
     source = GuardedSource(ports.source, guard, ports.clock, identify=ports.identify, adopt=settings.adopt_log)
+    source.remember = ports.remember
     writer = AdmittedWriter(ports.writer, source.admitted)
     projection = ports.projection or Projection(ports.clock)
     translate = with_foreign if domain.foreign_annotations else None

@@ -14,17 +14,21 @@ from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.kube.source import ObjectSource
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import utc_now
-from ledgerlb.watcher.guarded import Identify
+from ledgerlb.watcher.guarded import Identify, Remember
 from ledgerlb.watcher.settings import WatcherSettings
 
 
 class Cluster(NamedTuple):
-    """Where objects come from, who changes them, which cluster or folder it is, and what judges mass deletions."""
+    """Where objects come from, who changes them, which cluster or folder it is, and what judges mass deletions.
+
+    ``remember`` gives a source that keeps nothing over a restart what LedgerLB wrote before.
+    """
 
     source: ObjectSource
     writer: ClusterWriter
     identify: Identify
     guard: DeletionGuard
+    remember: Remember | None = None
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +41,7 @@ async def open_cluster(settings: WatcherSettings) -> AsyncIterator[Cluster]:
     if settings.manifests is not None:
         cluster = MemoryCluster(utc_now)
         source = ManifestSource(ManifestFolder(settings.manifests, cluster, guard=guard))
-        yield Cluster(source, MemoryWriter(cluster), source.identify, guard)
+        yield Cluster(source, MemoryWriter(cluster), source.identify, guard, source.remember)
         return
     # The Kubernetes client takes a second to import, so import it only to talk to an API server.
     from ledgerlb.kube.api.client import ApiConnection  # noqa: PLC0415

@@ -59,6 +59,8 @@ Identify = Callable[[str, bool], Awaitable[str]]
 ``manifests.identity.identity_of``). Raises ClusterError."""
 Known = Callable[[str], Mapping[str, bytes]]
 """Return what the observer holds of one kind: the encoded fact by record key."""
+Remember = Callable[[Known], None]
+"""Give a source that keeps nothing over a restart the facts of the log."""
 
 
 class WrongSource(InvalidSetting):
@@ -88,6 +90,7 @@ class GuardedSource:
         self._changed = asyncio.Event()
         self._shown: WithheldFact | None = None
         self.known: Known = lambda _: {}
+        self.remember: Remember | None = None
         self.admitted = asyncio.Event()
         """Set once the source is known to be the log's."""
         if identify is None:
@@ -102,6 +105,8 @@ class GuardedSource:
             return
         if source is not None:
             sink(Batch("Source", (source,)))
+        elif self.remember is not None:  # the log is about this very source
+            self.remember(self.known)
         if self.known("Withheld"):  # an incident of an earlier process; this one judges by itself
             sink(Batch("Withheld", gone=(("", "deletions"),)))
         self.admitted.set()

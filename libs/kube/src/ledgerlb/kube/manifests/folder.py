@@ -13,19 +13,22 @@ Concurrency: a worker thread reads the files; only the event loop changes the cl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ledgerlb.core.cluster.facts import Gone, Synced, decode_fact
 from ledgerlb.core.errors import BadInput, ClusterUnavailable, InvalidManifest
 from ledgerlb.core.text import epoch_moment
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.manifests.files import SUFFIXES, Document, read_documents
 from ledgerlb.kube.manifests.identity import FILE, file_identity, identity_of
 from ledgerlb.kube.memory.cluster import Key, MemoryCluster
+from ledgerlb.kube.memory.remembered import KINDS
 from ledgerlb.kube.names import unread
 from ledgerlb.kube.normalise.dispatch import fact_of
 from ledgerlb.kube.source import ClusterSource, ProblemLog, Sink
@@ -360,6 +363,18 @@ class ManifestSource:
         found = await in_daemon_thread(identity_of, self.folder.root, known, renew=renew)
         self.folder.identity = found
         return found
+
+    def remember(self, known: Callable[[str], Mapping[str, bytes]]) -> None:
+        """Take what LedgerLB wrote before from the facts of the log; ``known`` returns those of a kind by key.
+
+        Call it before ``run``. A fact that does not decode is passed over: the folder's object then begins anew.
+        """
+        for kind in KINDS:
+            for key, value in known(kind).items():
+                with contextlib.suppress(BadInput):
+                    fact = decode_fact(key, value)
+                    if not isinstance(fact, Gone | Synced):
+                        self.folder.cluster.remember([fact])
 
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
         """Read the folder, hand over everything, then follow files and writes until ``stop``."""

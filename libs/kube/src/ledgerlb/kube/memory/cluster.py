@@ -13,15 +13,17 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ledgerlb.core.cluster.facts import AnyFact
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.api.refusals import CONFLICT, INVALID, NOT_FOUND, ApiRefused
 from ledgerlb.kube.kinds import CLUSTER_SCOPED
 from ledgerlb.kube.memory.defaults import ClusterAddresses, service_spec
 from ledgerlb.kube.memory.mirror import mirrored_slices
+from ledgerlb.kube.memory.remembered import made_object, metadata_of, written_on
 from ledgerlb.kube.normalise.dispatch import subject_of
 from ledgerlb.kube.normalise.fields import WrongField, mapping, text, text_map, texts
 
@@ -30,6 +32,7 @@ Key = tuple[str, str, str]
 """(kind, namespace, name)"""
 
 _NAME: Final = re.compile(r"[a-z0-9A-Z]([-a-z0-9A-Z.:_]{0,251}[a-z0-9A-Z])?\Z")
+_MAX_BIRTHS: Final = 100
 _SERVER_SET: Final = ("uid", "creationTimestamp", "deletionTimestamp", "resourceVersion", "generation", "finalizers")
 
 
@@ -66,6 +69,8 @@ class MemoryCluster:
         self._objects: dict[Key, Object] = {}
         self._applied: dict[Key, Object] = {}
         self._births: dict[Key, int] = {}
+        self._remembered: dict[Key, AnyFact] = {}
+        """Facts of objects of an earlier life that were not applied yet."""
         self._mirrors: dict[tuple[str, str], tuple[str, ...]] = {}
         self._version = 0
         self._addresses = ClusterAddresses()
@@ -100,6 +105,33 @@ class MemoryCluster:
         """End a subscription; idempotent."""
         self._subscriptions = [entry for entry in self._subscriptions if entry is not subscription]
 
+    # An earlier life
+
+    def remember(self, facts: Iterable[AnyFact]) -> None:
+        """Restore what LedgerLB itself made, and keep for the first apply of each other object what it wrote on it.
+
+        Call it before anything is applied.
+        """
+        for fact in facts:
+            key = (fact.kind, fact.namespace, fact.name)
+            if fact.deleting:
+                continue
+            made = made_object(fact)
+            if made is None:
+                self._remembered[key] = fact
+                self._addresses.take(getattr(fact, "cluster_ips", ()))
+                continue
+            self._applied[key] = {"labels": {}, "annotations": {}, "status": {}, "finalizers": ()}
+            self._remember_births(key, fact.uid)
+            self._store(key, made)
+
+    def _remember_births(self, key: Key, uid: str) -> None:
+        """Count the births of the object on to the one that got this uid, so that no later one gets it again."""
+        for births in range(1, _MAX_BIRTHS):
+            if _uid(key, births) == uid:
+                self._births[key] = births
+                return
+
     # Writing
 
     def key_of(self, obj: Mapping[str, Any]) -> Key:
@@ -132,8 +164,13 @@ class MemoryCluster:
         status = mapping(obj.get("status"), "status")
         given = {"labels": labels, "annotations": annotations, "status": status, "finalizers": finalizers}
         if before is None:
-            meta = self._new_metadata(key, meta, created, manager)
-            new_status: Mapping[str, Any] = status
+            known = self._remembered.pop(key, None)
+            written = written_on(known) if known is not None else {}
+            meta = self._new_metadata(key, meta, created, manager, known)
+            new_status: Mapping[str, Any] = status or written.get("status", {})
+            annotations = {**written.get("annotations", {}), **annotations}
+            finalizers = tuple(dict.fromkeys([*written.get("finalizers", ()), *finalizers]))
+            stored = written.get("spec", {})
         else:
             applied = self._applied[key]
             old = before["metadata"]
@@ -150,7 +187,8 @@ class MemoryCluster:
             k: v for k, v in (("labels", labels), ("annotations", annotations), ("finalizers", list(finalizers))) if v
         }
         if key[0] == "Service":
-            stored = mapping(before.get("spec"), "spec") if before else {}
+            if before is not None:
+                stored = mapping(before.get("spec"), "spec")
             body["spec"] = service_spec(mapping(body.get("spec"), "spec"), stored, self._addresses)
             if body["spec"]["type"] != "LoadBalancer":  # as an API server does when the type changes
                 new_status = {field: value for field, value in new_status.items() if field != "loadBalancer"}
@@ -167,16 +205,20 @@ class MemoryCluster:
         self._mirror(key)
         return stored_object
 
-    def _new_metadata(self, key: Key, meta: dict[str, Any], created: datetime | None, manager: str) -> dict[str, Any]:
+    def _new_metadata(
+        self, key: Key, meta: dict[str, Any], created: datetime | None, manager: str, known: AnyFact | None
+    ) -> dict[str, Any]:
         births = self._births[key] = self._births.get(key, 0) + 1
-        digest = hashlib.sha256("/".join((*key, str(births))).encode()).digest()
+        earlier = metadata_of(known) if known is not None else {}
+        if known is not None:
+            self._remember_births(key, known.uid)
         stated = text(meta.get("creationTimestamp"), "metadata.creationTimestamp")
         result = {k: v for k, v in meta.items() if k not in {*_SERVER_SET, "labels", "annotations", "namespace"}}
         if key[1]:
             result["namespace"] = key[1]
-        result["uid"] = text(meta.get("uid"), "metadata.uid") or str(uuid.UUID(bytes=digest[:16], version=5))
-        result["creationTimestamp"] = stated or _timestamp(created or self._clock())
-        result["generation"] = 1
+        result["uid"] = text(meta.get("uid"), "metadata.uid") or earlier.get("uid") or _uid(key, births)
+        result["creationTimestamp"] = stated or earlier.get("creationTimestamp") or _timestamp(created or self._clock())
+        result["generation"] = earlier.get("generation", 1)
         if manager:
             result.setdefault("managedFields", [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}])
         return result
@@ -323,6 +365,12 @@ class MemoryCluster:
                 self.delete("EndpointSlice", namespace, gone)
         for entry in wanted:
             self.apply(entry)
+
+
+def _uid(key: Key, births: int) -> str:
+    """Return the uid of an object at its nth birth: the same in every run."""
+    digest = hashlib.sha256("/".join((*key, str(births))).encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
 def _checked_key(obj: Mapping[str, Any]) -> Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ledgerlb.core.addresses import to_int, to_text
@@ -104,9 +104,17 @@ class ClusterAddresses:
             "IPv4": to_int("10.96.0.10"),
             "IPv6": to_int("fd00:10:96::a"),
         }
+        self._taken: set[str] = set()
+
+    def take(self, addresses: Iterable[str]) -> None:
+        """Keep addresses of Services of an earlier life from new ones."""
+        self._taken.update(addresses)
 
     def __call__(self, family: str) -> str:
         """Return the next address of the family."""
-        value = self._next[family]
-        self._next[family] = value + 1
-        return to_text(value, 4 if family == "IPv4" else 6)
+        while True:  # ends: every turn leaves one taken address behind
+            value = self._next[family]
+            self._next[family] = value + 1
+            address = to_text(value, 4 if family == "IPv4" else 6)
+            if address not in self._taken:
+                return address

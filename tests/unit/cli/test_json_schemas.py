@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ COMMANDS = [
     ("explain-service", ["explain", "a/old"]),
     ("explain-network", ["explain", "network", "net/ext"]),
     ("tail", ["tail", "--no-follow", "-n", "100"]),
+    ("paths", ["paths", "192.0.2.2"]),
+    ("paths", ["paths", "192.0.2.99"]),
     ("verify", ["verify"]),
     ("topics-check", ["topics", "check"]),
     ("topics-apply", ["topics", "apply"]),
@@ -150,8 +153,12 @@ def commands_with_json() -> Iterator[str]:
         if hasattr(command, "commands"):
             for name, placeholder in command.commands.items():
                 yield from walk(placeholder.load() if hasattr(placeholder, "load") else placeholder, (*path, name))
-        elif any("--output" in parameter.opts for parameter in command.params):
+        elif any("--output" in parameter.opts and "json" in forms(parameter) for parameter in command.params):
             yield " ".join(path)
+
+    def forms(parameter: Any) -> list[str]:
+        kind = parameter.type_descriptor.annotation
+        return [member.value for member in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
 
     yield from walk(typer.main.get_command(app), ())
 

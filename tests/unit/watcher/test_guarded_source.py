@@ -101,6 +101,8 @@ async def test_a_source_that_nothing_is_known_of_is_recorded():
     fact = rig.observed.facts["Source//identity"]
     assert (fact.identity, fact.replaces, fact.created) == ("cluster:1", "", "2026-01-01T00:00:00Z")
     assert fact.by
+    assert not rig.guarded.admitted.is_set(), "a folder has no objects yet"
+    rig.guarded._pass(Batch("Node", listed=Listed(frozenset())))
     assert rig.guarded.admitted.is_set()
     await rig.end()
 

@@ -92,7 +92,7 @@ class GuardedSource:
         self.known: Known = lambda _: {}
         self.remember: Remember | None = None
         self.admitted = asyncio.Event()
-        """Set once the source is known to be the log's."""
+        """Set once the source is known to be the log's, and has handed over objects: a folder has none before."""
         if identify is None:
             self.admitted.set()
         guard.on_change = self._changed.set
@@ -109,7 +109,6 @@ class GuardedSource:
             self.remember(self.known)
         if self.known("Withheld"):  # an incident of an earlier process; this one judges by itself
             sink(Batch("Withheld", gone=(("", "deletions"),)))
-        self.admitted.set()
         await self._source.run(self._pass, stop)
 
     # Identity
@@ -154,6 +153,7 @@ class GuardedSource:
     # Deletions
 
     def _pass(self, batch: Batch) -> None:
+        self.admitted.set()
         held = self._held.get(batch.kind)
         if held:
             held -= {(fact.namespace, fact.name) for fact in batch.upserts}

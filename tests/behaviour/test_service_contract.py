@@ -249,6 +249,36 @@ FINALIZERS = [
         one_last_write,
         nothing_of_ours,
     ),
+    case(
+        "a-foreign-finalizer-keeps-a-service-that-kept-what-it-showed-and-nothing-of-ours",
+        world(
+            {
+                **service("a/s", {NETWORK: "net/none"}),
+                "metadata": {**service("a/s", {NETWORK: "net/none"})["metadata"], "finalizers": ["example.com/theirs"]},
+                "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}},
+            }
+        ),
+        has_finalizer("s", here=True),
+        delete("Service", "a/s"),
+        nothing_of_ours,
+        network("net/ext", allocated=0),
+    ),
+    case(
+        "an-applied-list-of-finalizers-replaces-the-one-before",
+        world({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/one", "example.com/two"]}}),
+        apply({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/two"]}}),
+        lambda moment: _finalizers(moment, [FINALIZER, "example.com/two"]),
+        apply(S),
+        lambda moment: _finalizers(moment, [FINALIZER]),
+    ),
+    case(
+        "an-apply-that-takes-the-last-finalizer-away-lets-a-leaving-service-go",
+        world({**S, "metadata": {**S["metadata"], "finalizers": ["example.com/theirs"]}}),
+        delete("Service", "a/s"),
+        nothing_of_ours,
+        apply(S),
+        absent("a/s"),
+    ),
     case("a-service-that-waits-is-deleted-at-once", world(service("a/s", {NETWORK: "net/none"})), delete("Service", "a/s"), absent("a/s"), happened()),
     case("a-service-that-was-refused-is-deleted-at-once", world(service("a/s", {ADDRESSES: "10.0.0.1"})), delete("Service", "a/s"), absent("a/s"), happened("RefusalCleared")),
     case(

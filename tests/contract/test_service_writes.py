@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from ledgerlb.core.cluster.facts import FINALIZER, Condition, ServiceFact
-from ledgerlb.core.errors import ClusterUnavailable
+from ledgerlb.core.errors import BadInput, ClusterUnavailable
 from ledgerlb.kube.api.client import ApiConnection
 from ledgerlb.kube.api.writer import ApiWriter
 from ledgerlb.kube.memory.cluster import MemoryCluster
@@ -23,6 +23,7 @@ from tests.support.containers import KubeApiServer
 NAMESPACE, NAME = "one-write", "web"
 ADDRESS = "192.0.2.1"
 FOREIGN = "example.com/other"
+SECOND = "example.com/second"
 MINE = Condition(type="ledgerlb.io/X", status="True", reason="R", message="m", since="2026-01-02T03:04:05Z")
 
 
@@ -36,6 +37,12 @@ class Target(Protocol):
     def delete(self) -> None: ...
 
     def set_finalizers(self, *finalizers: str) -> None: ...
+
+    def apply(self, obj: dict[str, Any]) -> bool:
+        """Apply as one manager, the same each time; return whether it was accepted."""
+        ...
+
+    def set_status(self, status: dict[str, Any]) -> None: ...
 
 
 class InMemory:
@@ -53,6 +60,16 @@ class InMemory:
 
     def set_finalizers(self, *finalizers: str) -> None:
         self._cluster.patch_metadata("Service", NAMESPACE, NAME, {"finalizers": list(finalizers)})
+
+    def apply(self, obj: dict[str, Any]) -> bool:
+        try:
+            self._cluster.apply(obj)
+        except BadInput:
+            return False
+        return True
+
+    def set_status(self, status: dict[str, Any]) -> None:
+        self._cluster.patch_status("Service", NAMESPACE, NAME, status)
 
 
 class OnServer:
@@ -72,11 +89,34 @@ class OnServer:
     def set_finalizers(self, *finalizers: str) -> None:
         self._cluster.patch("Service", NAMESPACE, NAME, {"metadata": {"finalizers": list(finalizers) or None}})
 
+    def apply(self, obj: dict[str, Any]) -> bool:
+        path = kube_objects.path_of("Service", NAMESPACE, NAME) + "?fieldManager=contract&force=true"
+        status, _ = self._cluster.request("PATCH", path, obj, "application/apply-patch+yaml")
+        return status < 400
+
+    def set_status(self, status: dict[str, Any]) -> None:
+        self._cluster.patch_status("Service", NAMESPACE, NAME, status)
+
 
 class World:
     def __init__(self, target: Target, writer: ClusterWriter) -> None:
         self.target = target
         self.writer = writer
+
+    def apply(self, *finalizers: str) -> bool:
+        metadata = {"namespace": NAMESPACE, "name": NAME, "finalizers": list(finalizers)}
+        spec = {
+            "type": "LoadBalancer",
+            "ports": [{"port": 80, "protocol": "TCP"}],
+            "allocateLoadBalancerNodePorts": False,
+        }
+        return self.target.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+
+    @property
+    def fact(self) -> ServiceFact:
+        found = fact_of(self.obj, "Service")
+        assert isinstance(found, ServiceFact)
+        return found
 
     def make(self, *finalizers: str, **spec: Any) -> ServiceFact:
         metadata = {"namespace": NAMESPACE, "name": NAME, **({"finalizers": list(finalizers)} if finalizers else {})}
@@ -84,9 +124,7 @@ class World:
         if full["type"] != "LoadBalancer":
             del full["allocateLoadBalancerNodePorts"]
         self.target.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": full})
-        fact = fact_of(self.obj, "Service")
-        assert isinstance(fact, ServiceFact)
-        return fact
+        return self.fact
 
     @property
     def obj(self) -> dict[str, Any]:
@@ -225,3 +263,71 @@ async def test_a_removed_finalizer_comes_back_with_the_next_patch(world):
     world.target.set_finalizers()
     await world.publish(fact)
     assert world.finalizers == [FINALIZER]
+
+
+async def test_an_applied_list_of_finalizers_replaces_what_that_apply_put_there(world):
+    assert world.apply(FOREIGN, SECOND)
+    await world.publish(world.fact)
+    assert sorted(world.finalizers) == sorted([FOREIGN, SECOND, FINALIZER])
+    assert world.apply(SECOND)
+    assert sorted(world.finalizers) == sorted([SECOND, FINALIZER])
+    assert world.apply()
+    assert world.finalizers == [FINALIZER]
+    assert world.ingress == [ADDRESS]
+
+
+async def test_an_apply_leaves_finalizers_that_others_put_there(world):
+    assert world.apply(FOREIGN)
+    world.target.set_finalizers(FOREIGN, SECOND)
+    assert world.apply()
+    assert world.finalizers == [SECOND]
+
+
+async def test_an_apply_adds_no_finalizer_to_what_is_being_deleted(world):
+    assert world.apply(FOREIGN)
+    world.target.delete()
+    assert not world.apply(FOREIGN, SECOND)
+    assert world.finalizers == [FOREIGN]
+
+
+async def test_an_apply_that_takes_the_last_finalizer_away_ends_the_deletion(world):
+    assert world.apply(FOREIGN)
+    await world.publish(world.fact)
+    world.target.delete()
+    assert world.apply()
+    assert world.finalizers == [FINALIZER]
+    await world.release(world.fact)
+    assert world.target.get() is None
+
+
+async def test_what_others_left_in_the_ingress_is_replaced(world):
+    world.make()
+    ports = [{"port": 80, "protocol": "TCP"}]
+    world.target.set_status(
+        {
+            "loadBalancer": {
+                "ingress": [{"hostname": "lb.example"}, {"ip": "192.0.2.9", "ipMode": "Proxy", "ports": ports}]
+            }
+        }
+    )
+    assert world.fact.ingress == ("192.0.2.9",)
+    await world.publish(world.fact)
+    assert world.obj["status"]["loadBalancer"] == {"ingress": [{"ip": ADDRESS, "ipMode": "VIP"}]}
+
+
+async def test_nulls_in_the_status_are_read_and_written_over(world):
+    world.make()
+    world.target.set_status({"loadBalancer": None, "conditions": None})
+    assert (world.fact.ingress, world.fact.conditions) == ((), ())
+    await world.publish(world.fact)
+    assert (world.ingress, world.conditions) == ([ADDRESS], [MINE.type])
+
+
+async def test_conditions_of_others_stay_when_ours_go(world):
+    fact = world.make(FOREIGN)
+    theirs = {"type": "example.com/X", "status": "True", "reason": "R", "message": "", "lastTransitionTime": MINE.since}
+    world.target.set_status({"conditions": [theirs]})
+    await world.publish(fact)
+    world.target.delete()
+    await world.release(fact)
+    assert (world.finalizers, world.ingress, world.conditions) == ([FOREIGN], [], ["example.com/X"])

@@ -36,6 +36,7 @@ API_VERSIONS: Final = {
     "NetworkAttachmentDefinition": "k8s.cni.cncf.io/v1",
     "VirtualNetwork": f"{CORE}/v1",
     "Subnet": f"{CORE}/v1",
+    "VirtualNetworkRouter": f"{CORE}/v1",
     "Kubemanager": "configplane.juniper.net/v1",
     "AddressPool": "ledgerlb.io/v1alpha1",
 }

@@ -406,7 +406,7 @@ def test_paths():
     assert BY_KIND["Service"].path("v1") == "/api/v1/services"
     assert BY_KIND["Service"].path("v1", "a", "x", "status") == "/api/v1/namespaces/a/services/x/status"
     assert BY_KIND["FloatingIP"].path("v4", "a", "x") == "/apis/core.contrail.juniper.net/v4/floatingips/x"
-    assert len({kind.kind for kind in WATCHED}) == 14
+    assert len({kind.kind for kind in WATCHED}) == 15
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ WATCHED: Final = (
     Kind("Subnet", CORE_CONTRAIL, "subnets", namespaced=True),
     Kind("Kubemanager", CONFIGPLANE, "kubemanagers", namespaced=True),
     Kind("AddressPool", OWN_GROUP, "addresspools", namespaced=False),
+    Kind("VirtualNetworkRouter", CORE_CONTRAIL, "virtualnetworkrouters", namespaced=True),
     Kind("VirtualMachineInterface", CORE_CONTRAIL, "virtualmachineinterfaces", namespaced=True),
     Kind("InstanceIP", CORE_CONTRAIL, "instanceips", namespaced=False, selector=_OURS),
     Kind("FloatingIP", CORE_CONTRAIL, "floatingips", namespaced=False, selector=_OURS),

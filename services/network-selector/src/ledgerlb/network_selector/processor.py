@@ -64,7 +64,13 @@ from ledgerlb.runtime.size_guard import SizeGuard
 OFFERS: Final = ""
 """The offers of all networks, as one name on the agenda; the other names are Services."""
 
-_NETWORK_KINDS: Final = ("NetworkAttachmentDefinition", "VirtualNetwork", "Subnet", "AddressPool")
+_NETWORK_KINDS: Final = (
+    "NetworkAttachmentDefinition",
+    "VirtualNetwork",
+    "Subnet",
+    "AddressPool",
+    "VirtualNetworkRouter",
+)
 _USING_KINDS: Final = ("Service", "Node")
 """Kinds that use addresses, which a network must then not give out."""
 _KINDS: Final = ("Namespace", "Kubemanager", "Synced", *_USING_KINDS, *_NETWORK_KINDS)

@@ -271,6 +271,19 @@ class AddressPoolFact(Fact):
     malformed: Malformed = ()
 
 
+class VirtualNetworkRouterFact(Fact):
+    """A VirtualNetworkRouter, which joins networks of its namespace. ``type`` is ``mesh``, ``hub`` or ``spoke``,
+    ``network_selector`` the raw ``spec.virtualNetworkSelector`` (None where absent), and ``imports`` the raw entries of
+    ``spec.import.virtualNetworkRouters``.
+    """
+
+    kind: Literal["VirtualNetworkRouter"] = "VirtualNetworkRouter"
+    type: str = ""
+    network_selector: Mapping[str, Any] | None = None
+    imports: tuple[Mapping[str, Any], ...] = ()
+    malformed: Malformed = ()
+
+
 class VirtualMachineInterfaceFact(Fact):
     """A CN2 interface of a pod on a network (both ``namespace/name``)."""
 
@@ -365,6 +378,7 @@ AnyFact = (
     | SubnetFact
     | KubemanagerFact
     | AddressPoolFact
+    | VirtualNetworkRouterFact
     | VirtualMachineInterfaceFact
     | CN2ObjectFact
     | SourceFact
@@ -385,6 +399,7 @@ KINDS: Final = (
     "Subnet",
     "Kubemanager",
     "AddressPool",
+    "VirtualNetworkRouter",
 )
 """The kinds that must be ``Synced`` before LedgerLB decides anything, in the order in which they are listed."""
 

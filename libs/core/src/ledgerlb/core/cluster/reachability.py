@@ -21,11 +21,17 @@ PRIMARY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class RouteTargets:
-    """The three lists of a network, each without duplicates, in the order in which they are written."""
+    """The three lists of a network, each without duplicates, in the order in which they are written.
+
+    ``routers_in`` and ``routers_out`` are what VirtualNetworkRouters add. A network lists route targets if one of the
+    three lists does.
+    """
 
     both: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
+    routers_in: tuple[str, ...] = ()
+    routers_out: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.both or self.imports or self.exports)
@@ -33,17 +39,18 @@ class RouteTargets:
     @property
     def imported(self) -> frozenset[str]:
         """The targets that the network imports routes from."""
-        return frozenset(self.both) | frozenset(self.imports)
+        return frozenset((*self.both, *self.imports, *self.routers_in))
 
     @property
     def exported(self) -> frozenset[str]:
         """The targets that the network exports its routes to."""
-        return frozenset(self.both) | frozenset(self.exports)
+        return frozenset((*self.both, *self.exports, *self.routers_out))
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Every route target of any list, in order."""
-        return tuple(dict.fromkeys((*self.both, *self.imports, *self.exports)))
+        """Every route target of any list, in order, with those of routers; none where the network lists none."""
+        routers = (*self.routers_in, *self.routers_out) if self else ()
+        return tuple(dict.fromkeys((*self.both, *self.imports, *self.exports, *routers)))
 
 
 NO_TARGETS: Final = RouteTargets()
@@ -137,7 +144,7 @@ def _described(interface: Interface) -> str:
 
 def _joint(interface: Interface, targets_of: Callable[[str], RouteTargets | None]) -> Joint:
     targets = None if interface.primary else targets_of(interface.network)
-    return Joint(interface.network, targets or NO_TARGETS)
+    return Joint(interface.network, targets if targets is not None else NO_TARGETS)
 
 
 def interfaces_of(pod: PodFact) -> tuple[Interface, ...]:

@@ -30,15 +30,19 @@ from ledgerlb.core.cluster.facts import (
     Synced,
     VirtualMachineInterfaceFact,
     VirtualNetworkFact,
+    VirtualNetworkRouterFact,
     WithheldFact,
 )
 from ledgerlb.core.cluster.in_use import AddressesInUse
 from ledgerlb.core.cluster.reachability import Interface, interface_of_vmi, interfaces_of
+from ledgerlb.core.cluster.routers import NO_ROUTERS, RouterTargets, router_targets
 from ledgerlb.core.index import Index
 from ledgerlb.core.settings import DomainSettings
 
 SERVICE_NETWORK: Final = "default-servicenetwork"
 """The VirtualNetwork of cluster addresses, which CN2 creates in the contrail namespace."""
+_ROUTED: Final = ("VirtualNetworkRouter", "VirtualNetwork", "NetworkAttachmentDefinition", "Namespace")
+"""Kinds on which it depends what VirtualNetworkRouters join."""
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
@@ -72,6 +76,8 @@ class ClusterView:
         self._slices_of: Index[str, str, None] = Index()
         self._attached: Index[str, tuple[str, str], tuple[Interface, ...]] = Index()
         self._nodes_at: Index[str, str, None] = Index()
+        self._routers: dict[str, RouterTargets] | None = None
+        """What VirtualNetworkRouters join; None until it is asked for again."""
         self._service_networks: dict[str, None] = {}
         """Namespaces that hold CN2's service network."""
         self.in_use = AddressesInUse()
@@ -89,6 +95,8 @@ class ClusterView:
         else:
             name, new = record.full_name, record
         kind = key.partition("/")[0]
+        if kind in _ROUTED:
+            self._routers = None
         store = self._facts.setdefault(kind, {})
         old = store.pop(name, None)
         if old is not None:
@@ -220,6 +228,15 @@ class ClusterView:
     def virtual_network(self, name: str) -> VirtualNetworkFact | None:
         """A VirtualNetwork."""
         return cast("VirtualNetworkFact | None", self._get("VirtualNetwork", name))
+
+    def routers_of(self, network: str) -> RouterTargets:
+        """Return what VirtualNetworkRouters let a network (``namespace/name``) import and export."""
+        if self._routers is None:
+            routers = tuple(cast("Iterator[VirtualNetworkRouterFact]", self._all("VirtualNetworkRouter")))
+            spaces = {fact.namespace: self.namespace_labels(fact.namespace) for fact in routers}
+            networks = (*self.virtual_networks(), *self.nads()) if routers else ()
+            self._routers = router_targets(routers, networks, spaces)
+        return self._routers.get(network, NO_ROUTERS)
 
     def service_network_namespaces(self) -> tuple[str, ...]:
         """Return the namespaces that hold CN2's service network, sorted."""

@@ -22,7 +22,7 @@ from ledgerlb.core.intents.model import PrefixOffer
 from ledgerlb.core.ledger.intervals import intersect, normalise
 from ledgerlb.core.networks.model import POOL_PREFIX, ExternalNetwork, pool_of
 from ledgerlb.core.networks.pools import derive_pool
-from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together
+from ledgerlb.core.networks.targets import TARGET_KEYS, listed, together, with_routers
 from ledgerlb.core.networks.terms import NetworkTerms, terms_of
 from ledgerlb.core.networks.trust import ADMITTING_LABEL, is_admitted, why_not_external, why_unroutable
 from ledgerlb.core.reasons import Reason
@@ -363,7 +363,12 @@ class _Draft:
     # -- route targets -----------------------------------------------------------------------------------------------
 
     def _targets(self, declared: Mapping[str, Any] | None) -> RouteTargets:
-        return together([self._listed(declared, key) for key in TARGET_KEYS], self._vn)
+        own = together([self._listed(declared, key) for key in TARGET_KEYS], self._vn)
+        owner = self._nad or self._vn
+        assert owner is not None
+        routers = self._view.routers_of(owner.full_name)
+        self._warnings += routers.problems
+        return with_routers(own, routers)
 
     def _listed(self, declared: Mapping[str, Any] | None, key: str) -> tuple[str, ...]:
         value = declared.get(key) if declared is not None else None

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ledgerlb.core.cluster.facts import NetworkAttachmentDefinitionFact, VirtualNetworkFact
 from ledgerlb.core.cluster.reachability import RouteTargets
+from ledgerlb.core.cluster.routers import RouterTargets
 from ledgerlb.core.text import load_json
 
 TARGET_KEYS: Final = ("routeTargetList", "importRouteTargetList", "exportRouteTargetList")
 """Keys of the NAD's annotation: targets to import and export, to import only, to export only."""
+
+
+def with_routers(targets: RouteTargets, routers: RouterTargets) -> RouteTargets:
+    """Return the targets with what VirtualNetworkRouters add."""
+    if not routers.imports and not routers.exports:
+        return targets
+    return replace(targets, routers_in=routers.imports, routers_out=routers.exports)
 
 
 def targets_of(nad: NetworkAttachmentDefinitionFact | None, vn: VirtualNetworkFact | None) -> RouteTargets:

@@ -5,7 +5,8 @@ Both use the same keys, so that a caller plans again just those addresses whose 
 - ``Service/namespace/name``: the Service, its EndpointSlices and Endpoints;
 - ``Pod/namespace/name`` and ``Node//name``;
 - ``Address//<canonical address>``: the pod interfaces and the nodes that have it;
-- ``Network/namespace/name``: the route targets of a network.
+- ``Network/namespace/name``: the route targets of a network;
+- ``Routers//``: what VirtualNetworkRouters join.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ from ledgerlb.core.cluster.facts import (
     AnyFact,
     EndpointsFact,
     EndpointSliceFact,
+    NamespaceFact,
     NetworkAttachmentDefinitionFact,
     NodeFact,
     PodFact,
     ServiceFact,
     VirtualMachineInterfaceFact,
     VirtualNetworkFact,
+    VirtualNetworkRouterFact,
     fact_key,
 )
 from ledgerlb.core.cluster.reachability import Interface, Joint, RouteTargets, interface_of_vmi, interfaces_of
+from ledgerlb.core.cluster.routers import RouterTargets
 from ledgerlb.core.cluster.view import Change
 from ledgerlb.core.networks.model import pool_of
-from ledgerlb.core.networks.targets import targets_of
+from ledgerlb.core.networks.targets import targets_of, with_routers
 
+_ROUTERS: Final = "Routers//"
 _ENDED: Final = ("Succeeded", "Failed")
 _STATUS: Final = {"ingress": (), "conditions": (), "generation": 0}
 
@@ -75,6 +80,10 @@ class BackendFacts(Protocol):
 
     def virtual_network(self, name: str) -> VirtualNetworkFact | None:
         """A VirtualNetwork."""
+        ...
+
+    def routers_of(self, network: str) -> RouterTargets:
+        """Return what VirtualNetworkRouters add to a network's route targets."""
         ...
 
 
@@ -134,7 +143,9 @@ class Lookups:
         found = self._targets.get(network)
         if found is None:
             self.keys.add(_key("Network", network))
-            found = self._targets[network] = targets_of(self._facts.nad(network), self._facts.virtual_network(network))
+            self.keys.add(_ROUTERS)
+            own = targets_of(self._facts.nad(network), self._facts.virtual_network(network))
+            found = self._targets[network] = with_routers(own, self._facts.routers_of(network))
         return found
 
 
@@ -160,7 +171,10 @@ def touched_by(change: Change) -> frozenset[str]:
         case "VirtualMachineInterface":
             return frozenset(_addresses(facts))
         case "NetworkAttachmentDefinition" | "VirtualNetwork":
-            return frozenset((_key("Network", name),))
+            relabelled = _labels(change.old) != _labels(change.new)
+            return frozenset((_key("Network", name), *((_ROUTERS,) if relabelled else ())))
+        case "VirtualNetworkRouter" | "Namespace":
+            return frozenset((_ROUTERS,))
     return frozenset()
 
 
@@ -177,9 +191,13 @@ def _read_of(fact: AnyFact | None) -> Any:
         case NodeFact():
             return fact.addresses, fact.excluded
         case NetworkAttachmentDefinitionFact():
-            return (fact.networks,)
+            return fact.networks, fact.labels
         case VirtualNetworkFact():
-            return fact.route_targets, fact.import_route_targets, fact.export_route_targets
+            return fact.route_targets, fact.import_route_targets, fact.export_route_targets, fact.labels
+        case NamespaceFact():
+            return fact.labels
+        case VirtualNetworkRouterFact():
+            return fact
         case EndpointSliceFact() | EndpointsFact() | VirtualMachineInterfaceFact():
             return fact
     return None
@@ -196,6 +214,10 @@ def _addresses(facts: Iterable[AnyFact]) -> Iterable[str]:
                 interfaces = ()
         for interface in interfaces:
             yield from (_key("Address", address) for address in interface.addresses)
+
+
+def _labels(fact: AnyFact | None) -> Any:
+    return fact.labels if fact is not None else None
 
 
 def _ended(pod: PodFact | None) -> bool:

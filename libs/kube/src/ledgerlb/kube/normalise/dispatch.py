@@ -34,6 +34,7 @@ _NORMALISERS: Final[Mapping[str, Normaliser]] = {
     "Subnet": networks.subnet,
     "Kubemanager": networks.kubemanager,
     "AddressPool": pools.address_pool,
+    "VirtualNetworkRouter": networks.virtual_network_router,
     "VirtualMachineInterface": networks.virtual_machine_interface,
     "InstanceIP": networks.instance_ip,
     "FloatingIP": networks.floating_ip,

@@ -17,6 +17,7 @@ from ledgerlb.core.cluster.facts import (
     SubnetFact,
     VirtualMachineInterfaceFact,
     VirtualNetworkFact,
+    VirtualNetworkRouterFact,
 )
 from ledgerlb.kube.normalise.fields import Lenient, Raw, WrongField, mapping, mappings, text, texts, tree
 from ledgerlb.kube.normalise.meta import Meta
@@ -123,6 +124,27 @@ def _selectors(value: Any, field: str) -> Raw:
             raise WrongField(field, f"{name!r} is not the name of a selector (quote it)")
     tree(found, field)
     return found
+
+
+def virtual_network_router(obj: Raw, meta: Meta) -> VirtualNetworkRouterFact:
+    """Normalise a VirtualNetworkRouter; its selectors stay raw."""
+    lenient = Lenient()
+    spec = lenient.read({}, mapping, obj.get("spec"), "spec")
+    selector = lenient.read({}, mapping, spec.get("virtualNetworkSelector"), "spec.virtualNetworkSelector")
+    imported = lenient.read({}, mapping, spec.get("import"), "spec.import")
+    listed = lenient.read((), _entries, imported.get("virtualNetworkRouters"), "spec.import.virtualNetworkRouters")
+    return VirtualNetworkRouterFact(
+        **meta.common(),
+        labels=meta.labels,
+        type=lenient.read("", text, spec.get("type"), "spec.type"),
+        network_selector=None if spec.get("virtualNetworkSelector") is None else dict(selector),
+        imports=listed,
+        malformed=tuple(lenient.wrong),
+    )
+
+
+def _entries(value: Any, field: str) -> tuple[Raw, ...]:
+    return tuple(dict(entry) for entry, _ in mappings(value, field))
 
 
 def virtual_machine_interface(obj: Raw, meta: Meta) -> VirtualMachineInterfaceFact:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench import idle, machine, pipeline, replan, report, scale, startup
+from tests.bench import idle, machine, pipeline, replan, report, scale, startup, tls
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 ENTRIES: Final = 1_000_000
@@ -107,6 +107,7 @@ PARTS: Final[dict[str, tuple[Callable[[bool], Any], Callable[[dict[str, Any]], s
     "replan": (_replan, lambda found: report.replan(found["replan"])),
     "shared": _layout("shared"),
     "partitioned": _layout("partitioned"),
+    "tls": (lambda quick: tls.measure(quick=quick, say=_say), lambda found: report.tls(found["tls"])),
     "scale": _scale(large=False),
     "signing": _signing(large=False),
 }

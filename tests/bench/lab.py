@@ -60,8 +60,10 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab(layout: Layout) -> Iterator[Lab]:
-    """Start the API server and the broker with one external network, namespace ``bench``."""
+def lab(layout: Layout, broker: KafkaBroker | None = None) -> Iterator[Lab]:
+    """Start the API server and the broker with one external network, namespace ``bench``. ``broker``, not started yet,
+    replaces the one of the shared layout.
+    """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(KubeApiServer())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledgerlb-bench-")))
@@ -70,7 +72,7 @@ def lab(layout: Layout) -> Iterator[Lab]:
             cluster.ensure_namespaces(objects.namespace("contrail"), objects.namespace("bench", objects.ADMITTED))
             cluster.create_all([kube.kubemanager(), objects.default_nad("bench/external", "10.64.0.0/16")])
         if layout == "shared":
-            broker = stack.enter_context(KafkaBroker(heap=HEAP))
+            broker = stack.enter_context(broker or KafkaBroker(heap=HEAP))
             yield Lab(layout, server, broker, server.kubeconfig_path, broker.bootstrap, (), ())
             return
         assert (os.cpu_count() or 1) >= 2, "the partitioned layout needs two cores"

@@ -61,14 +61,14 @@ def measure(layout: Layout, *, quick: bool = False, say: Callable[[str], None] =
         runs: dict[str, dict[str, Run]] = {}
         for title, slug, start, fresh in _sides(place, folder):
             say(f"{layout}: {title}")
-            runs[title] = _measure_side(place, slug, start, steady, fresh=fresh)
+            runs[title] = measure_side(place, slug, start, steady, fresh=fresh)
         hops = {}
         if layout == "shared":
             log = LogView(f"kafka://{place.bootstrap}")
             hops = {shape: _hops(log, f"kafka-{shape}", runs[KAFKA][shape]) for shape in SHAPES}
     return {
         "shape": {"warm": WARM_UP, "burst": BURST, "rate": STEADY_RATE, "seconds": steady},
-        **{shape: {side: _summary(of_side[shape]) for side, of_side in runs.items()} for shape in SHAPES},
+        **{shape: {side: summary(of_side[shape]) for side, of_side in runs.items()} for shape in SHAPES},
         "hops": hops,
         "cpu": {shape: _cpu_table({side: of_side[shape] for side, of_side in runs.items()}) for shape in SHAPES},
     }
@@ -96,7 +96,8 @@ def _sides(place: Lab, folder: Path) -> list[tuple[str, str, Start, bool]]:
     ]
 
 
-def _measure_side(place: Lab, slug: str, start: Start, steady: float, *, fresh: bool) -> dict[str, Run]:
+def measure_side(place: Lab, slug: str, start: Start, steady: float, *, fresh: bool) -> dict[str, Run]:
+    """Run every stream of one side; returns them by shape."""
     amounts = {"warm": float(WARM_UP), "burst": float(BURST), "steady": steady}
     runs = {}
     for shape in amounts:
@@ -144,7 +145,8 @@ def _client(place: Lab, namespace: str, shape: str, amount: float, processes: Pr
     return Run(**json.loads(done.stdout))
 
 
-def _summary(run: Run) -> dict[str, float]:
+def summary(run: Run) -> dict[str, float]:
+    """The figures of one stream."""
     return {
         "services": len(run.served),
         "rate": run.rate(),
@@ -154,12 +156,14 @@ def _summary(run: Run) -> dict[str, float]:
     }
 
 
+def cpu_of_one(run: Run) -> dict[str, float]:
+    """Milliseconds of CPU for one Service, by process."""
+    return {name: 1000 * seconds / len(run.served) for name, seconds in run.cpu.items()}
+
+
 def _cpu_table(runs: Mapping[str, Run]) -> dict[str, dict[str, float]]:
     """Milliseconds of CPU for one Service, by side and process; the null controller's two runs are averaged."""
-    of_one = {
-        side: {name: 1000 * seconds / len(run.served) for name, seconds in run.cpu.items()}
-        for side, run in runs.items()
-    }
+    of_one = {side: cpu_of_one(run) for side, run in runs.items()}
     before, after = of_one.pop(BEFORE), of_one.pop(AFTER)
     return {"null controller": {name: (before[name] + after[name]) / 2 for name in before}, **of_one}
 

@@ -62,6 +62,9 @@ shared by everything in this table, so its sum bounds the rate: {cores} cores gi
 _HOW_FOLD: Final = """A ledger of {entries} entries in 20 networks, made in memory: each Service is allocated an address and
 changed, or allocated, released and moved into quarantine. One process, one core; the fold checks the chain of hashes."""
 
+_HOW_TLS: Final = """The streams of [Create to address](#create-to-address) once more, on one broker with two listeners: without any security, and with TLS and
+SCRAM-SHA-512. All processes share all cores. The CPU times are milliseconds for one Service."""
+
 _HOW_SCALE: Final = """A folder of manifests stands for the cluster: 200 namespaces, 100 networks. *All served* is the time that one `ledgerlb run` takes from an
 empty SQLite log until every Service has its address. Then each service starts alone on that log; the time runs until it reports ready. *One more Service* runs
 from writing one more manifest until its address is in the ledger, and includes the folder's polling. `--large` measures 10,000 and 50,000 Services too."""
@@ -96,6 +99,7 @@ def page(found: Mapping[str, Any], parts: Sequence[str]) -> str:
         fold(found["fold"]),
         replan(found["replan"]),
         signing(found["signing"]),
+        tls(found["tls"]),
         scale(found["scale"]),
         _REPEAT.format(parts=", ".join(f"`{part}`" for part in parts), minutes=round(found["minutes"])),
     ]
@@ -240,6 +244,19 @@ def signing(found: Mapping[str, float]) -> str:
         ),
     )
     return "\n\n".join(("## Signatures", _HOW_SIGNING, _table(("", "", "ratio to unsigned"), rows)))
+
+
+def tls(found: Mapping[str, Any]) -> str:
+    """The section about encryption and passwords between LedgerLB and its broker."""
+    names = list(found["burst"])
+    rows = [
+        (f"{shape.capitalize()}: {title}", *(f"{found[shape][side][key]:.{digits}f}" for side in names))
+        for shape in SHAPES
+        for key, title, digits in (("rate", "Services/s", 1), ("p50", "p50 ms", 0), ("p99", "p99 ms", 0))
+    ]
+    parts = ["## TLS", _HOW_TLS, _table(("LedgerLB on Kafka", *names), rows), _disturbance(found["cpu"])]
+    parts += [_cpu(found["cpu"][shape], shape.capitalize()) for shape in SHAPES]
+    return "\n\n".join(parts)
 
 
 def scale(found: Mapping[str, Mapping[str, float]]) -> str:

@@ -49,12 +49,16 @@ def null(lab: Lab, folder: Path, namespace: str) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def five_processes(lab: Lab, folder: Path) -> Iterator[Running]:
-    """LedgerLB on Kafka: watcher, network-selector, IPAM, planner and one agent."""
+def five_processes(
+    lab: Lab, folder: Path, *, log: str = "", settings: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """LedgerLB on Kafka: watcher, network-selector, IPAM, planner and one agent. ``log`` and ``settings`` (variables)
+    say how they reach the broker, by default in the clear.
+    """
     names = ("watcher", "network-selector", "ipam", "planner", "agent")
     with Pipeline(
-        folder, f"kafka://{lab.bootstrap}", kubeconfig=lab.kubeconfig,
-        environment={name: {k: v for k, v in BARE.items() if _reads(name, k)} for name in names},
+        folder, log or f"kafka://{lab.bootstrap}", kubeconfig=lab.kubeconfig,
+        environment={name: {**_bare(name), **(settings or {})} for name in names},
         prefix=dict.fromkeys(names, lab.as_controller),
     ) as pipeline:  # fmt: skip
         yield Running(pipeline.pids(), lambda: _wait_for_quiet(pipeline["watcher"]), with_broker=True)
@@ -78,8 +82,9 @@ def one_process(lab: Lab, folder: Path, log: str) -> Iterator[Running]:
         process.clean_up()
 
 
-def _reads(service: str, variable: str) -> bool:
-    return service == ("agent" if variable == "LEDGERLB_BACKEND" else "watcher")
+def _bare(service: str) -> dict[str, str]:
+    """The variables of ``BARE`` that the service reads."""
+    return {k: v for k, v in BARE.items() if service == ("agent" if k == "LEDGERLB_BACKEND" else "watcher")}
 
 
 def _wait_for_quiet(watcher: ServiceProcess) -> None:

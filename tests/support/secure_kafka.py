@@ -36,7 +36,7 @@ class SecureKafka:
     administrator.
     """
 
-    def __init__(self, folder: Path, *, authorizer: bool = False) -> None:
+    def __init__(self, folder: Path, *, authorizer: bool = False, heap: str = "-Xms256m -Xmx256m") -> None:
         self.folder = folder
         self._authorizer = authorizer
         self._sasl, self._mtls = free_port(), free_port()
@@ -50,6 +50,7 @@ class SecureKafka:
             properties=self._properties(),
             files={f"{_FOLDER}/server.pem": _with_key(server), f"{_FOLDER}/ca.pem": authority.public},
             ports={9094: self._sasl, 9095: self._mtls},
+            heap=heap,
         )
 
     @property

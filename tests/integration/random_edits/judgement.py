@@ -10,11 +10,13 @@ from ledgerlb.cn2.compare import covers
 from ledgerlb.cn2.model import OWNER_ANNOTATION, Wanted
 from ledgerlb.cn2.service_objects import service_objects
 from ledgerlb.cn2.view import ObjectsView, TrackedLookups
+from ledgerlb.core.addresses import to_text
 from ledgerlb.core.cluster.facts import ServiceFact, decode_fact
 from ledgerlb.core.cluster.services import basis_of, families_of, is_ours
 from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.ledger.records import Holding
 from ledgerlb.core.networks import ExternalNetwork
+from ledgerlb.core.publication.doubles import shown_twice
 from ledgerlb.core.reasons import REASONS, Reason, is_warning
 from ledgerlb.core.selection import Choice, SelectionContext, anchor_of, select
 from ledgerlb.core.settings import DomainSettings
@@ -81,7 +83,8 @@ class Judgement:
         checks: tuple[Callable[[], Iterator[str]], ...] = (
             self.the_facts_are_the_cluster, self.nothing_is_on_its_way, self.choices_stand, self.stays_are_justified,
             self.moves_are_over, self.the_status_is_the_ledger, self.whoever_has_nothing_says_why,
-            self.nobody_else_has_anything, self.no_address_has_two_holders, self.quotas_hold_for_newcomers,
+            self.nobody_else_has_anything, self.no_address_is_shown_twice,
+            self.no_address_has_two_holders, self.quotas_hold_for_newcomers,
             self.paths_are_those_of_the_ledger, self.the_objects_are_those_of_the_ledger,
         )  # fmt: skip
         return [f"{check.__name__}: {sentence}" for check in checks for sentence in check()]
@@ -235,6 +238,12 @@ class Judgement:
 
     # Addresses
 
+    def no_address_is_shown_twice(self) -> Iterator[str]:
+        """Not in the statuses of two Services that do not both hold it."""
+        yield from (
+            f"{one.address} {one.text()}" for one in shown_twice(self._snapshot.view.services(), self._snapshot.fold)
+        )
+
     def no_address_has_two_holders(self) -> Iterator[str]:
         """Unless they share it: one namespace, one key, no port in common; or its networks never meet."""
         by_address: dict[str, list[Holding]] = {}
@@ -261,8 +270,10 @@ class Judgement:
         for case in self.cases:
             for refusal in self._snapshot.fold.refusals_of(case.name):
                 state = self._snapshot.fold.networks[refusal.network]
+                claims = self._snapshot.intents.claims_on(refusal.network)
                 if refusal.reason == "NetworkFull" and all(
-                    next(state.never_used(family), None) is not None for family in refusal.families
+                    any(not claims.on(to_text(value, family)) for value in state.never_used(family))
+                    for family in refusal.families
                 ):
                     yield f"{case.name} is told that {refusal.network} is full, which has never-used addresses"
 

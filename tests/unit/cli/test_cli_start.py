@@ -32,7 +32,7 @@ class TestLoading:
     def test_history_loads_no_client_and_no_rich(self, past: Past) -> None:
         assert modules_after("history", "192.0.2.2", "--log", past.url) == []
 
-    @pytest.mark.parametrize("command", [["--version"], ["history", "192.0.2.2"], ["verify"]])
+    @pytest.mark.parametrize("command", [["--version"], ["history", "192.0.2.2"]])
     def test_reading_the_ledger_alone_does_without_pydantic(self, command: list[str], past: Past) -> None:
         log = [] if command == ["--version"] else ["--log", past.url]
         assert modules_after(*command, *log, of=("pydantic_core",)) == []

@@ -202,8 +202,11 @@ def chose_alike(basis: str, service: ServiceFact) -> bool:
 
 
 def _fingerprint(service: ServiceFact, key: str) -> str:
-    """The order for a fresh choice is included only if there is one, so older fingerprints stay valid."""
-    families, required = families_of(service)
+    """The order for a fresh choice is included only if there is one, so older fingerprints stay valid.
+
+    Of the families the wish counts, not the API server's answer: a cluster that becomes dual-stack moves nobody.
+    """
+    families, required = _wished_families(service)
     terms = [
         service.annotations.get(ANNOTATION_NETWORK),
         service.annotations.get(ANNOTATION_SELECTOR),

@@ -225,7 +225,7 @@ CHOSEN = [
                 )
             ],
         ),
-        pending("a/s", "NoNetworkMatches"),
+        pending("a/s", "NoDefaultNetwork"),
         ready("a/t", "203.0.113.0"),
     ),
     case(
@@ -258,7 +258,7 @@ CHOSEN = [
             service("a/no"),
             labelled_service("a/yes", exposed="yes"),
         ),
-        pending("a/no", "NoNetworkMatches"),
+        pending("a/no", "NoDefaultNetwork"),
         says("a/no", "none of 1 AddressPools takes part"),
         ready("a/yes", "203.0.113.0"),
         apply(labelled_service("a/no", exposed="yes")),
@@ -267,7 +267,7 @@ CHOSEN = [
     case(
         "a-pool-takes-part-only-for-the-namespaces-that-it-selects",
         bare(pool("p", DOC, namespaceSelector={"matchLabels": {"tier": "edge"}}), service("a/s"), service("b/s")),
-        pending("a/s", "NoNetworkMatches"),
+        pending("a/s", "NoDefaultNetwork"),
         ready("b/s", "203.0.113.0"),
         apply(namespace("a", {"tier": "edge"})),
         ready("a/s", "203.0.113.1"),
@@ -286,7 +286,7 @@ CHOSEN = [
     case(
         "without-auto-assign-a-pool-serves-only-who-names-it",
         bare(pool("p", DOC, autoAssign=False), service("a/s"), service("a/t", {NETWORK: "pool/p"})),
-        pending("a/s", "NoNetworkMatches"),
+        pending("a/s", "NoDefaultNetwork"),
         ready("a/t", "203.0.113.0"),
     ),
     case(
@@ -563,7 +563,7 @@ CHANGED = [
         "holders-of-a-deleted-pool-keep-their-address-while-nothing-else-serves-them",
         bare(pool("p", DOC), service("a/s")),
         delete("AddressPool", "p"),
-        moving("a/s", "203.0.113.0", reason="NoNetworkMatches"),
+        moving("a/s", "203.0.113.0", reason="NoDefaultNetwork"),
         apply(pool("q", "203.0.113.0-203.0.113.8")),
         ready("a/s", "203.0.113.1", network="pool/q"),
     ),

@@ -47,7 +47,7 @@ CASES = [
     case("an-object-made-by-a-nad-may-be-deleted", world(nad("net/x", "10.0.0.0/24")), delete("VirtualNetwork", "net/x"), {"expect": {"networks": {"net/x": {"size": 253}}}}),
     case("a-network-that-goes-is-shown-no-more", world(nad("net/x", "10.0.0.0/24")), delete("NetworkAttachmentDefinition", "net/x"), no_network("net/x")),
     case("before-the-first-apply-nothing-is-known", {"agents": "silent"}, {"advance": "1h"}, happened(), world(S), ready("a/s", "192.0.2.2")),
-    case("an-empty-apply-is-complete-knowledge", {"apply": []}, apply(S), pending("a/s", "NoNetworkMatches")),
+    case("an-empty-apply-is-complete-knowledge", {"apply": []}, apply(S), pending("a/s", "NoDefaultNetwork")),
     *(case(f"a-crash-of-{part}-is-mended", world(S), {"crash": part}, happened(), ready("a/s", "192.0.2.2"), delete("Service", "a/s"), absent("a/s")) for part in ("watcher", "selector", "ipam", "programmer")),
 ]  # fmt: skip
 

@@ -357,7 +357,7 @@ async def test_a_network_that_appears_late_serves_those_who_waited_for_it():
 
 async def test_an_annotation_of_a_namespace_that_comes_late_counts_for_those_who_wait():
     stage = await Stage().start(vn("n/x", "10.7.0.0/24"), service("a/s"))
-    assert (await stage.last_intent("|a/s")).reason == "NoNetworkMatches"
+    assert (await stage.last_intent("|a/s")).reason == "NoDefaultNetwork"
     await stage.put(namespace("contrail", annotations={NETWORK: "n/x"}))
     await stage.run()
     assert await stage.held("a/s") == {"n/x": "10.7.0.2"}

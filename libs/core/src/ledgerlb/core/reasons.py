@@ -84,10 +84,11 @@ class ReasonText:
 _ALL: Final = (
     ReasonText(
         Reason.NO_DEFAULT_NETWORK,
-        "Nothing chooses an external network: no selector named default-external is defined, and no AddressPool takes "
-        "part.",
-        "Annotate the Service or its Namespace with a network, create an AddressPool, or define default-external in "
-        "the Kubemanager.",
+        "Nothing chooses an external network: no selector named default-external is defined, no network has the label "
+        "of CN2's documentation, and no AddressPool takes part.",
+        "Annotate the Service or its Namespace with a network, label a network with "
+        "service.contrail.juniper.net/externalNetwork: default-external, create an AddressPool, or define "
+        "default-external in the Kubemanager.",
     ),
     ReasonText(
         Reason.NETWORK_NOT_FOUND,

@@ -18,7 +18,7 @@ from ledgerlb.core.cluster.view import ClusterView
 from ledgerlb.core.errors import BadInput
 from ledgerlb.core.networks import ExternalNetwork, networks
 from ledgerlb.core.selection.rungs import DEFAULT_SELECTOR, RungSource
-from ledgerlb.core.settings import DomainSettings
+from ledgerlb.core.settings import DEFAULT_SELECTORS, DomainSettings
 
 _NO_ANNOTATIONS: Final[Mapping[str, str]] = {}
 _NOTHING: Final[Mapping[str, str]] = {"": ""}
@@ -92,6 +92,8 @@ class SelectionContext:
         self.source = f"Kubemanager {kubemanager.full_name}" if kubemanager is not None else "settings"
         self.source_key = f"Kubemanager/{kubemanager.namespace}/{kubemanager.name}" if kubemanager is not None else None
         raw = kubemanager.external_network_selectors if kubemanager is not None else settings.external_network_selectors
+        self.defines_default = kubemanager is not None or raw != DEFAULT_SELECTORS
+        """Whether an administrator has defined selectors; else the label of CN2's documentation counts."""
         field = "spec.externalNetworkSelectors" if kubemanager is not None else "externalNetworkSelectors"
         self.selectors = {name: _parsed(name, raw[name], self.source, f"{field}.{name}") for name in sorted(raw)}
         self.unreadable = _unreadable(kubemanager) if kubemanager is not None else None

@@ -135,7 +135,8 @@ def _outcome(verdict: Verdict) -> str:
 
 def _is_open(verdict: Verdict) -> bool:
     """Return whether AddressPools may serve a Service with this verdict: the default selector matches no network."""
-    return verdict.rung == DEFAULT_SELECTOR_RUNG and verdict.reason == Reason.NO_NETWORK_MATCHES
+    nothing = (Reason.NO_NETWORK_MATCHES, Reason.NO_DEFAULT_NETWORK)
+    return verdict.rung == DEFAULT_SELECTOR_RUNG and verdict.reason in nothing
 
 
 def _without_pools(verdict: Verdict, value: str) -> Verdict:
@@ -247,7 +248,8 @@ def _by_selector(context: SelectionContext, service: ServiceFact, needs: Needs, 
             f"selector {value} ({context.source}) matches no network: none in {matches.scope} has labels "
             f"{str(selector.networks) or '{}'}{more}; label a network so, or correct the selector"
         )
-        return Verdict(None, rung.name, Reason.NO_NETWORK_MATCHES, message, objects=objects)
+        reason = Reason.NO_NETWORK_MATCHES if context.defines_default else Reason.NO_DEFAULT_NETWORK
+        return Verdict(None, rung.name, reason, message, objects=objects)
     taken, first, results = first_usable(matches.networks, needs)
     if taken is None:
         assert first is not None, "every candidate was passed over for some reason"

@@ -225,7 +225,7 @@ CHOSEN = [
                 )
             ],
         ),
-        pending("a/s", "NoDefaultNetwork"),
+        pending("a/s", "NoNetworkMatches"),
         ready("a/t", "203.0.113.0"),
     ),
     case(

@@ -138,6 +138,11 @@ def test_a_confirmed_deletion_keeps_to_its_schema() -> None:
     validator("confirm-deletions").validate(shown)
 
 
+def test_a_release_of_everything_keeps_to_its_schema() -> None:
+    left = {"a/x": ["192.0.2.2 waits for agent far to withdraw it"]}
+    validator("release-all").validate({"version": 1, "services": ["a/x"], "addresses": 1, "left": left})
+
+
 def test_a_missing_field_and_an_unknown_one_are_found(rich: Past, invoke: Invoke) -> None:
     data = json.loads(invoke("services", "--log", rich.url, "-o", "json").stdout)
     shown = data["services"]["a/web"]

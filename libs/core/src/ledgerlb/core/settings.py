@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from pydantic.alias_generators import to_camel
 
 from ledgerlb.core.addresses import parse_cidr
@@ -152,3 +152,15 @@ class DomainSettings(_Camel):
     defaults: Defaults = Defaults()
     agent_timeout: Seconds = 300.0
     service_network: Annotated[str | None, AfterValidator(_namespace_and_name)] = None
+    _releasing: bool = PrivateAttr(default=False)
+
+    @property
+    def is_releasing(self) -> bool:
+        """Whether LedgerLB serves no Service any more: ``ledgerlb release-all`` takes it off all of them."""
+        return self._releasing
+
+    def releasing(self) -> DomainSettings:
+        """Return the same settings for a process that takes LedgerLB off all Services. No file can say so."""
+        copy = self.model_copy()
+        copy._releasing = True  # noqa: SLF001 - of the same class
+        return copy

@@ -56,6 +56,11 @@ COMMANDS: Final = (
     Entry("backup", "Copy an embedded log while it is in use"),
     Entry("restore", "Put a backup in the place of an embedded log"),
     Entry("confirm-deletions", "Let a mass deletion go on that the watcher holds back", "nothing is held back"),
+    Entry(
+        "release-all",
+        "Take LedgerLB off all Services before an uninstall",
+        "it was not confirmed, or something is left",
+    ),
     Entry("topics", "Provision or check the topics of a log"),
     Entry("version", "Show the version"),
 )

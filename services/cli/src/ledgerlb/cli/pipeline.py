@@ -72,17 +72,21 @@ async def open_pipeline(
     adopt_log: bool = False,
     log: str = "memory:",
     share_log: bool = False,
+    agent: bool = True,
 ) -> AsyncIterator[Pipeline]:
     """Assemble the pipeline, on a folder of manifests or on an API server; raises InvalidSetting.
 
     ``adopt_log``: take over a log that is about another cluster or folder. The pipeline holds ``log`` meanwhile. Where
-    another process holds it and ``share_log`` is set, the agent gets a name of its own.
+    another process holds it and ``share_log`` is set, the agent gets a name of its own. ``agent`` False: the pipeline
+    has none, because agents run elsewhere.
     """
     if manifests is not None:
         _check_folder(manifests, kubeconfig)
     adopt = {"adopt_log": True} if adopt_log else {}
     watching = watcher_settings(manifests=manifests, kubeconfig=kubeconfig, **adopt)
     programming = programmer_settings(backend=backend.value)
+    if not agent:
+        programming = programming.model_copy(update={"roles": ("planner",)})
     async with open_cluster(watching) as cluster:
         with holding_log(log, share=share_log) as alone:
             if not alone:

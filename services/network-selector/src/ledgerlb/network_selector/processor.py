@@ -326,11 +326,10 @@ class NetworkSelector:
             reserved = reserve_everywhere(context, service, shown if about.new_to_ledger else ())
             return plan_end(about, WithdrawalCause.SERVICE_DELETED, service.uid, marked=marked, reserved=reserved)
         if not is_ours(service, self._settings):
-            verdict = not_ours(service, about, self._settings.load_balancer_class)
+            verdict = not_ours(service, about, self._settings)
+            cause = WithdrawalCause.RELEASE_ALL if self._settings.is_releasing else WithdrawalCause.NOT_OURS
             reserved = reserve_everywhere(context, service, shown)
-            return plan_end(
-                about, WithdrawalCause.NOT_OURS, service.uid, verdict=verdict, marked=marked, reserved=reserved
-            )
+            return plan_end(about, cause, service.uid, verdict=verdict, marked=marked, reserved=reserved)
         anchor = anchor_of(service, about.holdings, about.intents)
         choice = select(context, service, anchor, about.held_networks)
         if choice.by_room:

@@ -136,7 +136,7 @@ class PublisherState:
         It is if the Service is ours, or if the log proves that it was: by a ledger entry, or by a Selection of this
         object. A Service that another controller has taken over is not ours to clean up.
         """
-        if self._handovers.done(fact):
+        if self._handovers.done(fact, self.fold.holdings_of(fact.full_name)):
             return False
         selection = self.intents.selections.get(fact.full_name)
         return (

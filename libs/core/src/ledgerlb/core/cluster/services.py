@@ -55,6 +55,11 @@ SUPPORTED_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 
 def is_ours(service: ServiceFact, settings: DomainSettings) -> bool:
     """Return whether this instance serves the Service: its type is LoadBalancer and its class is the one we serve."""
+    return has_our_class(service, settings) and not settings.is_releasing
+
+
+def has_our_class(service: ServiceFact, settings: DomainSettings) -> bool:
+    """Return whether no other controller serves the Service, even while LedgerLB itself leaves all of them."""
     return service.type == "LoadBalancer" and service.load_balancer_class == settings.load_balancer_class
 
 

@@ -30,7 +30,8 @@ from ledgerlb.core.settings import LONGEST
 
 NOT_OURS: Final = "NotOurs"
 SERVICE_DELETED: Final = "ServiceDeleted"
-LEFT_ALONE: Final = (NOT_OURS, SERVICE_DELETED)
+RELEASE_ALL: Final = "ReleaseAll"
+LEFT_ALONE: Final = (NOT_OURS, SERVICE_DELETED, RELEASE_ALL)
 """Why a Service wants nothing of a network whose status LedgerLB may have to leave as it is."""
 
 

@@ -327,6 +327,8 @@ def _remarks(service: ServiceFact, refusal: Refusal | None, placement: _Placemen
 def _why_ignored(service: ServiceFact, settings: DomainSettings) -> str:
     if service.type != "LoadBalancer":
         return f"is of type {service.type}, not LoadBalancer"
+    if settings.is_releasing:
+        return "is released by ledgerlb release-all, as all others"
     asked = f"class {service.load_balancer_class}" if service.load_balancer_class is not None else "no class"
     served = settings.load_balancer_class
     return f"has {asked}; served here: " + (f"class {served}" if served is not None else "Services without a class")

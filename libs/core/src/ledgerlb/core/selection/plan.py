@@ -17,6 +17,7 @@ from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.cluster.services import basis_of, frontends, is_local, selector_text, sharing_key
 from ledgerlb.core.intents.model import (
     NOT_OURS,
+    RELEASE_ALL,
     SERVICE_DELETED,
     AddressIntent,
     Dropped,
@@ -36,6 +37,7 @@ from ledgerlb.core.selection.takeover import (
     shown_addresses,
     unheld_addresses,
 )
+from ledgerlb.core.settings import DomainSettings
 
 PlannedRecord = AddressIntent | Withdrawal | Selection | Dropped
 
@@ -47,6 +49,7 @@ class WithdrawalCause(StrEnum):
     SERVICE_DELETED = SERVICE_DELETED
     NOT_OURS = NOT_OURS
     ONLY_SHOWN = "OnlyShown"
+    RELEASE_ALL = RELEASE_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +160,20 @@ def plan_intents(
     return IntentPlan(tuple(records), moving)
 
 
-def not_ours(service: ServiceFact, context: ServiceContext, served_class: str | None) -> Selection | None:
-    """Return the verdict on a LoadBalancer of another class than ``served_class``; None for other types."""
+def not_ours(service: ServiceFact, context: ServiceContext, settings: DomainSettings) -> Selection | None:
+    """Return the verdict on a LoadBalancer that LedgerLB does not serve; None for other types."""
     if service.type != "LoadBalancer":
         return None
-    theirs = service.load_balancer_class
+    served, theirs = settings.load_balancer_class, service.load_balancer_class
+    message = f"loadBalancerClass {theirs!r} is not the one served here ({served!r})"
+    if settings.is_releasing:
+        message = "ledgerlb release-all took LedgerLB off all Services"
     return Selection(
         service=service.full_name,
         revision=context.revision(""),
         uid=service.uid,
         ours=False,
-        message=f"loadBalancerClass {theirs!r} is not the one served here ({served_class!r})",
+        message=message,
         facts=context.facts,
     )
 

@@ -110,7 +110,7 @@ class ServiceObjectReconciler(ObjectProcessor):
         service = self._view.cluster.service(owner)
         if service is None or service.load_balancer_class == self._settings.load_balancer_class:
             return False
-        return owner not in self._known_to_ledger or self._handovers.done(service)
+        return owner not in self._known_to_ledger or self._handovers.done(service, self._fold.holdings_of(owner))
 
     def _wanted(self, owner: str) -> dict[Key, Wanted]:
         """Return the objects that the Service needs now, parents first."""

@@ -259,3 +259,59 @@ async def test_services_that_come_back_were_never_gone(root, log):
             while await withheld(log):
                 await asyncio.sleep(0.1)
         assert held(pipeline) == before
+
+
+# Networks that vanish while their holders stay
+
+
+def take_the_network_away(root: Path) -> None:
+    (root / "network.yaml").write_text(MANIFESTS.partition("---\napiVersion: k8s.cni")[0])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_networks_that_vanish_strand_nobody_until_it_is_confirmed(root, log, restarted):
+    if restarted:
+        before = await serve_once(root, log)
+        take_the_network_away(root)
+    async with running(root, log) as (pipeline, _):
+        if not restarted:
+            await until(lambda: len(held(pipeline)) == COUNT)
+            before = held(pipeline)
+            take_the_network_away(root)
+        async with asyncio.timeout(BOUND):
+            while await withheld(log) != COUNT:
+                await asyncio.sleep(0.1)
+        async with connect(log) as opened:
+            fact = await withheld_deletions(opened)
+        assert fact.networks == ("net/x",)
+        await asyncio.sleep(QUIET)
+        assert held(pipeline) == before
+        assert any("missing networks (net/x)" in line for line in pipeline.follower.unsettled())
+        assert await confirm_deletions.__wrapped__(log=log) == 0
+        await until(lambda: not held(pipeline))
+    assert await withheld(log) == 0
+
+
+async def test_networks_that_come_back_were_never_gone(root, log):
+    async with running(root, log) as (pipeline, _):
+        await until(lambda: len(held(pipeline)) == COUNT)
+        before = held(pipeline)
+        take_the_network_away(root)
+        async with asyncio.timeout(BOUND):
+            while await withheld(log) != COUNT:
+                await asyncio.sleep(0.1)
+        fill(root)
+        async with asyncio.timeout(BOUND):
+            while await withheld(log):
+                await asyncio.sleep(0.1)
+        assert held(pipeline) == before
+
+
+async def test_a_network_of_few_goes_at_once(root, log):
+    for number in range(4, COUNT):
+        (root / f"{number}.yaml").unlink()
+    async with running(root, log) as (pipeline, _):
+        await until(lambda: len(held(pipeline)) == 4)
+        take_the_network_away(root)
+        await until(lambda: not held(pipeline))
+    assert await withheld(log) == 0

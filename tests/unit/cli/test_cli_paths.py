@@ -106,7 +106,7 @@ def test_a_held_address_shows_its_ports_and_agents(past: Past, invoke: Invoke) -
     assert "AGENT" in out
     data = json.loads(invoke("paths", ADDRESS, "--log", past.url, "-o", "json").stdout)
     assert data["path_set"]["services"] == ["a/other"]
-    assert {one["state"] for one in data["agents"]} == {"programmed"}
+    assert {one["state"] for one in data["agents"]} == {"recorded"}
 
 
 def test_an_address_that_nobody_holds_is_said_so(past: Past, invoke: Invoke) -> None:

@@ -134,7 +134,14 @@ def test_run_and_simulate(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_a_confirmed_deletion_keeps_to_its_schema() -> None:
-    shown = {"version": 1, "gone": 8, "held": 8, "until": "2026-01-01T00:00:00Z", "services": ["a/x"]}
+    shown = {
+        "version": 1,
+        "gone": 8,
+        "held": 8,
+        "until": "2026-01-01T00:00:00Z",
+        "services": ["a/x"],
+        "networks": ["net/x"],
+    }
     validator("confirm-deletions").validate(shown)
 
 

@@ -10,6 +10,7 @@ import pytest
 from ledgerlb.core.cluster.facts import FINALIZER
 from ledgerlb.core.errors import BadInput
 from ledgerlb.kube.api.refusals import ApiRefused
+from ledgerlb.kube.kinds import WATCHED
 from ledgerlb.kube.memory.cluster import MemoryCluster, merge
 from ledgerlb.kube.source import Batch, ClusterSource
 from tests.builders.objects import bare_service
@@ -347,7 +348,7 @@ def test_a_source_says_everything_once_and_then_changes(cluster):
     source = ClusterSource(cluster)
     batches: list[Batch] = []
     source.pump(batches.append)
-    assert len(batches) == 14
+    assert len(batches) == len(WATCHED)
     assert all(batch.listed is not None and batch.listed.present for batch in batches)
     batches.clear()
     assert source.pump(batches.append) == 0

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from ledgerlb.core.cluster.facts import NodeFact, ServiceFact, SourceFact, encode_fact, key_of
+from ledgerlb.core.cluster.facts import (
+    AddressPoolFact,
+    NetworkAttachmentDefinitionFact,
+    NodeFact,
+    ServiceFact,
+    SourceFact,
+    encode_fact,
+    key_of,
+)
 from ledgerlb.core.errors import ClusterUnavailable
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import Batch, Listed, Name
@@ -285,4 +293,58 @@ async def test_services_without_an_address_go_at_once():
     rig.list("Service", *SERVICES)
     vanish(rig, *range(10))
     assert rig.observed.names("Service") == []
+    await rig.end()
+
+
+NAD = NetworkAttachmentDefinitionFact(namespace="net", name="x")
+POOL = AddressPoolFact(name="p")
+
+
+@pytest.mark.parametrize(("lost", "network"), [(NAD, "net/x"), (POOL, "pool/p")])
+@pytest.mark.parametrize(("holders", "stays"), [(5, True), (4, False)])
+async def test_a_network_that_would_strand_many_waits(lost, network, holders, stays):
+    rig = Rig(*SERVICES, NAD, POOL)
+    rig.guard.holders = lambda: {network: {("a", f"s{number}") for number in range(holders)}}
+    await rig.begin()
+    rig.list("Service", *SERVICES)
+    rig.list(lost.kind)
+    assert rig.observed.names(lost.kind) == ([lost.name] if stays else [])
+    if stays:
+        assert rig.guard.withheld.networks == (network,)
+        assert len(rig.guard.withheld.gone) == 5
+        rig.now = 600.0
+        rig.guarded.look()
+        assert rig.observed.names(lost.kind) == []
+        assert rig.guard.withheld is None
+    await rig.end()
+
+
+async def test_networks_wait_until_their_holders_are_known():
+    rig = Rig(*SERVICES, NAD)
+    holders = None
+    rig.guard.holders = lambda: holders
+    await rig.begin()
+    rig.list("NetworkAttachmentDefinition")
+    rig.list("Service", *SERVICES)
+    rig.guarded.look()
+    assert rig.observed.names("NetworkAttachmentDefinition") == ["x"]
+    assert rig.guard.withheld is None
+    holders = {"net/x": {("a", "s1")}}
+    rig.guarded.look()
+    assert rig.observed.names("NetworkAttachmentDefinition") == []
+    await rig.end()
+
+
+async def test_a_network_that_comes_back_was_never_gone():
+    rig = Rig(*SERVICES, NAD)
+    rig.guard.holders = lambda: {"net/x": {("a", f"s{number}") for number in range(10)}}
+    await rig.begin()
+    rig.list("Service", *SERVICES)
+    rig.list("NetworkAttachmentDefinition")
+    assert rig.guard.withheld is not None
+    rig.list("NetworkAttachmentDefinition", NAD)
+    rig.now = 1000.0
+    rig.guarded.look()
+    assert rig.observed.names("NetworkAttachmentDefinition") == ["x"]
+    assert rig.guard.withheld is None
     await rig.end()

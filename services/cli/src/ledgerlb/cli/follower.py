@@ -116,8 +116,7 @@ class Follower:
         if (held := self.view.cluster.withheld()) is not None:
             until = f" until {held.until}" if held.until else ""
             waiting.append(
-                f"{held.gone} Services are missing and held back{until}; restore the source, or run "
-                "ledgerlb confirm-deletions"
+                f"{held.loss}, and this is held back{until}; restore the source, or run ledgerlb confirm-deletions"
             )
         waiting += [f"{line.name}: {why}" for line in self.lines() if (why := self._under_way(line))]
         if not waiting and time.monotonic() - self._changed_at < QUIET:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ledgerlb.core.cluster.foreign import with_foreign
 from ledgerlb.core.settings import DomainSettings
 from ledgerlb.kube.deletion_guard import DeletionGuard
-from ledgerlb.kube.source import ObjectSource, ProblemLog
+from ledgerlb.kube.source import Name, ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import Parts, Ports
 from ledgerlb.runtime.projection import Projection
@@ -79,6 +80,7 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         projection=projection,
     )
     source.known = observer.held
+    guard.holders = partial(_holders, publisher, observer)
     # Addresses in the status of Services come first: objects get a share of the connections.
     few = ports.limits or Limits(concurrency=max(1, settings.write_concurrency // OBJECTS_SHARE))
     keepers = ((ServiceObjectReconciler, settings.cn2_objects), (NetworkObjectReconciler, settings.nad_objects))
@@ -106,3 +108,15 @@ def assemble(domain: DomainSettings, settings: WatcherSettings, ports: WatcherPo
         source=source,
         writer=ports.writer,
     )
+
+
+def _holders(publisher: Publisher, observer: Observer) -> dict[str, set[Name]] | None:
+    """Return the Services that hold an address and still exist, by network; None while the log is being read."""
+    found = publisher.holders()
+    if found is None:
+        return None
+    existing: dict[str, Name] = {}
+    for key in observer.held("Service"):
+        namespace, _, name = key.partition("/")[2].partition("/")
+        existing[f"{namespace}/{name}"] = (namespace, name)
+    return {network: {existing[name] for name in names if name in existing} for network, names in found.items()}

@@ -8,7 +8,8 @@ same check.
 
 Deletions that follow from a list are then judged by a ``DeletionGuard``. Names that must stay are added to the names of
 the list, so the observer keeps what it knows of them. Kinds other than Services wait for the verdict on Services: the
-networks and nodes of a cluster that answers with nothing are as suspicious as its Services.
+networks and nodes of a cluster that answers with nothing are as suspicious as its Services. Networks are then judged by
+the Services that hold their addresses.
 
 Concurrency: everything happens on one event loop. Memory: the names that are held back.
 """
@@ -30,7 +31,7 @@ from ledgerlb.core.cluster.facts import ConfirmedFact, ServiceFact, SourceFact, 
 from ledgerlb.core.errors import BadInput, ClusterError, ClusterUnavailable, InvalidSetting, LogUnavailable
 from ledgerlb.eventlog.port import EventLog, PositionLost, Reader
 from ledgerlb.eventlog.topics import FACTS
-from ledgerlb.kube.deletion_guard import DeletionGuard
+from ledgerlb.kube.deletion_guard import NETWORK_KINDS, DeletionGuard
 from ledgerlb.kube.source import Batch, Name, ObjectSource, Sink
 from ledgerlb.kube.writer import ClusterWriter, Object, Write
 from ledgerlb.runtime.backoff import Backoff
@@ -47,10 +48,11 @@ RELIST_SECONDS: Final = 60.0
 EVENTS_SECONDS: Final = 10.0
 """Seconds within which Services that vanish by watch events count as one loss."""
 SHOWN: Final = 20
-"""Services that a ``Withheld`` record names."""
+"""Services, and networks, that a ``Withheld`` record names."""
 _EXEMPT: Final = frozenset({"Pod"})
 """Kinds that are never held back: the observer asks for the Pods that it needs by itself."""
 _LIST: Final = "list"
+_NETWORKS: Final = "listed networks"
 
 _logger = structlog.get_logger(__name__)
 
@@ -85,6 +87,8 @@ class GuardedSource:
         self._services_judged = False
         self._incident = False
         """Whether Services that a list left out are held back."""
+        self._stranding = False
+        """Whether networks that a list left out are held back."""
         self._delete_at: float | None = None
         self._sink: Sink = lambda _: None
         self._changed = asyncio.Event()
@@ -169,7 +173,9 @@ class GuardedSource:
         if batch.kind == "Service":
             stay = self._judge_services(missing)
         else:
-            stay = missing if self._incident or not self._services_judged else set()
+            self._held[batch.kind] = missing
+            waits = self._incident or not self._services_judged
+            stay = missing if waits or (batch.kind in NETWORK_KINDS and not self._networks_may_go()) else set()
         self._held[batch.kind] = stay
         self._sink(replace(batch, listed=replace(batch.listed, names=batch.listed.names | stay)))
         if self._services_judged and not self._incident and self._delete_at is None:
@@ -208,6 +214,20 @@ class GuardedSource:
             self._delete_at = self._guard.clock() + (0.0 if over else RELIST_SECONDS)
         return set()
 
+    def _networks_may_go(self) -> bool:
+        """Judge the networks that lists left out by the Services that they would strand."""
+        over = self._guard.is_over(_NETWORKS)
+        missing = [(kind, name) for kind in NETWORK_KINDS for name in self._held.get(kind, ())]
+        if not self._guard.judge_networks(_NETWORKS, missing):
+            self._stranding = self._guard.holds_back(_NETWORKS)
+            return False
+        if self._stranding:
+            self._stranding = False
+            if not over:  # NADs and VirtualNetworks come back one kind after the other
+                self._delete_at = self._guard.clock() + RELIST_SECONDS
+                return False
+        return True
+
     def _names(self, kind: str) -> set[Name]:
         names: set[Name] = set()
         for key in self.known(kind):
@@ -224,9 +244,16 @@ class GuardedSource:
         return self._guard.judge(_LIST, balanced, held)
 
     def _delete_held_back(self) -> None:
-        """Report everything that was held back as gone to the observer."""
+        """Report everything that was held back as gone to the observer, but no networks that must stay."""
         self._delete_at = None
         held, self._held = self._held, {}
+        self._report_gone({kind: names for kind, names in held.items() if kind not in NETWORK_KINDS})
+        self._held = {kind: names for kind, names in held.items() if kind in NETWORK_KINDS}
+        if self._networks_wait() and self._networks_may_go():
+            networks, self._held = self._held, {}
+            self._report_gone(networks)
+
+    def _report_gone(self, held: Mapping[str, set[Name]]) -> None:
         for kind, names in held.items():
             if names:
                 self._sink(Batch(kind, gone=tuple(sorted(names))))
@@ -237,8 +264,14 @@ class GuardedSource:
             stay = self._judge_services(self._held.get("Service", set()))
             if stay or self._incident:
                 return
-        if self._delete_at is not None and self._guard.clock() >= self._delete_at:
+        if self._delete_at is None:
+            if self._services_judged and self._networks_wait():
+                self._delete_held_back()
+        elif self._guard.clock() >= self._delete_at:
             self._delete_held_back()
+
+    def _networks_wait(self) -> bool:
+        return any(self._held.get(kind) for kind in NETWORK_KINDS)
 
     # As a task
 
@@ -257,7 +290,7 @@ class GuardedSource:
                 await reader.close()
 
     async def _wait(self, stop: asyncio.Event) -> None:
-        if self._guard.withheld is not None or self._delete_at is not None:
+        if self._guard.withheld is not None or self._delete_at is not None or self._networks_wait():
             await sleep_or_stop(stop, LOOK_SECONDS)
             return
         waiting = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(stop.wait())]
@@ -304,7 +337,10 @@ class GuardedSource:
                 self._shown = None
                 self._sink(Batch("Withheld", gone=(("", "deletions"),)))
             return
-        if self._shown is not None and self._shown.gone == len(withheld.gone):
+        if self._shown is not None and (self._shown.gone, self._shown.networks) == (
+            len(withheld.gone),
+            withheld.networks[:SHOWN],
+        ):
             return
         now = self._clock()
         self._shown = WithheldFact(
@@ -314,11 +350,13 @@ class GuardedSource:
             gone=len(withheld.gone),
             held=withheld.held,
             services=tuple("/".join(name) for name in withheld.gone[:SHOWN]),
+            networks=withheld.networks[:SHOWN],
         )
         _logger.warning(
-            "mass deletion held back: Services are missing from the source, and nothing is released yet; restore "
-            "the source, or run: ledgerlb confirm-deletions",
+            "mass deletion held back: Services or networks are missing from the source, and nothing is released yet; "
+            "restore the source, or run: ledgerlb confirm-deletions",
             gone=self._shown.gone, held=self._shown.held, until=self._shown.until, services=self._shown.services,
+            networks=self._shown.networks,
         )  # fmt: skip
         self._sink(Batch("Withheld", (self._shown,)))
 

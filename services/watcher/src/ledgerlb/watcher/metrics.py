@@ -57,5 +57,7 @@ class WatcherMetrics(Collector):
         yield gauge("ledgerlb_cluster_writes_waiting", "Objects and Events that wait to be written", waiting, ["what"])
         yield counter("ledgerlb_facts_appended", "Facts appended", self._observer.appended)
         yield gauge(
-            "ledgerlb_deletions_withheld", "Services that are missing from the source and not released yet", withheld
+            "ledgerlb_deletions_withheld",
+            "Services that are missing from the source, or whose network is, and not released yet",
+            withheld,
         )

@@ -168,6 +168,15 @@ class Publisher:
         for name in concerned:
             self.queue.add(name)
 
+    def holders(self) -> dict[str, set[str]] | None:
+        """Return the Services that hold an address, by network; None before the log was read to its end."""
+        if not self._began:
+            return None
+        found: dict[str, set[str]] = {}
+        for holding in self._state.fold.holdings():
+            found.setdefault(holding.network, set()).add(holding.service)
+        return found
+
     async def idle(self, within: float) -> bool:
         """Wait until every write is done, at most ``within`` seconds; return whether it is."""
         return await self.queue.idle(within) and await self.pools.queue.idle(within)

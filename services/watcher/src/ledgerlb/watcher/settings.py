@@ -40,7 +40,7 @@ class WatcherSettings(BaseSettings):
     """Whether to take over a log that is about another cluster or folder; the log records who did."""
     deletion_grace: float = Field(default=600.0, ge=0, le=7 * 86400)
     """Seconds, or a duration such as ``10m``, for which a mass deletion is held back (more than 20 % of the Services
-    and at least 5 in one list or folder change)."""
+    and at least 5 in one list or folder change, or networks with that share of all holders)."""
 
     @field_validator("deletion_grace", mode="before")
     @classmethod

@@ -318,9 +318,9 @@ class SourceFact(Fact):
 
 
 class WithheldFact(Fact):
-    """A mass deletion that the watcher holds back: ``gone`` of ``held`` Services are missing from the source. One
-    record, under ``Withheld//deletions``; ``uid`` names the incident, ``until`` is the end of the grace period
-    (RFC 3339), and ``services`` are the first of them.
+    """A mass deletion that the watcher holds back: ``gone`` of ``held`` Services are missing from the source, or hold
+    an address of a network that is. One record, under ``Withheld//deletions``; ``uid`` names the incident, ``until`` is
+    the end of the grace period (RFC 3339), ``services`` are the first of the Services, ``networks`` of the networks.
     """
 
     kind: Literal["Withheld"] = "Withheld"
@@ -329,6 +329,14 @@ class WithheldFact(Fact):
     held: Number
     until: str = ""
     services: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+    @property
+    def loss(self) -> str:
+        """What is lost, in words."""
+        if not self.networks:
+            return f"{self.gone} Services are missing"
+        return f"{self.gone} Services are missing or hold addresses of missing networks ({', '.join(self.networks)})"
 
 
 class ConfirmedFact(Fact):

@@ -300,12 +300,16 @@ class ManifestFolder:
     def _may_go(self, gone: list[Key]) -> bool:
         """Return whether everything that the folder no longer names may be deleted now.
 
-        A mass deletion of Services waits, together with the networks and endpoints that went in the same change.
+        A mass deletion of Services, or of networks that would strand many, waits, together with everything that went in
+        the same change.
         """
         if self._guard is None:
             return True
         held = {key[1:] for key in self._applied if self._is_balanced(key)}
-        return self._guard.judge("folder", held.intersection(key[1:] for key in gone if key[0] == "Service"), len(held))
+        services = held.intersection(key[1:] for key in gone if key[0] == "Service")
+        networks = [(key[0], key[1:]) for key in gone]
+        may_go = self._guard.judge_networks("folder's networks", networks, leaving=services)
+        return self._guard.judge("folder", services, len(held)) and may_go
 
     def _is_balanced(self, key: Key) -> bool:
         if key[0] != "Service":

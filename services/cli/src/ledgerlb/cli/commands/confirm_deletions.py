@@ -26,7 +26,7 @@ from ledgerlb.watcher.guarded import whoami
 
 @guarded
 async def confirm_deletions(log: LogOption = DEFAULT_LOG, output: OutputOption = Output.text) -> int:
-    """Confirm that the Services which are missing from the cluster or folder are meant to be deleted."""
+    """Confirm that the Services and networks which are missing from the cluster or folder are meant to be deleted."""
     async with connect(log) as opened:
         withheld = await withheld_deletions(opened)
         if withheld is not None:
@@ -34,13 +34,16 @@ async def confirm_deletions(log: LogOption = DEFAULT_LOG, output: OutputOption =
             fact = ConfirmedFact(uid=withheld.uid, created=now, by=whoami())
             await opened.append(FACTS, [NewRecord(key_of(fact), encode_fact(fact))])
     if output is Output.json:
-        fields = {"gone", "held", "until", "services"}
+        fields = {"gone", "held", "until", "services", "networks"}
         print_json({} if withheld is None else withheld.model_dump(mode="json", include=fields))
     elif withheld is None:
         say("Nothing is held back.")
     else:
         more = ", ..." if withheld.gone > len(withheld.services) else ""
-        say(f"Confirmed: {withheld.gone} of {withheld.held} Services go: {', '.join(withheld.services)}{more}")
+        networks = f"networks {', '.join(withheld.networks)} and with them " if withheld.networks else ""
+        what = f"{networks}{withheld.gone} of {withheld.held} Services"
+        lost = "lose what they hold" if networks else "go"
+        say(f"Confirmed: {what} {lost}: {', '.join(withheld.services)}{more}")
     return FINDINGS if withheld is None else 0
 
 

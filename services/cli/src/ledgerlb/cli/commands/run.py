@@ -173,7 +173,7 @@ def _picture(follower: Follower, health: Health, terminal: Console) -> Renderabl
     ledger = follower.view.ledger
     held = follower.view.cluster.withheld()
     if held is not None:
-        progress = f"{held.gone} SERVICES ARE MISSING AND HELD BACK: ledgerlb confirm-deletions · {progress}"
+        progress = f"{held.loss.upper()}, HELD BACK: ledgerlb confirm-deletions · {progress}"
     if follower.view.agents.live(datetime.now(UTC), follower.view.settings.agent_timeout).recording:
         progress = f"{RECORDED_ONLY} · {progress}"
     headline = f"{ready} of {len(lines)} Services ready · {ledger.accepted} ledger entries · {progress}"

@@ -21,7 +21,8 @@ from ledgerlb.core.errors import ClusterUnavailable
 from ledgerlb.kube.deletion_guard import DeletionGuard
 from ledgerlb.kube.source import Batch, Listed, Name
 from ledgerlb.kube.writer import Write
-from ledgerlb.watcher.guarded import RELIST_SECONDS, AdmittedWriter, GuardedSource, WrongSource
+from ledgerlb.watcher.guarded import RELIST_SECONDS, GuardedSource
+from ledgerlb.watcher.source_identity import AdmittedWriter, WrongSource
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICES = [ServiceFact(namespace="a", name=f"s{number}", type="LoadBalancer") for number in range(10)]
@@ -160,7 +161,7 @@ async def test_writers_wait_until_the_source_is_known(monkeypatch):
     admitted.set()
     await asyncio.wait_for(waiting, 10)
     assert written == ["w"]
-    monkeypatch.setattr("ledgerlb.watcher.guarded.WRITE_SECONDS", 0.01)
+    monkeypatch.setattr("ledgerlb.watcher.source_identity.WRITE_SECONDS", 0.01)
     with pytest.raises(ClusterUnavailable):
         await AdmittedWriter(Writer(), asyncio.Event()).write("w")
 

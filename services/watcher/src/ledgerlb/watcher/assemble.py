@@ -18,7 +18,7 @@ from ledgerlb.kube.source import Name, ObjectSource, ProblemLog
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import Parts, Ports
 from ledgerlb.runtime.projection import Projection
-from ledgerlb.watcher.guarded import AdmittedWriter, GuardedSource, Identify, Remember
+from ledgerlb.watcher.guarded import GuardedSource, Remember
 from ledgerlb.watcher.metrics import WatcherMetrics
 from ledgerlb.watcher.objects.base import ObjectProcessor
 from ledgerlb.watcher.objects.networks import NetworkObjectReconciler
@@ -27,6 +27,7 @@ from ledgerlb.watcher.observer import Observer
 from ledgerlb.watcher.observing import observing
 from ledgerlb.watcher.publisher import Publisher
 from ledgerlb.watcher.settings import WatcherSettings
+from ledgerlb.watcher.source_identity import AdmittedWriter, Identify
 from ledgerlb.watcher.work import Limits
 
 OBJECTS_SHARE: Final = 4

@@ -14,8 +14,9 @@ from ledgerlb.kube.memory.writer import MemoryWriter
 from ledgerlb.kube.source import ObjectSource
 from ledgerlb.kube.writer import ClusterWriter
 from ledgerlb.runtime.parts import utc_now
-from ledgerlb.watcher.guarded import Identify, Remember
+from ledgerlb.watcher.guarded import Remember
 from ledgerlb.watcher.settings import WatcherSettings
+from ledgerlb.watcher.source_identity import Identify
 
 
 class Cluster(NamedTuple):

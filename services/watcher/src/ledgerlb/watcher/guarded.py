@@ -17,32 +17,27 @@ Concurrency: everything happens on one event loop. Memory: the names that are he
 from __future__ import annotations
 
 import asyncio
-import getpass
-import platform
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
 
-from ledgerlb.core.cluster.facts import ConfirmedFact, ServiceFact, SourceFact, WithheldFact, decode_fact, fact_key
-from ledgerlb.core.errors import BadInput, ClusterError, ClusterUnavailable, InvalidSetting, LogUnavailable
+from ledgerlb.core.cluster.facts import ConfirmedFact, ServiceFact, WithheldFact, decode_fact, fact_key
+from ledgerlb.core.errors import BadInput, LogUnavailable
 from ledgerlb.eventlog.port import EventLog, PositionLost, Reader
 from ledgerlb.eventlog.topics import FACTS
 from ledgerlb.kube.deletion_guard import NETWORK_KINDS, DeletionGuard
 from ledgerlb.kube.source import Batch, Name, ObjectSource, Sink
-from ledgerlb.kube.writer import ClusterWriter, Object, Write
-from ledgerlb.runtime.backoff import Backoff
 from ledgerlb.runtime.health import Health
 from ledgerlb.runtime.parts import Clock
 from ledgerlb.runtime.stopping import sleep_or_stop
+from ledgerlb.watcher.source_identity import Identify, claim, rfc3339
 
 LOOK_SECONDS: Final = 1.0
 """Seconds between two looks at whether a grace period is over or a person has confirmed."""
-WRITE_SECONDS: Final = 30.0
-"""Seconds for which a write waits until the source is known to be the right one."""
 RELIST_SECONDS: Final = 60.0
 """Seconds after an incident in which the other kinds may be listed again before what they lack goes."""
 EVENTS_SECONDS: Final = 10.0
@@ -56,17 +51,10 @@ _NETWORKS: Final = "listed networks"
 
 _logger = structlog.get_logger(__name__)
 
-Identify = Callable[[str, bool], Awaitable[str]]
-"""Return the identity of the source, given the one that the log knows and whether to make a new one (see
-``manifests.identity.identity_of``). Raises ClusterError."""
 Known = Callable[[str], Mapping[str, bytes]]
 """Return what the observer holds of one kind: the encoded fact by record key."""
 Remember = Callable[[Known], None]
 """Give a source that keeps nothing over a restart the facts of the log."""
-
-
-class WrongSource(InvalidSetting):
-    """The log is about another cluster or folder."""
 
 
 class GuardedSource:
@@ -104,7 +92,7 @@ class GuardedSource:
     async def run(self, sink: Sink, stop: asyncio.Event) -> None:
         """See ObjectSource. Raises WrongSource."""
         self._sink = sink
-        source = await self._claim(stop)
+        source = await claim(self._identify, self.known("Source"), self._clock, stop, adopt=self._adopt)
         if stop.is_set():
             return
         if source is not None:
@@ -114,45 +102,6 @@ class GuardedSource:
         if self.known("Withheld"):  # an incident of an earlier process; this one judges by itself
             sink(Batch("Withheld", gone=(("", "deletions"),)))
         await self._source.run(self._pass, stop)
-
-    # Identity
-
-    async def _claim(self, stop: asyncio.Event) -> SourceFact | None:
-        """Return the fact to record, None if the log has it already. Raises WrongSource."""
-        if self._identify is None:
-            return None
-        value = self.known("Source").get(fact_key("Source", "", "identity"))
-        known = ""
-        if value is not None:
-            fact = decode_fact(fact_key("Source", "", "identity"), value)
-            known = fact.identity if isinstance(fact, SourceFact) else ""
-        backoff = Backoff()
-        while not stop.is_set():
-            try:
-                found = await self._identify(known, self._adopt)
-            except (ClusterError, BadInput) as error:
-                wait = backoff.next()
-                _logger.warning("cannot identify the source; trying again", error=str(error), seconds=wait)
-                await sleep_or_stop(stop, wait)
-                continue
-            return self._compared(known, found)
-        return None
-
-    def _compared(self, known: str, found: str) -> SourceFact | None:
-        if known == found:
-            return None
-        if known and not self._adopt:
-            shown = found or "a folder without an identity file"
-            raise WrongSource(
-                "source",
-                shown,
-                f"is not the source of this log, which is {known}: nothing is written and nothing is released",
-                "name the right cluster, folder or log, or mount the volume; to let this source take the log over, "
-                "start with --adopt-log (LEDGERLB_ADOPT_LOG=true)",
-            )
-        now = _timestamp(self._clock())
-        _logger.info("source of the log recorded", identity=found, replaces=known)
-        return SourceFact(identity=found, replaces=known, by=whoami(), created=now)
 
     # Deletions
 
@@ -345,8 +294,8 @@ class GuardedSource:
         now = self._clock()
         self._shown = WithheldFact(
             uid=self._shown.uid if self._shown is not None else f"{now.timestamp():.6f}",
-            created=_timestamp(now),
-            until=_timestamp(now + timedelta(seconds=withheld.seconds_left)),
+            created=rfc3339(now),
+            until=rfc3339(now + timedelta(seconds=withheld.seconds_left)),
             gone=len(withheld.gone),
             held=withheld.held,
             services=tuple("/".join(name) for name in withheld.gone[:SHOWN]),
@@ -365,24 +314,6 @@ class GuardedSource:
         """How many Services are held back now."""
         withheld = self._guard.withheld
         return len(withheld.gone) if withheld is not None else 0
-
-
-class AdmittedWriter:
-    """A ClusterWriter that writes nothing before the source is known to be the log's."""
-
-    def __init__(self, writer: ClusterWriter, admitted: asyncio.Event) -> None:
-        self._writer = writer
-        self._admitted = admitted
-
-    async def write(self, write: Write) -> Object | None:
-        """See ClusterWriter. Waits for the check; raises ClusterUnavailable where it takes too long."""
-        if not self._admitted.is_set() and not await sleep_or_stop(self._admitted, WRITE_SECONDS):
-            raise ClusterUnavailable("the source of the log is not known to be the right one yet")
-        return await self._writer.write(write)
-
-    async def close(self) -> None:
-        """See ClusterWriter."""
-        await self._writer.close()
 
 
 def _service(facts: Mapping[str, bytes], name: Name) -> ServiceFact | None:
@@ -406,16 +337,3 @@ def _is_held(facts: Mapping[str, bytes], name: Name) -> bool:
     """Return whether the Service has our finalizer and is not being deleted."""
     fact = _service(facts, name)
     return fact is not None and fact.type == "LoadBalancer" and fact.has_finalizer and not fact.deleting
-
-
-def whoami() -> str:
-    """Return ``user@host`` of this process."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "unknown"
-    return f"{user}@{platform.node()}"
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -21,7 +21,7 @@ from ledgerlb.core.cluster.facts import ConfirmedFact, WithheldFact, decode_fact
 from ledgerlb.eventlog.connect import connect
 from ledgerlb.eventlog.port import EventLog, NewRecord, latest
 from ledgerlb.eventlog.topics import FACTS
-from ledgerlb.watcher.guarded import whoami
+from ledgerlb.watcher.source_identity import whoami
 
 
 @guarded

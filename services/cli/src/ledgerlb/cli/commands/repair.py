@@ -36,7 +36,7 @@ from ledgerlb.core.settings import DomainSettings
 from ledgerlb.eventlog.port import EventLog, NewRecord, Record
 from ledgerlb.eventlog.topics import LEDGER
 from ledgerlb.runtime.logview import LogView
-from ledgerlb.watcher.guarded import whoami
+from ledgerlb.watcher.source_identity import whoami
 
 _ATTEMPTS: Final = 5
 """Records that come while the command runs are read and named too; after so many rounds it gives up."""

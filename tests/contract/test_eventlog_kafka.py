@@ -225,6 +225,7 @@ async def test_a_cluster_that_cannot_be_reached_is_told_with_its_address() -> No
 async def test_a_ledger_that_was_deleted_beside_facts_is_refused(kafka: Harness) -> None:
     async with kafka.connect() as log:
         await log.provision()
+        await log.append(LEDGER, records("entry"))
         await require_ledger(log)
         await log.append(FACTS, records("fact"))
     async with admin.connect(loopback([kafka.bootstrap])) as client:

@@ -49,6 +49,7 @@ _KINDS: Final = {
     "NetworkAttachmentDefinition": ("k8s.cni.cncf.io/v1", "network-attachment-definitions"),
     "VirtualNetwork": ("core.contrail.juniper.net/v1alpha1", "virtualnetworks"),
     "Subnet": ("core.contrail.juniper.net/v1alpha1", "subnets"),
+    "VirtualNetworkRouter": ("core.contrail.juniper.net/v1alpha1", "virtualnetworkrouters"),
     "Kubemanager": ("configplane.juniper.net/v1", "kubemanagers"),
     "AddressPool": ("ledgerlb.io/v1alpha1", "addresspools"),
     "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
@@ -56,7 +57,7 @@ _KINDS: Final = {
 _CLUSTER_SCOPED: Final = frozenset({"Namespace", "Node", "AddressPool", "CustomResourceDefinition"})
 _OF_TESTS: Final = (
     "Service", "EndpointSlice", "Endpoints", "Pod", "NetworkAttachmentDefinition", "VirtualNetwork", "Subnet",
-    "Kubemanager", "AddressPool", "Event",
+    "VirtualNetworkRouter", "Kubemanager", "AddressPool", "Event",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import objects
 from tests.support import kube_objects as kube
 from tests.support.containers import KubeApiServer
 from tests.support.kube_objects import Cluster, addresses_of
@@ -27,16 +28,22 @@ def api_server() -> Iterator[KubeApiServer]:
 def test_a_single_stack_cluster_gives_one_external_address(
     cluster: Cluster, kafka: LogView, api_server: KubeApiServer, tmp_path: Path
 ) -> None:
-    network = kube.nad("shop", "both", "192.168.171.0/24", v6="2001:db8:171::/64")
+    network = objects.nad("shop/both", "192.168.171.0/24", "2001:db8:171::/64", labels=objects.DEFAULT_LABELS)
     wishes = {
         "prefers": {"ipFamilyPolicy": "PreferDualStack"},
         "silent": {},
         "single": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]},
     }
     with Pipeline(tmp_path, kafka.url, kubeconfig=api_server.kubeconfig_path):
-        services = [kube.service("shop", name, **spec) for name, spec in wishes.items()]
+        services = [objects.service(f"shop/{name}", **spec) for name, spec in wishes.items()]
         cluster.create_all(
-            [kube.namespace("contrail"), kube.namespace("shop", kube.ADMITTED), kube.kubemanager(), network, *services]
+            [
+                objects.namespace("contrail"),
+                objects.namespace("shop", objects.ADMITTED),
+                kube.kubemanager(),
+                network,
+                *services,
+            ]
         )
 
         def served() -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
 
+from ledgerlb.core.addresses import Family
 from ledgerlb.core.cluster.facts import ServiceFact
 from ledgerlb.core.cluster.services import basis_of, frontends, is_local, selector_text, sharing_key
 from ledgerlb.core.intents.model import (
@@ -199,19 +200,11 @@ def _want(
     """
     assert choice.network is not None
     intent = AddressIntent(
+        **_asked_by(context, service, choice),
         network=choice.network,
-        service=service.full_name,
-        revision=0,
-        uid=service.uid,
-        created=service.created,
-        requester=service.requester,
-        families=choice.families,
         required=choice.required,
         requested=choice.requested,
-        **_sharing(service),
-        ports=frontends(service),
         adopt=shown if context.new_to_ledger else _not_adopted(context, service, choice.network),
-        namespace_labels=dict(context.namespace_labels),
         basis=basis_of(service),
         rung=choice.rung or "",
     )
@@ -231,19 +224,11 @@ def _adopt(
     """
     assert takeover.home is not None
     intent = AddressIntent(
+        **_asked_by(context, service, choice),
         network=takeover.home,
-        service=service.full_name,
-        revision=0,
-        uid=service.uid,
-        created=service.created,
-        requester=service.requester,
-        families=choice.families,
         required=(),
-        **_sharing(service),
-        ports=frontends(service),
         adopt=takeover.shown,
         adopt_only=True,
-        namespace_labels=dict(context.namespace_labels),
     )
     why = f"Service {service.full_name} has no network ({choice.reason}), and its status shows addresses of this one."
     return _unless_known(context, intent, why, facts)
@@ -253,6 +238,32 @@ class _Sharing(TypedDict):
     sharing_key: str
     local: bool
     selector: str
+
+
+class _Asked(_Sharing):
+    service: str
+    revision: int
+    uid: str
+    created: str
+    requester: str
+    families: tuple[Family, ...]
+    ports: tuple[tuple[str, int], ...]
+    namespace_labels: dict[str, str]
+
+
+def _asked_by(context: ServiceContext, service: ServiceFact, choice: Choice) -> _Asked:
+    """Return what an intent of the Service has in every network."""
+    return {
+        "service": service.full_name,
+        "revision": 0,
+        "uid": service.uid,
+        "created": service.created,
+        "requester": service.requester,
+        "families": choice.families,
+        "ports": frontends(service),
+        "namespace_labels": dict(context.namespace_labels),
+        **_sharing(service),
+    }
 
 
 def _sharing(service: ServiceFact) -> _Sharing:

@@ -16,6 +16,7 @@ from ledgerlb.cli.imports.model import (
     ends_of,
     entries,
     mapping,
+    own_name,
     pool_name,
 )
 
@@ -35,9 +36,7 @@ _ANNOUNCING: Final = (
 def _pools(objects: Objects, carried: Carried) -> None:
     for pool in objects.of(_POOL, GROUP):
         _pool(pool, carried)
-    for kind in _ANNOUNCING:
-        for obj in objects.of(kind, GROUP):
-            carried.note(obj, "how addresses are announced is a setting of LedgerLB's agents, not of a pool")
+    carried.note_announcing(objects, _ANNOUNCING, GROUP)
 
 
 def _pool(pool: Object, carried: Carried) -> None:
@@ -56,7 +55,7 @@ def _pool(pool: Object, carried: Carried) -> None:
     disabled = spec.get("disabled") is True
     carried.add_pool(
         pool,
-        pool_name(str(mapping(pool.get("metadata")).get("name"))),
+        pool_name(own_name(pool)),
         addresses,
         exclude=reserved,
         serviceSelector=services,

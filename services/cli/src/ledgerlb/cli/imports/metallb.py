@@ -17,6 +17,7 @@ from ledgerlb.cli.imports.model import (
     full_name,
     mapping,
     namespaces,
+    own_name,
     pool_name,
 )
 from ledgerlb.core.addresses import parse_item, to_text
@@ -35,9 +36,7 @@ def _pools(objects: Objects, carried: Carried) -> None:
     lowest = max((_priority(pool) for pool in found), default=0) + 1
     for pool in found:
         _pool(pool, lowest, carried)
-    for kind in _ANNOUNCING:
-        for obj in objects.of(kind, GROUP):
-            carried.note(obj, "how addresses are announced is a setting of LedgerLB's agents, not of a pool")
+    carried.note_announcing(objects, _ANNOUNCING, GROUP)
 
 
 def _pool(pool: Object, lowest: int, carried: Carried) -> None:
@@ -53,7 +52,7 @@ def _pool(pool: Object, lowest: int, carried: Carried) -> None:
     buggy = _buggy(pool, addresses, carried) if spec.get("avoidBuggyIPs") is True else []
     carried.add_pool(
         pool,
-        pool_name(str(mapping(pool.get("metadata")).get("name"))),
+        pool_name(own_name(pool)),
         addresses,
         exclude=buggy,
         priority=priority,

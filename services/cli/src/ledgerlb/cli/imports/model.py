@@ -79,6 +79,12 @@ class Carried:
         """Note something about an object that has no counterpart."""
         self.notes.append(f"{obj.get('kind')} {full_name(obj)}: {text}")
 
+    def note_announcing(self, objects: Objects, kinds: Iterable[str], group: str) -> None:
+        """Note the objects that say how addresses are announced."""
+        for kind in kinds:
+            for obj in objects.of(kind, group):
+                self.note(obj, "how addresses are announced is a setting of LedgerLB's agents, not of a pool")
+
     def add_pool(self, obj: Object, name: str, addresses: Iterable[Any], **spec: Any) -> None:
         """Add an AddressPool made of a foreign object. Items that spell no addresses are noted and left out."""
         items = [item for item in addresses if self._is_usable(obj, item)]
@@ -165,9 +171,13 @@ def annotations_of(obj: Object) -> dict[str, str]:
 
 def full_name(obj: Object) -> str:
     """Return ``namespace/name``, or the name of an object without a namespace."""
-    metadata = mapping(obj.get("metadata"))
-    namespace, name = metadata.get("namespace"), str(metadata.get("name"))
+    namespace, name = mapping(obj.get("metadata")).get("namespace"), own_name(obj)
     return f"{namespace}/{name}" if namespace else name
+
+
+def own_name(obj: Object) -> str:
+    """Return the name of an object, without its namespace."""
+    return str(mapping(obj.get("metadata")).get("name"))
 
 
 def pool_name(text: str) -> str:

@@ -15,6 +15,7 @@ from ledgerlb.cli.imports.model import (
     Source,
     entries,
     mapping,
+    own_name,
     pool_name,
 )
 
@@ -29,10 +30,9 @@ def _pools(objects: Objects, carried: Carried) -> None:
         addresses = [item for part in ("local", "remote") for item in _addresses(mapping(spec.get(part)))]
         if not addresses and spec.get("netbox"):
             continue
-        name = pool_name(str(mapping(group.get("metadata")).get("name")))
+        name = pool_name(own_name(group))
         carried.add_pool(group, name, addresses, autoAssign=name == "default")
-    for agent in objects.of("LBNodeAgent", GROUP):
-        carried.note(agent, "how addresses are announced is a setting of LedgerLB's agents, not of a pool")
+    carried.note_announcing(objects, ("LBNodeAgent",), GROUP)
 
 
 def _addresses(part: Any) -> Iterator[str]:

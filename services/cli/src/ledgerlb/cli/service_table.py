@@ -34,6 +34,8 @@ class ServiceTable:
     def reset(self) -> None:
         """Forget everything."""
         self._lines: dict[str, ServiceLine] = {}
+        self._waiting: dict[str, None] = {}
+        """Services that time alone may change."""
         self._stale: dict[str, None] = {}
         self._reach = (False, False)
         """Whether agents are known that program addresses, and that record them only."""
@@ -93,7 +95,7 @@ class ServiceTable:
 
     def _refresh(self, now: datetime) -> None:
         """Compute the lines that a record or time may have changed: time ends the wait for a dead agent."""
-        waiting = [name for name, line in self._lines.items() if _waits(line)] if self._lines else []
+        waiting = list(self._waiting)
         live = self._view.agents.live(now, self._view.settings.agent_timeout)
         if (bool(live.programming), bool(live.recording)) != self._reach:
             self._reach = (bool(live.programming), bool(live.recording))
@@ -104,11 +106,17 @@ class ServiceTable:
                 continue
             self._unreported[name] = None
             self._ordered = None
-            if line.fact is None and not line.holdings:
-                self._lines.pop(name, None)
-            else:
-                self._lines[name] = line
+            self._put(name, line)
         self._stale.clear()
+
+    def _put(self, name: str, line: ServiceLine) -> None:
+        self._waiting.pop(name, None)
+        if line.fact is None and not line.holdings:
+            self._lines.pop(name, None)
+            return
+        self._lines[name] = line
+        if _waits(line):
+            self._waiting[name] = None
 
     def lines(self, now: datetime) -> list[ServiceLine]:
         """Return every Service that exists or holds an address, by name."""

@@ -115,6 +115,13 @@ def settings_from(path: Path | None) -> DomainSettings:
     return domain_settings(process_settings(**({} if path is None else {"settings": path})))
 
 
+def command_group(text: str) -> typer.Typer:
+    """Return a command that has commands of its own; ``text`` is its help."""
+    return typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=text
+    )
+
+
 def guarded(command: Callable[_P, Any]) -> Callable[_P, None]:
     """Run a command (plain or async). An error of LedgerLB becomes one line and an exit status, never a traceback."""
     return guarded_in(asyncio.Runner)(command)

@@ -11,6 +11,7 @@ from ledgerlb.cli.console import (
     LogOption,
     Output,
     OutputOption,
+    command_group,
     exit_statuses,
     guarded,
     print_json,
@@ -23,13 +24,7 @@ from ledgerlb.core.ledger.heads import HeadRecord
 from ledgerlb.core.text import timestamp
 from ledgerlb.eventlog.heads import forget_heads, highest_heads
 
-heads = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Show the remembered heads of the ledger, or forget them.",
-)
+heads = command_group("Show the remembered heads of the ledger, or forget them.")
 
 _COLUMNS: Final = (Column("NETWORK"), Column("ENTRIES"), Column("REMEMBERED", drop=1), Column("HEAD"))
 

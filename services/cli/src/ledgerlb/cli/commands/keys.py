@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from ledgerlb.cli.console import (
     LogOption,
     Output,
     OutputOption,
+    command_group,
     exit_statuses,
     guarded,
     print_json,
@@ -40,13 +42,7 @@ from ledgerlb.eventlog.keys import (
 from ledgerlb.eventlog.port import Record
 from ledgerlb.eventlog.topics import LEDGER
 
-keys = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Make, rotate and show the keys that sign the ledger, path sets and reports.",
-)
+keys = command_group("Make, rotate and show the keys that sign the ledger, path sets and reports.")
 
 _COLUMNS: Final = (Column("ID"), Column("SIGNS"), Column("CREATED", drop=1), Column("PUBLIC KEY"))
 
@@ -108,10 +104,9 @@ async def since(trusted: TrustedOption, log: LogOption = DEFAULT_LOG, output: Ou
     found = await _last_unsigned(log, TrustedKeys(trusted))
     write_trusted(trusted, TrustedFile(keys=content.keys, since=found))
     if output is Output.json:
-        print_json({"since": {network: {"seq": one.seq, "prev": one.prev} for network, one in found.items()}})
+        print_json({"since": _since_as_json(found)})
         return 0
-    for network, one in found.items():
-        say(f"{network}: entries must be signed from {one.seq} on")
+    _say_since(found)
     if not found:
         say("every entry is signed")
     return 0
@@ -123,12 +118,19 @@ async def show(trusted: TrustedOption, output: OutputOption = Output.text) -> No
     """Show the public keys that are trusted, and from which entry on each network must be signed."""
     content = read_trusted(trusted)
     if output is Output.json:
-        starts = {network: {"seq": one.seq, "prev": one.prev} for network, one in content.since.items()}
-        print_json({"keys": [_as_json(one) for one in content.keys], "since": starts})
+        print_json({"keys": [_as_json(one) for one in content.keys], "since": _since_as_json(content.since)})
         return
     print_table(_COLUMNS, ((one.id, ",".join(one.signs), timestamp(one.created), one.public) for one in content.keys))
-    for network, one in sorted(content.since.items()):
+    _say_since(dict(sorted(content.since.items())))
+
+
+def _say_since(starts: Mapping[str, Since]) -> None:
+    for network, one in starts.items():
         say(f"{network}: entries must be signed from {one.seq} on")
+
+
+def _since_as_json(starts: Mapping[str, Since]) -> dict[str, object]:
+    return {network: {"seq": one.seq, "prev": one.prev} for network, one in starts.items()}
 
 
 def _roles(text: str) -> tuple[Role, ...]:

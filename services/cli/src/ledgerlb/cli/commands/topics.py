@@ -13,6 +13,7 @@ from ledgerlb.cli.console import (
     LogOption,
     Output,
     OutputOption,
+    command_group,
     exit_statuses,
     guarded,
     print_json,
@@ -44,13 +45,7 @@ PrincipalOption = Annotated[
     ),
 ]
 
-topics = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Provision the topics of a log, or check them.",
-)
+topics = command_group("Provision the topics of a log, or check them.")
 
 
 @topics.command("apply", short_help="Create missing topics, correct wrong settings", epilog=exit_statuses())

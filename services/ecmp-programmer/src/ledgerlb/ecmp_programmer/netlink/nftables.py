@@ -12,13 +12,11 @@ from typing import Final
 
 from ledgerlb.core.errors import DataPathError
 from ledgerlb.ecmp_programmer.netlink import wire
+from ledgerlb.ecmp_programmer.netlink.socket import open_event_socket
 
 SECONDS: Final = 5.0
 
 _NETLINK_NETFILTER: Final = 12
-_SOL_NETLINK: Final = 270
-_ADD_MEMBERSHIP: Final = 1
-_SO_RCVBUFFORCE: Final = 33
 _GROUP_NFTABLES: Final = 7
 _NFTABLES: Final = 10 << 8
 _NEWGEN: Final = _NFTABLES | 15
@@ -29,22 +27,17 @@ _TABLE_NAME: Final = 1
 """The attribute that names the table, in messages about tables, chains, rules, sets and elements alike."""
 _GEN_ID: Final = 1
 _LARGEST_DATAGRAM: Final = 1 << 20
-_RECEIVE_BUFFER: Final = 8 << 20
+_MOST_DATAGRAMS: Final = 100_000
+"""More than the receive buffer holds: a socket that is broken for good ends the loop, too."""
 
 
 def open_socket(*, events: bool) -> socket.socket:
     """Open a socket for queries or for events, in the namespace of the calling thread. Raises OSError."""
+    if events:
+        return open_event_socket((_GROUP_NFTABLES,), _NETLINK_NETFILTER)
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
     opened.bind((0, 0))
-    if events:
-        opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
-        try:
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-        except PermissionError:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        opened.setblocking(False)
-    else:
-        opened.settimeout(SECONDS)
+    opened.settimeout(SECONDS)
     return opened
 
 
@@ -102,13 +95,14 @@ class TableWatch:
 
     def _lost(self) -> bool:
         """Empty the queue: what it still holds is older than the next look at the table."""
-        while True:
+        for _ in range(_MOST_DATAGRAMS):
             try:
                 self._socket.recv(_LARGEST_DATAGRAM)
             except BlockingIOError:
-                return True
+                break
             except OSError:
-                continue
+                continue  # more events were lost meanwhile
+        return True
 
     def close(self) -> None:
         """Idempotent."""

@@ -54,16 +54,16 @@ def open_request_socket() -> socket.socket:
     return opened
 
 
-def open_event_socket(groups: Sequence[int]) -> socket.socket:
+def open_event_socket(groups: Sequence[int], family: int = socket.NETLINK_ROUTE) -> socket.socket:
     """Open a socket that receives changes in the groups, in the calling thread's network namespace. Raises OSError."""
-    opened = _open()
+    opened = _open(family)
     for group in groups:
         opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
     return opened
 
 
-def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+def _open(family: int = socket.NETLINK_ROUTE) -> socket.socket:
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
     opened.setblocking(False)
     for option, size in ((_SO_RCVBUFFORCE, _RECEIVE_BUFFER), (_SO_SNDBUFFORCE, _SEND_BUFFER)):
         try:

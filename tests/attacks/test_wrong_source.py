@@ -77,6 +77,10 @@ def empty(root: Path) -> None:
         path.unlink()
 
 
+def take_the_network_away(root: Path) -> None:
+    (root / "network.yaml").write_text(MANIFESTS.partition("---\napiVersion: k8s.cni")[0])
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> str:
     return f"sqlite://{tmp_path}/ledger.db"
@@ -122,6 +126,12 @@ async def withheld(log: str) -> int:
     return found.gone if found is not None else 0
 
 
+async def until_withheld(log: str, count: int) -> None:
+    async with asyncio.timeout(BOUND):
+        while await withheld(log) != count:
+            await asyncio.sleep(0.1)
+
+
 async def source_of(log: str) -> SourceFact:
     async with connect(log) as opened:
         record = (await latest(opened, FACTS))["Source//identity"]
@@ -161,9 +171,7 @@ async def test_a_folder_that_changes_under_a_running_process_releases_nothing(ro
         before = held(pipeline)
         change(root)
         if change is empty:
-            async with asyncio.timeout(BOUND):
-                while await withheld(log) != COUNT:
-                    await asyncio.sleep(0.1)
+            await until_withheld(log, COUNT)
         await asyncio.sleep(QUIET)
         assert held(pipeline) == before
         if (root.parent / "away").exists():
@@ -190,9 +198,7 @@ async def test_a_log_can_be_adopted_and_says_by_whom_and_still_releases_nothing(
     old = await source_of(log)
     leave_a_mount_point(root)
     async with running(root, log, adopt=True) as (pipeline, _):
-        async with asyncio.timeout(BOUND):
-            while await withheld(log) != COUNT:
-                await asyncio.sleep(0.1)
+        await until_withheld(log, COUNT)
         await asyncio.sleep(QUIET)
         assert held(pipeline) == before
     new = await source_of(log)
@@ -207,9 +213,7 @@ async def test_a_folder_that_was_emptied_before_the_start_releases_nothing_until
     before = await serve_once(root, log)
     empty(root)
     async with running(root, log) as (pipeline, _):
-        async with asyncio.timeout(BOUND):
-            while await withheld(log) != COUNT:
-                await asyncio.sleep(0.1)
+        await until_withheld(log, COUNT)
         await asyncio.sleep(QUIET)
         assert held(pipeline) == before
         assert await confirm_deletions.__wrapped__(log=log) == 0
@@ -222,9 +226,7 @@ async def test_an_emptied_folder_is_released_once_confirmed(root, log):
     async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         empty(root)
-        async with asyncio.timeout(BOUND):
-            while await withheld(log) != COUNT:
-                await asyncio.sleep(0.1)
+        await until_withheld(log, COUNT)
         assert await confirm_deletions.__wrapped__(log=log) == 0
         await until(lambda: not held(pipeline))
 
@@ -246,26 +248,19 @@ async def test_a_few_services_go_at_once(root, log):
     assert await withheld(log) == 0
 
 
-async def test_services_that_come_back_were_never_gone(root, log):
+@pytest.mark.parametrize("take_away", [empty, take_the_network_away])
+async def test_what_comes_back_was_never_gone(root, log, take_away):
     async with running(root, log) as (pipeline, _):
         await until(lambda: len(held(pipeline)) == COUNT)
         before = held(pipeline)
-        empty(root)
-        async with asyncio.timeout(BOUND):
-            while await withheld(log) != COUNT:
-                await asyncio.sleep(0.1)
+        take_away(root)
+        await until_withheld(log, COUNT)
         fill(root)
-        async with asyncio.timeout(BOUND):
-            while await withheld(log):
-                await asyncio.sleep(0.1)
+        await until_withheld(log, 0)
         assert held(pipeline) == before
 
 
 # Networks that vanish while their holders stay
-
-
-def take_the_network_away(root: Path) -> None:
-    (root / "network.yaml").write_text(MANIFESTS.partition("---\napiVersion: k8s.cni")[0])
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -278,9 +273,7 @@ async def test_networks_that_vanish_strand_nobody_until_it_is_confirmed(root, lo
             await until(lambda: len(held(pipeline)) == COUNT)
             before = held(pipeline)
             take_the_network_away(root)
-        async with asyncio.timeout(BOUND):
-            while await withheld(log) != COUNT:
-                await asyncio.sleep(0.1)
+        await until_withheld(log, COUNT)
         async with connect(log) as opened:
             fact = await withheld_deletions(opened)
         assert fact.networks == ("net/x",)
@@ -290,21 +283,6 @@ async def test_networks_that_vanish_strand_nobody_until_it_is_confirmed(root, lo
         assert await confirm_deletions.__wrapped__(log=log) == 0
         await until(lambda: not held(pipeline))
     assert await withheld(log) == 0
-
-
-async def test_networks_that_come_back_were_never_gone(root, log):
-    async with running(root, log) as (pipeline, _):
-        await until(lambda: len(held(pipeline)) == COUNT)
-        before = held(pipeline)
-        take_the_network_away(root)
-        async with asyncio.timeout(BOUND):
-            while await withheld(log) != COUNT:
-                await asyncio.sleep(0.1)
-        fill(root)
-        async with asyncio.timeout(BOUND):
-            while await withheld(log):
-                await asyncio.sleep(0.1)
-        assert held(pipeline) == before
 
 
 async def test_a_network_of_few_goes_at_once(root, log):

@@ -18,7 +18,8 @@ from ledgerlb.eventlog.kafka import admin
 from ledgerlb.eventlog.kafka.access import loopback
 from ledgerlb.eventlog.port import EventLog
 from ledgerlb.eventlog.topics import LEDGER, Topic
-from tests.support.containers import KafkaBroker
+from tests.support.containers import KafkaBroker, KubeApiServer
+from tests.support.kube_objects import Cluster
 
 
 @dataclass
@@ -61,6 +62,21 @@ class Harness:
 def kafka_broker() -> Iterator[KafkaBroker]:
     with KafkaBroker() as broker:
         yield broker
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[KubeApiServer]:
+    """An API server of the module's own."""
+    with KubeApiServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def cluster(server: KubeApiServer) -> Iterator[Cluster]:
+    """A client of it, with the kinds of examples/crds."""
+    with Cluster(server.kubeconfig) as found:
+        found.install_definitions()
+        yield found
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.integration)])

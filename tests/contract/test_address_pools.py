@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,19 +34,6 @@ FULL: dict[str, Any] = {
     "autoAssign": False,
     "spillOver": True,
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KubeApiServer]:
-    with KubeApiServer() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def cluster(server: KubeApiServer) -> Iterator[Cluster]:
-    with Cluster(server.kubeconfig) as found:
-        found.install_definitions()
-        yield found
 
 
 def send(cluster: Cluster, obj: Object) -> tuple[int, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -150,12 +150,6 @@ class World:
 
     async def release(self, fact: ServiceFact) -> Any:
         return await self.writer.write(service_write(fact, (), dropped=[MINE.type], finalizer=False))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KubeApiServer]:
-    with KubeApiServer() as started:
-        yield started
 
 
 @pytest.fixture(params=["memory", pytest.param("api", marks=pytest.mark.integration)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,6 @@ pytestmark = pytest.mark.integration
 
 COUNT = 40
 POOLS = "/apis/metallb.io/v1beta1/ipaddresspools"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KubeApiServer]:
-    with KubeApiServer() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def cluster(server: KubeApiServer) -> Iterator[Cluster]:
-    with Cluster(server.kubeconfig) as found:
-        found.install_definitions()
-        yield found
 
 
 def define_metallb(cluster: Cluster) -> None:

@@ -194,7 +194,7 @@ def chain() -> Drawing:
         ("entry 4", "prev b44e…", "edge/dns gets .4", "hash 61d8…"),
     ]
     _entries(drawing, 46, whole, ["good"] * 4)
-    drawing.text(20, 202, "Edited: somebody writes shop/mine into entry 2", "title")
+    drawing.text(20, 202, "Edited: an attacker writes shop/mine into entry 2", "title")
     edited = [
         ("entry 1", "prev 0000…", "shop/web gets .2", "hash 3fa1…"),
         ("entry 2", "prev 3fa1…", "shop/mine gets .3", "hash e52b…"),

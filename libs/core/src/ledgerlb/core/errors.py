@@ -57,7 +57,7 @@ class LedgerDamaged(UndecodableRecord):
 
 
 class ForeignRecord(UndecodableRecord):
-    """A record that no trusted key signed, where keys are configured: nobody acts on it."""
+    """A record that no trusted key signed, where keys are configured. No process acts on it."""
 
 
 class InvalidManifest(BadInput):

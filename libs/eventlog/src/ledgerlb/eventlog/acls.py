@@ -50,9 +50,9 @@ _IMPLIED: Final[Mapping[Operation, frozenset[Operation]]] = {
     Operation.DESCRIBE: frozenset((Operation.READ, Operation.WRITE, Operation.DELETE, Operation.ALTER)),
     Operation.DESCRIBE_CONFIGS: frozenset((Operation.ALTER_CONFIGS,)),
 }
-"""Operations that Kafka allows to whoever may do one of these."""
+"""Operations that Kafka allows to every principal that may do one of these."""
 _HARMFUL: Final[Mapping[Kind, tuple[Operation, ...]]] = {
-    # Whoever may create a topic can make a lost ledger anew. Reading harms nobody's addresses.
+    # A principal that may create topics can recreate a lost ledger. Reading harms no address.
     "topic": (
         Operation.WRITE, Operation.CREATE, Operation.DELETE, Operation.ALTER, Operation.ALTER_CONFIGS,
     ),
@@ -141,7 +141,7 @@ def _rights(role: str, topics: Sequence[Topic]) -> Iterable[tuple[Kind, str, Ope
         yield "topic", topic.name, Operation.DESCRIBE_CONFIGS
         if role == TOPICS:
             yield from (("topic", topic.name, one) for one in (Operation.CREATE, Operation.ALTER_CONFIGS))
-        # Whoever makes topics first makes sure that none held a ledger: the remembered heads show it.
+        # The topics job first makes sure that the log held no ledger before: the remembered heads show it.
         if role == READER or role in topic.read_by or (role == TOPICS and topic == HEADS):
             yield "topic", topic.name, Operation.READ
         if role in topic.written_by:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def read_bounded(path: Path, most: int) -> bytes:
     """Return the bytes of a regular file. Raises OSError for any other kind, and for more than ``most`` bytes."""
-    # With O_NONBLOCK an open never waits, also where somebody put a FIFO there.
+    # With O_NONBLOCK an open never waits, even if a FIFO is there.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -8,7 +8,7 @@ keys, which may be read by everybody and must be written by administrators only:
      "since": {"contrail/ext": {"seq": 42, "prev": "<SHA-256 of entry 41>"}}}
 
 ``signs`` bounds a key to some topics. ``since`` says from which entry on a network's entries must be signed; what is
-before it is as the hash says, whoever wrote it. Both files are read again when they change, so a rotation needs no
+before it is as the hash says. Both files are read again when they change, so a rotation needs no
 restart.
 """
 

@@ -1,4 +1,4 @@
-"""Names that nobody reads: misspelled annotations and kinds, and the pools of other controllers."""
+"""Names that LedgerLB does not read: misspelled annotations and kinds, and the pools of other controllers."""
 
 from __future__ import annotations
 

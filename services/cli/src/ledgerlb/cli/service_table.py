@@ -1,6 +1,6 @@
 """Every Service's line, kept up to date while a pipeline runs: a record costs only the Services that it concerns.
 
-Computing all lines anew whenever something changes took half of the time of ``ledgerlb run`` at 20 new Services a
+Computing all lines again after every change took half of the time of ``ledgerlb run`` at 20 new Services a
 second, and delayed each of them.
 """
 

@@ -133,7 +133,7 @@ class Ipam:
                 pass
 
     def _take_claims(self, network: str, change: IntentChange) -> None:
-        """Queue whoever waits in the network if an address is claimed by one Service less."""
+        """Queue the Services that wait in the network if an address is claimed by one Service less."""
         if not set(claimed_by(change.before)).issubset(claimed_by(change.record)):
             self._touch(network).add(self.fold.network(network).refusals)
 

@@ -49,7 +49,7 @@ def is_echo(key: str, fact: AnyFact, logged: bytes | None) -> bool:
     try:
         known = decode_fact(key, logged)
     except BadInput:
-        return False  # somebody else's record: replace it at once
+        return False  # another program's record: replace it at once
     return isinstance(known, ServiceFact) and _without_status(known) == _without_status(fact)
 
 

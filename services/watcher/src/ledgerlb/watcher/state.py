@@ -283,7 +283,7 @@ class PublisherState:
                 pass
 
     def _take_key(self, intent: object) -> None:
-        """Queue whoever holds an address under the intent's sharing key: whether they share may show in a status."""
+        """Queue the holders under the intent's sharing key: whether they share may show in a status."""
         if not isinstance(intent, AddressIntent) or not intent.sharing_key:
             return
         shared = self.fold.network(intent.network).shared_under(intent.service.partition("/")[0], intent.sharing_key)

@@ -267,7 +267,7 @@ class AddressPoolFact(Fact):
     auto_assign: bool = True
     spill_over: bool = False
     status: Mapping[str, Any] = {}
-    """What the pool shows, as LedgerLB or somebody else wrote it."""
+    """What the pool shows, as LedgerLB or another client wrote it."""
     malformed: Malformed = ()
 
 

@@ -1,4 +1,4 @@
-"""VirtualNetworkRouters: which networks of CN2 they join, as route targets that nobody has to write.
+"""VirtualNetworkRouters: which networks of CN2 they join, as route targets that users need not write.
 
 A mesh or hub joins the networks that it selects in its own namespace. A spoke joins its networks to nothing by itself.
 Two routers that import each other join their networks, but a spoke's never reach those of another spoke. Nothing is

@@ -209,7 +209,7 @@ def chose_alike(basis: str, service: ServiceFact) -> bool:
 def _fingerprint(service: ServiceFact, key: str) -> str:
     """The order for a fresh choice is included only if there is one, so older fingerprints stay valid.
 
-    Of the families the wish counts, not the API server's answer: a cluster that becomes dual-stack moves nobody.
+    Of the families the wish counts, not the API server's answer: a cluster that becomes dual-stack moves no Service.
     """
     families, required = _wished_families(service)
     terms = [

@@ -1,6 +1,6 @@
 """A fact that stands in for an object that is too large for a record of the log.
 
-Without one, the object would be missing from every answer, and nobody would learn why. A Service that the log knows
+Without one, the object would be missing from every answer, and no user would learn why. A Service that the log knows
 already keeps its last good terms (addresses, ports, annotations), so that a holder goes on; its state in the cluster
 (deletion, finalizer, status) is followed. Of any other object the stub has the identity, and says what was cut.
 """

@@ -1,6 +1,6 @@
 """Claims: which Services ask for which addresses of one network, by request or because their status shows them.
 
-An address that a Service claims goes to nobody who asks for no address in particular.
+An automatic choice never takes an address that a Service claims.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class Withdrawal(_Frozen):
     """The Service wants nothing of ``network`` any more; ``why`` is a reason such as ``Moved`` or ``ServiceDeleted``.
 
     Only a Withdrawal releases addresses. ``shows`` are addresses of the network that the Service's status shows
-    although it does not hold them: nobody else gets them as long as this stands.
+    although it does not hold them. No other Service gets them as long as this record is in force.
     """
 
     type: Literal["withdraw"] = "withdraw"

@@ -90,7 +90,7 @@ def _candidates(state: NetworkState, intent: AddressIntent, family: Family, term
 def _claimed(state: NetworkState, intent: AddressIntent, choice: AddressChoice, terms: Terms) -> bool:
     """Return whether another Service asks for this very address and does not have it yet.
 
-    Whoever may not have any address now, because of a quota for example, keeps none from others.
+    A Service that may not have any address now, because of a quota for example, keeps none from others.
     """
     record = state.records.get(choice.address)
     for service in terms.claims.on(choice.address):

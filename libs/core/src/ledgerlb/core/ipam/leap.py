@@ -47,13 +47,13 @@ class ClockWatch:
         One agent that agrees is enough. Agents that were silent for ``agent_timeout`` seconds have no say.
         """
         limit = now - timedelta(seconds=agent_timeout)
-        said = {agent: at for agent, (at, read_at) in self._beats.items() if read_at >= limit}
-        known = max([*said.values(), *([self._decided] if self._decided is not None else [])], default=now)
-        if not said or now - known <= BOUND:
+        heard = {agent: at for agent, (at, read_at) in self._beats.items() if read_at >= limit}
+        known = max([*heard.values(), *([self._decided] if self._decided is not None else [])], default=now)
+        if not heard or now - known <= BOUND:
             return None
-        agent = max(said, key=lambda name: (said[name], name))
+        agent = max(heard, key=lambda name: (heard[name], name))
         return (
             f"{Reason.CLOCK_AHEAD}: the clock of this process says {timestamp(now)}, but agent {agent} says "
-            f"{timestamp(said[agent])}, and the ledger knows no later time; nothing is decided; correct the clock "
+            f"{timestamp(heard[agent])}, and the ledger knows no later time; nothing is decided; correct the clock "
             f"(or that of {agent})"
         )

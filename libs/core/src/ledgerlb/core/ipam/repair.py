@@ -1,8 +1,8 @@
 """The entry that ends the damage of a network, and what it does to the holders.
 
-Between the last good entry and now, records may have given addresses out that nobody can read any more. What a
+Between the last good entry and now, records may have given out addresses that no reader can learn any more. What a
 Service's status shows, or the data path forwards to it, is what its clients use, so the same entry gives those
-addresses back: no decision can come in between and give such an address to somebody else. A holder that the ledger
+addresses back: no decision can come in between and give such an address to another Service. A holder that the ledger
 proves keeps its address, unless its Service no longer exists and another one uses the address.
 """
 

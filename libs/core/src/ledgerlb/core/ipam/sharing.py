@@ -56,7 +56,7 @@ def clash(record: AddressRecord, intent: AddressIntent, known: Mapping[str, Serv
 def must_leave(record: AddressRecord, intent: AddressIntent, known: Mapping[str, ServiceIntent]) -> bool:
     """Return whether its key, ports or traffic policy no longer let the Service stay on an address that it shares.
 
-    Whoever is edited leaves. So a Service looks at the policy of others only after an edit of its own, and only of
+    The edited Service leaves. So a Service looks at the policy of others only after an edit of its own, and only of
     those who hold the address under their present spec.
     """
     others = [holder for holder in record.holders if holder.service != intent.service]

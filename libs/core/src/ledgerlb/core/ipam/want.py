@@ -210,7 +210,7 @@ def _has_successor(
         return False
     given = _given_at(kept, intent.service)
     succeeds = _satisfied(state, kept, intent, record.family) or (
-        # It steps aside: it waits for another address, and somebody waits for the one that it had before.
+        # It steps aside: it waits for another address, and another Service waits for the one that it had before.
         given > _given_at(record, intent.service) and is_awaited(record, intent.service, terms)
     )
     return succeeds and terms.agents.programmed(

@@ -52,7 +52,7 @@ def with_conflicts(found: Mapping[str, ExternalNetwork], holders: Container[str]
     """Return the same networks, in the order of names, with those marked that conflict.
 
     A network that gives out nothing (it has a problem, or conflicts itself) puts no other into conflict. Its holders
-    keep their addresses, which count as orphaned until it stands again.
+    keep their addresses, which count as orphaned until the network counts again.
     """
     ranked = sorted(
         (network for network in found.values() if network.problem is None),

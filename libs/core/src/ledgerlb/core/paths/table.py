@@ -157,7 +157,7 @@ def _frontend(
 ) -> tuple[Frontend, set[str]]:
     ranges, problem = _source_ranges(service, family)
     protocol, number = port
-    said = {
+    fields = {
         "service": service.full_name,
         "protocol": protocol,
         "port": number,
@@ -167,7 +167,7 @@ def _frontend(
         "external_traffic_policy": service.external_traffic_policy or "Cluster",
         "local": tuple(local),
     }
-    return Frontend.model_validate(said), problem
+    return Frontend.model_validate(fields), problem
 
 
 def _ports(service: ServiceFact) -> Iterable[_Port]:

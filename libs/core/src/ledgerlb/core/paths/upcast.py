@@ -38,7 +38,7 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     """Version 1 does not tell which backend belongs to which port.
 
     So the backends are kept where the address has one port, and left out otherwise; weights are always kept. The
-    planner writes every path set anew when it starts.
+    planner writes every path set again when it starts.
     """
     frontends, hops = data.get("frontends", []), data.get("next_hops", [])
     if not _are_objects(frontends) or not _are_objects(hops):

@@ -1,4 +1,4 @@
-"""The invariant of what is published: at rest no address stands in the statuses of two Services.
+"""The invariant of what is published: at rest no two Services show one address in their statuses.
 
 Services that share an address, and networks that route targets keep apart, are no exception: in both cases the ledger
 says that each of the Services holds the address.

@@ -152,7 +152,7 @@ def pack_headers(headers: Headers) -> bytes | None:
 
 
 def unpack_headers(packed: bytes) -> Headers:
-    """Return stored headers; none where somebody changed their bytes into something else."""
+    """Return stored headers; none where another program changed their bytes into something else."""
     try:
         return _UNPACK.decode(packed)
     except (msgspec.DecodeError, ValueError, RecursionError):

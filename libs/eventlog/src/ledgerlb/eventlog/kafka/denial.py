@@ -1,4 +1,4 @@
-"""Tell a broker's denial from its silence: both reach a process as LogUnavailable, and only one has somebody to ask."""
+"""Tell a broker's denial from its silence. Both are LogUnavailable, and only a denial waits for an administrator."""
 
 from __future__ import annotations
 

@@ -371,7 +371,7 @@ class ManifestSource:
     def remember(self, known: Callable[[str], Mapping[str, bytes]]) -> None:
         """Take what LedgerLB wrote before from the facts of the log; ``known`` returns those of a kind by key.
 
-        Call it before ``run``. A fact that does not decode is passed over: the folder's object then begins anew.
+        Call it before ``run``. A fact that does not decode is passed over: the object then starts without it.
         """
         for kind in KINDS:
             for key, value in known(kind).items():

@@ -1,7 +1,7 @@
 """What LedgerLB wrote to a cluster in memory in an earlier life of the process, taken from the facts of the log.
 
 An API server keeps status, finalizers and made objects while LedgerLB is down. A folder of manifests has none of them,
-so the cluster that stands behind it gets them back from the facts. Otherwise each restart would write every fact twice.
+so the cluster in memory gets them back from the facts. Otherwise each restart would write every fact twice.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def metadata_of(fact: AnyFact) -> Object:
 
 
 def written_on(fact: AnyFact) -> Object:
-    """Return what LedgerLB wrote on an object of somebody else: finalizers, annotations, status, cluster addresses."""
+    """Return what LedgerLB wrote on an object of another owner: finalizers, annotations, status, cluster addresses."""
     match fact:
         case ServiceFact():
             found: Object = {"status": _service_status(fact), "finalizers": [FINALIZER] if fact.has_finalizer else []}

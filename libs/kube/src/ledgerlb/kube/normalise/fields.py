@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 Raw = Mapping[str, Any]
 _EMPTY: Final[Mapping[str, Any]] = {}
 MAX_DEPTH: Final = 64
-"""Levels of a value that is kept as it stands; deeper ones cannot be encoded."""
+"""Levels of a value that is kept unchanged; deeper ones cannot be encoded."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -40,7 +40,7 @@ def mapping(value: Any, field: str) -> Raw:
 
 
 def tree(value: Any, field: str, depth: int = 1) -> Any:
-    """Return a value of any shape that is kept as it stands, where it can be written to the log."""
+    """Return a value of any shape unchanged, where it can be written to the log."""
     if depth > MAX_DEPTH:
         raise WrongField(field, f"is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):

@@ -132,7 +132,7 @@ def _why_held(view: LogView, holding: Holding, now: datetime) -> str:
 
 
 def _confirmed(marks: Marks) -> bool:
-    """Return whether a person says so; tells what would happen where nobody can."""
+    """Return whether the user confirms; without a terminal to ask on, say what would happen."""
     text = f"{len(marks.held)} addresses of {len(marks.services)} Services are given up, and traffic to them ends"
     if sys.stdin.isatty():
         return typer.confirm(f"{text}. Continue?")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ledgerlb.eventlog.kafka import KafkaLog
 
 NO_AUTHORIZER: Final = (
-    "the brokers have no authorizer: whoever reaches them can forge allocations and delete the ledger; set "
+    "the brokers have no authorizer: every client that reaches them can forge allocations and delete the ledger; set "
     "authorizer.class.name on each broker, then run ledgerlb topics apply --acls"
 )
 PrincipalOption = Annotated[

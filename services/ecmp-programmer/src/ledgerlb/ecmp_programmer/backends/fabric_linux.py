@@ -9,7 +9,7 @@ The back end reads (dumps) the kernel's tables and compares them at start, after
 lost answer, and whenever the agent asks. It changes and removes only objects with LedgerLB's protocol number and id
 range.
 
-The back end leaves to others: source ranges (the nodes enforce them; if every port admits nobody there is no route
+The back end leaves to others: source ranges (the nodes enforce them; if no port admits a client there is no route
 here) and affinity (the kernel's hash decides, ``net.ipv4.fib_multipath_hash_policy``).
 """
 

@@ -1,6 +1,6 @@
 """What the kernel tells about its nftables: the generation id, and who changed which table.
 
-The generation id counts the transactions of the network namespace, whoever made them. Layouts are those of
+The generation id counts the transactions of the network namespace, by any program. Layouts are those of
 <linux/netfilter/nfnetlink.h> and <linux/netfilter/nf_tables.h>.
 """
 
